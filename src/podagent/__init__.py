@@ -1,0 +1,3 @@
+"""podagent: adds and removes network interfaces of running Kubernetes pods, driven by their network annotation."""
+
+__version__ = "0.3.0"

@@ -1,0 +1,95 @@
+"""Every error the agent raises on purpose, split by whose fault it is.
+
+The text of an error is shown to operators (journal, Event): it names the object, file or key, and says what is wrong.
+This module must not import anything else of the project.
+"""
+
+from __future__ import annotations
+
+
+class PodagentError(Exception):
+    """Base of all errors raised on purpose; anything else is a bug."""
+
+
+class InputError(PodagentError):
+    """Somebody handed us something that cannot be used as it is: a retry alone will not mend it."""
+
+
+class SettingsError(InputError):
+    """A flag, an environment variable or the settings file is wrong; the text names the key."""
+
+
+class KubeconfigError(InputError):
+    """The kubeconfig is missing, unreadable or unusable; the text names the file."""
+
+
+class AnnotationError(InputError):
+    """The network annotation of a pod, or one entry of it, is malformed."""
+
+
+class DefinitionError(InputError):
+    """A network definition is missing, may not be used from this pod, or is malformed."""
+
+
+class NetConfError(InputError):
+    """A CNI network configuration (list) is malformed; the text names the file or the definition."""
+
+
+class HostNetworkRefused(InputError):
+    """The pod, or the network namespace found for it, is the host's own: never touched."""
+
+
+class SandboxNotFound(PodagentError):
+    """The container runtime knows no running sandbox of this pod (yet)."""
+
+
+class SandboxChanged(PodagentError):
+    """The sandbox ended or was replaced while a CNI plugin was at work in it."""
+
+
+class RuntimeUnavailable(PodagentError):
+    """The container runtime does not answer, or answered with an error."""
+
+
+class NetnsGone(PodagentError):
+    """The network namespace that was recorded no longer exists (or its path now names another one)."""
+
+
+class ApiError(PodagentError):
+    """The API server refused, or could not be reached.
+
+    Attributes:
+        status: HTTP status code; 0 when there was no HTTP answer at all.
+        retry_after: seconds the server asked to wait, or None.
+    """
+
+    def __init__(self, message: str, status: int = 0, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.retry_after = retry_after
+
+
+class StoreError(PodagentError):
+    """The state directory cannot be read or written; the text names the path."""
+
+
+class PluginError(PodagentError):
+    """A CNI plugin could not be run or failed (CNI SPEC, section 5 "Error").
+
+    Attributes:
+        code: the error code of the specification; 999 when the plugin gave none.
+        message: the plugin's ``msg``.
+        details: the plugin's ``details``, possibly empty.
+        plugin: the plugin's type.
+    """
+
+    def __init__(self, plugin: str, message: str, code: int = 999, details: str = "") -> None:
+        super().__init__(f"CNI plugin {plugin}: {message}" + (f" ({details})" if details else "") + f" [code {code}]")
+        self.plugin = plugin
+        self.message = message
+        self.code = code
+        self.details = details
+
+
+class PluginTimeout(PluginError):
+    """The plugin did not end in time; its whole process group was ended."""

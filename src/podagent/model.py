@@ -1,0 +1,207 @@
+"""The nouns everything shares. Pure data: no I/O, no decisions; imports only `errors`' sibling standard library.
+
+All types are frozen: state changes are new values, so that a value seen by one thread never changes under it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+Json = dict[str, Any]
+
+
+def interface_name(network: str) -> str:
+    """The name of the interface that attaches `network`: ``net`` + 12 hex digits of the name's md5.
+
+    The original agent and kactus use the same rule, so that they find each other's interfaces.
+    """
+    return "net" + hashlib.md5(network.encode(), usedforsecurity=False).hexdigest()[:12]
+
+
+@dataclass(frozen=True, slots=True)
+class PodKey:
+    """Which pod. `uid` is what its sandbox is labelled with: for a static pod the ``config.mirror`` hash,
+    else ``metadata.uid``."""
+
+    namespace: str
+    name: str
+    uid: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """The few fields of a pod object that are in use.
+
+    Attributes:
+        key: identity.
+        object_uid: ``metadata.uid`` (of the mirror object for a static pod); Events refer to it.
+        networks: raw text of the ``networks`` annotation, None without one.
+        phase: ``status.phase``.
+        host_network: ``spec.hostNetwork``.
+        static: a mirror of a static pod.
+        incarnation: changes whenever a container of the pod was (re)started or it got another address; only
+            compared, never read.
+    """
+
+    key: PodKey
+    object_uid: str
+    networks: str | None
+    phase: str
+    host_network: bool = False
+    static: bool = False
+    incarnation: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """One network that a pod wants, whatever dialect it was written in.
+
+    Attributes:
+        network: name of the network definition (DNS-1123 subdomain).
+        ifname: interface name in the pod.
+        namespace: namespace of the definition as the entry gave it, None if it did not.
+        mac: requested MAC address in lower case, or None.
+        ips: requested addresses (CIDR or bare), possibly none.
+        upper_layers: names of networks that stack on this one.
+    """
+
+    network: str
+    ifname: str
+    namespace: str | None = None
+    mac: str | None = None
+    ips: tuple[str, ...] = ()
+    upper_layers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NetnsRef:
+    """A network namespace so that it is recognised again: a path alone may come to name another one.
+
+    Attributes:
+        path: ``/proc/<pid>/ns/net`` or a bind mount.
+        inode: inode number of the namespace.
+        started: start time of the process in a ``/proc/<pid>`` path (clock ticks since boot), 0 for other paths;
+            PIDs and namespace inodes are recycled, both at once with the same start time are not.
+    """
+
+    path: str
+    inode: int
+    started: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """The running pod sandbox.
+
+    Attributes:
+        id: sandbox (infra container) ID.
+        netns: its network namespace; None when it is the host's.
+        populated: containers of the pod were created in it, so the kubelet has finished its network setup.
+    """
+
+    id: str
+    netns: NetnsRef | None
+    populated: bool = True
+
+    @property
+    def host_network(self) -> bool:
+        return self.netns is None
+
+
+class Phase(str, Enum):
+    """Where an attachment stands. ATTACHING is written before ADD, the record goes after DEL succeeded."""
+
+    ATTACHING = "ATTACHING"
+    ATTACHED = "ATTACHED"
+    DETACHING = "DETACHING"
+
+
+class Via(str, Enum):
+    """Who builds the interface: the node's system CNI plugin, or the agent by running the delegate itself."""
+
+    SYSTEM = "system"
+    DELEGATE = "delegate"
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """Everything that repeats a CNI operation later without asking anybody: what ADD was run with, DEL is run with.
+
+    Attributes:
+        netconf: the network configuration list as JSON (``cniVersion``, ``name``, ``plugins``, ...).
+        path: plugin directories, in lookup order (CNI_PATH).
+        args: CNI_ARGS pairs, in order.
+        capability_args: offered as ``runtimeConfig`` to plugins that declare the capability.
+        definition: reference of the network definition the configuration came from, "" for the system plugin's.
+    """
+
+    netconf: Json
+    path: tuple[str, ...]
+    args: tuple[tuple[str, str], ...] = ()
+    capability_args: Mapping[str, Any] = field(default_factory=dict)
+    definition: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a CNI operation acts.
+
+    Attributes:
+        container_id: CNI_CONTAINERID, the sandbox ID.
+        netns: CNI_NETNS; "" when the namespace is gone (DEL only).
+        ifname: CNI_IFNAME.
+    """
+
+    container_id: str
+    netns: str
+    ifname: str
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What the agent did, or was about to do, for one attachment of one pod. See `Phase`.
+
+    Attributes:
+        sequence: rises with every attach on the node; detaching goes in reverse.
+        boot_id: the boot during which it was attached; namespaces of an earlier boot are gone.
+        result: the result of ADD as JSON; None before ADD ended and for adopted interfaces.
+        adopted: the interface was there before we looked; somebody else ran the ADD.
+        static: the pod is static: its mirror object may vanish while it runs on.
+    """
+
+    pod: PodKey
+    attachment: Attachment
+    phase: Phase
+    via: Via
+    sandbox_id: str
+    netns: NetnsRef
+    boot_id: str
+    sequence: int
+    invocation: Invocation
+    result: Json | None = None
+    adopted: bool = False
+    static: bool = False
+
+    @property
+    def target(self) -> Target:
+        return Target(self.sandbox_id, self.netns.path, self.attachment.ifname)
+
+
+def result_addresses(result: Json | None) -> tuple[str, ...]:
+    """The addresses in a CNI result of any version, as CIDR strings, in order."""
+    if not result:
+        return ()
+    ips = result.get("ips") or []
+    found = [ip.get("address") for ip in ips if isinstance(ip, dict)]
+    for legacy in ("ip4", "ip6"):
+        entry = result.get(legacy)
+        if isinstance(entry, dict):
+            found.append(entry.get("ip"))
+    return tuple(address for address in found if isinstance(address, str))

@@ -1,0 +1,54 @@
+"""Full-match checks of every string that comes from outside: annotations, definitions, plugin configuration.
+
+Pure. A string that passed is safe as a CNI_ARGS value, as an API path segment and as an interface name respectively;
+it is never used as a file name all the same.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+
+_DNS1123_LABEL = "[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
+_SUBDOMAIN = re.compile(rf"{_DNS1123_LABEL}(?:\.{_DNS1123_LABEL})*")
+_LABEL = re.compile(_DNS1123_LABEL)
+_MAC = re.compile(r"[0-9a-fA-F]{2}(?::[0-9a-fA-F]{2}){5}")
+_CNI_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.\-]*")
+_IFNAME_FORBIDDEN = re.compile(r"[/:\s\x00]")
+
+
+def is_dns1123_subdomain(text: str) -> bool:
+    """Whether `text` may name a Kubernetes object: RFC 1123 subdomain, at most 253 characters."""
+    return len(text) <= 253 and _SUBDOMAIN.fullmatch(text) is not None
+
+
+def is_dns1123_label(text: str) -> bool:
+    """Whether `text` may name a Kubernetes namespace: RFC 1123 label, at most 63 characters."""
+    return len(text) <= 63 and _LABEL.fullmatch(text) is not None
+
+
+def is_mac(text: str) -> bool:
+    """Whether `text` is an EUI-48 unicast address in colon notation that a link may carry."""
+    if _MAC.fullmatch(text) is None:
+        return False
+    return not int(text[:2], 16) & 1 and text != "00:00:00:00:00:00"
+
+
+def is_ip_or_cidr(text: str) -> bool:
+    """Whether `text` is an IPv4 or IPv6 address, with or without a prefix length and without a zone."""
+    try:
+        ipaddress.ip_interface(text)
+    except ValueError:
+        return False
+    return "%" not in text
+
+
+def is_cni_name(text: str) -> bool:
+    """Whether `text` may be a network name or container ID (CNI SPEC, section 1 and 2)."""
+    return _CNI_NAME.fullmatch(text) is not None
+
+
+def is_interface_name(text: str) -> bool:
+    """Whether Linux and CNI accept `text` as an interface name: 1 to 15 bytes, no '/', ':' or white space."""
+    size = len(text.encode("utf-8", "surrogatepass"))
+    return 1 <= size <= 15 and text not in (".", "..") and _IFNAME_FORBIDDEN.search(text) is None
