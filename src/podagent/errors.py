@@ -39,8 +39,16 @@ class HostNetworkRefused(InputError):
     """The pod, or the network namespace found for it, is the host's own: never touched."""
 
 
-class SandboxNotFound(PodagentError):
+class NotYet(PodagentError):
+    """Nothing is wrong: something that will come by itself is not there yet. Waited for, not reported as a failure."""
+
+
+class SandboxNotFound(NotYet):
     """The container runtime knows no running sandbox of this pod (yet)."""
+
+
+class PodNotReady(NotYet):
+    """The kubelet is still setting the pod up, and what is asked for is its part until it has finished."""
 
 
 class SandboxChanged(PodagentError):
@@ -67,6 +75,10 @@ class ApiError(PodagentError):
         super().__init__(message)
         self.status = status
         self.retry_after = retry_after
+
+
+class AnswerTooLarge(ApiError):
+    """The API server's answer is larger than we are willing to hold in memory: ask for less at a time."""
 
 
 class StoreError(PodagentError):

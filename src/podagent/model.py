@@ -172,6 +172,7 @@ class Record:
         sequence: rises with every attach on the node; detaching goes in reverse.
         boot_id: the boot during which it was attached; namespaces of an earlier boot are gone.
         result: the result of ADD as JSON; None before ADD ended and for adopted interfaces.
+        ifindex: index of the link in the pod, 0 if the attachment has none (vhost-user and the like).
         adopted: the interface was there before we looked; somebody else ran the ADD.
         static: the pod is static: its mirror object may vanish while it runs on.
     """
@@ -186,6 +187,7 @@ class Record:
     sequence: int
     invocation: Invocation
     result: Json | None = None
+    ifindex: int = 0
     adopted: bool = False
     static: bool = False
 

@@ -6,7 +6,6 @@ it is never used as a file name all the same.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 
 _DNS1123_LABEL = "[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
@@ -36,6 +35,9 @@ def is_mac(text: str) -> bool:
 
 def is_ip_or_cidr(text: str) -> bool:
     """Whether `text` is an IPv4 or IPv6 address, with or without a prefix length and without a zone."""
+    # Imported where it is needed: kactus starts once per pod operation and rarely gets here.
+    import ipaddress  # noqa: PLC0415
+
     try:
         ipaddress.ip_interface(text)
     except ValueError:

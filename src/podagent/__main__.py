@@ -1,0 +1,7 @@
+"""`python -m podagent`."""
+
+import sys
+
+from podagent.cli import main
+
+sys.exit(main())

@@ -1,0 +1,67 @@
+"""The agent's own way: read the network definition, run the delegate plugin (or chain). No meta-plugin needed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any, Protocol
+
+from podagent.attach.args import pod_args
+from podagent.attach.definition import to_netconf
+from podagent.errors import DefinitionError
+from podagent.model import Attachment, Invocation, Json, Pod, Sandbox, Via
+
+_FALLBACK_NAMESPACE = "default"
+
+
+class Definitions(Protocol):
+    """Reads network definitions from the API server."""
+
+    def kaloom(self, namespace: str, name: str) -> Json | None:
+        """The networks.kaloom.com object, None when there is none. Raises ApiError."""
+
+
+class DelegateNetworks:
+    """Attaches by running the plugin that the network's definition names."""
+
+    def __init__(self, definitions: Definitions, bin_dir: str, global_namespaces: Collection[str]) -> None:
+        self._definitions = definitions
+        self._bin_dir = bin_dir
+        self._global_namespaces = global_namespaces
+
+    def prepare(self, pod: Pod, attachment: Attachment, sandbox: Sandbox) -> tuple[Via, Invocation]:
+        """How the delegate is called for this attachment.
+
+        Raises:
+            DefinitionError: the definition is missing or malformed.
+            ApiError: it could not be read.
+        """
+        reference, definition = self._find(pod, attachment)
+        netconf = to_netconf(definition, reference)
+        capabilities: dict[str, Any] = {}
+        args = pod_args(pod, sandbox)
+        if attachment.mac:
+            # kactus passes both names: CNI_IFMAC for Kaloom's own plugins, MAC for the reference plugins.
+            args = (*args, ("CNI_IFMAC", attachment.mac), ("MAC", attachment.mac))
+            capabilities["mac"] = attachment.mac
+        if attachment.ips:
+            capabilities["ips"] = list(attachment.ips)
+        return Via.DELEGATE, Invocation(netconf, (self._bin_dir,), args, capabilities, reference)
+
+    def _find(self, pod: Pod, attachment: Attachment) -> tuple[str, Json]:
+        namespaces = self._namespaces(pod, attachment)
+        for namespace in namespaces:
+            definition = self._definitions.kaloom(namespace, attachment.network)
+            if definition is not None:
+                return f"{namespace}/{attachment.network}", definition
+        raise DefinitionError(
+            f"network {attachment.network} is not defined: no networks.kaloom.com object of that name in namespace "
+            + " or ".join(namespaces)
+        )
+
+    def _namespaces(self, pod: Pod, attachment: Attachment) -> list[str]:
+        if attachment.namespace is not None:
+            return [attachment.namespace]
+        namespaces = [pod.key.namespace]
+        if _FALLBACK_NAMESPACE in self._global_namespaces and _FALLBACK_NAMESPACE not in namespaces:
+            namespaces.append(_FALLBACK_NAMESPACE)
+        return namespaces

@@ -1,0 +1,277 @@
+"""Finding and running plugin executables: the only place of the product that starts a process.
+
+Every run is bounded in time and in output, gets exactly the environment it is given, three descriptors and its own process
+group, and leaves none of that group behind when it did not end cleanly. What the output means is not decided here.
+
+Descriptors are handled by number and paths by `os`: kactus imports this once per pod operation, and pathlib alone would
+cost it as long as half a plugin run.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import signal
+import stat
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+
+from podagent.cni.reply import Ended
+from podagent.cni.text import excerpt
+from podagent.errors import PluginError, PluginTimeout
+
+STDOUT_LIMIT = 4 << 20
+STDERR_KEPT = 64 << 10
+TERM_GRACE_S = 1.0
+# A killed process may still be stuck in the kernel: then it is left to the kernel.
+KILL_GRACE_S = 5.0
+# While a package manager writes the executable it cannot be run: six attempts, as in the reference implementation.
+_BUSY_WAITS_S = (0.05, 0.1, 0.25, 0.5, 1.0)
+_CHUNK = 64 << 10
+# The most a pipe can hold (an unprivileged process may raise it to 1 MiB): more comes from a writer still at work.
+_DRAIN_LIMIT = 1 << 20
+_IO_FAILURE, _UNKNOWN = 5, 999
+
+
+def find(plugin_type: str, path: Sequence[str]) -> str:
+    """The executable of `plugin_type`: the first regular file of that name in the directories of `path`.
+
+    A symbolic link in one of the directories may lead anywhere: whoever may write there is trusted.
+
+    Raises:
+        PluginError: the type is not a bare file name, or no directory has it.
+    """
+    if not plugin_type or "/" in plugin_type or "\0" in plugin_type or plugin_type in (".", ".."):
+        raise PluginError(plugin_type[:80], "not the bare file name of a plugin", _IO_FAILURE)
+    # A relative directory would mean another one to us than to the plugin.
+    for directory in (entry for entry in path if entry.startswith("/")):
+        executable = f"{directory.rstrip('/')}/{plugin_type}"
+        with suppress(OSError):
+            if stat.S_ISREG(os.stat(executable).st_mode):  # noqa: PTH116 - see the module's docstring
+                return executable
+    raise PluginError(plugin_type, f"not found in any of the plugin directories ({':'.join(path)})", _IO_FAILURE)
+
+
+def run(executable: str, env: Mapping[str, str], stdin: bytes, timeout: float, plugin_type: str) -> Ended:
+    """Runs a plugin to its end.
+
+    A process it leaves behind is not waited for; if that one still holds the plugin's output, its process group is ended.
+
+    Args:
+        executable: absolute path; run without arguments in ``/``.
+        env: the whole environment of the child.
+        stdin: what it can read; a plugin that does not is no error.
+        timeout: seconds; then its process group is asked to end, and ended after `TERM_GRACE_S`.
+        plugin_type: whom an error names.
+
+    Raises:
+        PluginTimeout: it did not end in time.
+        PluginError: it cannot be run (code 5), or printed more than `STDOUT_LIMIT`.
+    """
+    try:
+        pipes = _Pipes()
+    except OSError as fault:
+        raise PluginError(plugin_type, f"cannot be run: {fault.strerror}", _IO_FAILURE) from None
+    with pipes:
+        # Usually the pipe takes it all, and the plugin finds it there when it starts.
+        unwritten = pipes.write_stdin(memoryview(stdin))
+        process = _spawn(executable, env, pipes, plugin_type)
+        pipes.close_child_ends()
+        running = _Running(process, pipes, unwritten, plugin_type)
+        return running.outcome(timeout)
+
+
+def _spawn(executable: str, env: Mapping[str, str], pipes: _Pipes, plugin_type: str) -> subprocess.Popen[bytes]:
+    waits = iter(_BUSY_WAITS_S)
+    while True:
+        try:
+            return subprocess.Popen(
+                [executable],
+                stdin=pipes.child_stdin,
+                stdout=pipes.child_stdout,
+                stderr=pipes.child_stderr,
+                env=env,
+                cwd="/",
+                close_fds=True,
+                start_new_session=True,
+            )
+        except (OSError, ValueError) as fault:
+            wait = next(waits, None) if isinstance(fault, OSError) and fault.errno == errno.ETXTBSY else None
+            if wait is None:
+                raise PluginError(plugin_type, f"{executable} cannot be run: {_reason(fault)}", _IO_FAILURE) from None
+        time.sleep(wait)
+
+
+def _reason(fault: OSError | ValueError) -> str:
+    if not isinstance(fault, OSError):
+        return str(fault)
+    reasons = {
+        errno.ENOENT: "the file, or the interpreter its first line names, does not exist",
+        errno.EACCES: "it is not executable",
+        errno.ENOEXEC: "it is not a program of this machine and has no #! line",
+        errno.ETXTBSY: "it is still being written to",
+    }
+    return reasons.get(fault.errno or 0) or fault.strerror or str(fault)
+
+
+class _Pipes:
+    """The child's three standard descriptors and our ends of them, which never block."""
+
+    def __init__(self) -> None:
+        self._open: list[int] = []
+        try:
+            self.child_stdin, self.stdin = self._pipe()
+            self.stdout, self.child_stdout = self._pipe()
+            self.stderr, self.child_stderr = self._pipe()
+        except OSError:
+            self.__exit__()
+            raise
+        for ours in (self.stdin, self.stdout, self.stderr):
+            os.set_blocking(ours, False)
+
+    def __enter__(self) -> _Pipes:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        while self._open:
+            os.close(self._open.pop())
+
+    def _pipe(self) -> tuple[int, int]:
+        ends = os.pipe()
+        self._open += ends
+        return ends
+
+    def _close(self, descriptor: int) -> None:
+        self._open.remove(descriptor)
+        os.close(descriptor)
+
+    def close_child_ends(self) -> None:
+        for descriptor in (self.child_stdin, self.child_stdout, self.child_stderr):
+            self._close(descriptor)
+
+    def write_stdin(self, data: memoryview) -> memoryview:
+        """Writes what fits and returns the rest. Closes our end when nothing is left or nobody will read it."""
+        try:
+            while data:
+                data = data[os.write(self.stdin, data) :]
+        except BlockingIOError:
+            return data
+        except BrokenPipeError:
+            data = data[:0]
+        self._close(self.stdin)
+        return data
+
+
+class _Running:
+    """One plugin process, from its start until it is reaped."""
+
+    def __init__(self, process: subprocess.Popen[bytes], pipes: _Pipes, unwritten: memoryview, plugin: str) -> None:
+        self._process = process
+        self._pipes = pipes
+        self._unwritten = unwritten
+        self._plugin = plugin
+        self._stdout = bytearray()
+        self._stderr = bytearray()
+        self._outputs = {pipes.stdout: self._stdout, pipes.stderr: self._stderr}
+        self._exited = False
+        self._pidfd = _pidfd(process.pid)
+        self._poll = select.poll()
+        for descriptor in (*self._outputs, *self._pidfd):
+            self._poll.register(descriptor, select.POLLIN)
+        if unwritten:
+            self._poll.register(pipes.stdin, select.POLLOUT)
+
+    def outcome(self, timeout: float) -> Ended:
+        """Waits for the end, whatever it takes. Raises as `run` does."""
+        clean = False
+        try:
+            if not self._attend(timeout):
+                self._signal_group(signal.SIGTERM)
+                self._attend(TERM_GRACE_S)
+                reason = f"did not end within {timeout:g} s; its process group was ended"
+                raise PluginTimeout(self._plugin, reason, _UNKNOWN, excerpt(bytes(self._stderr)))
+            clean = not self._outputs and self._exit_status() == (os.CLD_EXITED, 0)
+        finally:
+            if not clean:
+                # Before it is reaped: while the zombie is there, no other group can get its number.
+                self._signal_group(signal.SIGKILL)
+            self._reap()
+        return Ended(self._process.returncode, bytes(self._stdout), bytes(self._stderr), bool(self._outputs))
+
+    def _attend(self, patience: float) -> bool:
+        """Serves the pipes until the process has exited, at most `patience` seconds. Whether it has."""
+        deadline = time.monotonic() + patience
+        while not self._exited:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            for descriptor, _ in self._poll.poll(self._wait_ms(left)):
+                self._serve(descriptor)
+            if not self._pidfd:
+                self._exited = self._exit_status() is not None
+        for descriptor in tuple(self._outputs):
+            self._drain(descriptor)
+        return True
+
+    def _wait_ms(self, left: float) -> int:
+        # Kernels before 5.3 have no pidfd: there the exit is looked for every few milliseconds.
+        return int(min(left, 60.0) * 1000) + 1 if self._pidfd else 3
+
+    def _serve(self, descriptor: int) -> None:
+        if descriptor in self._outputs:
+            self._read(descriptor)
+        elif descriptor in self._pidfd:
+            self._exited = True
+        else:
+            self._unwritten = self._pipes.write_stdin(self._unwritten)
+            if not self._unwritten:
+                self._poll.unregister(descriptor)
+
+    def _read(self, descriptor: int) -> int:
+        """Takes one portion of output; its size, 0 when there is no more for now or for good."""
+        try:
+            portion = os.read(descriptor, _CHUNK)
+        except BlockingIOError:
+            return 0
+        kept = self._outputs[descriptor]
+        kept += portion
+        if not portion:
+            self._poll.unregister(descriptor)
+            del self._outputs[descriptor]
+        elif kept is self._stderr:
+            del kept[:-STDERR_KEPT]
+        elif len(kept) > STDOUT_LIMIT:
+            limit = f"{STDOUT_LIMIT >> 20} MiB"
+            raise PluginError(self._plugin, f"printed more than {limit}; its process group was ended", _UNKNOWN)
+        return len(portion)
+
+    def _drain(self, descriptor: int) -> None:
+        taken = 0
+        while taken < _DRAIN_LIMIT and (size := self._read(descriptor)):
+            taken += size
+
+    def _exit_status(self) -> tuple[int, int] | None:
+        """How the process ended (si_code, si_status), None while it runs; it is left to be reaped."""
+        status = os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        return None if status is None else (status.si_code, status.si_status)
+
+    def _signal_group(self, number: signal.Signals) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, number)
+
+    def _reap(self) -> None:
+        for descriptor in self._pidfd:
+            os.close(descriptor)
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(KILL_GRACE_S)
+
+
+def _pidfd(pid: int) -> tuple[int, ...]:
+    """A descriptor that becomes readable when the process exits; none on kernels that lack it."""
+    try:
+        return (os.pidfd_open(pid),)
+    except (AttributeError, OSError):
+        return ()

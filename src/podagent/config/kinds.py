@@ -1,0 +1,135 @@
+"""The kinds of values a setting can have: text in, checked value out. Pure: no file, variable or flag is read here.
+
+A parser raises ValueError; its text (possibly empty) says what is wrong beyond "not what is accepted".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from podagent.validate import is_dns1123_label, is_dns1123_subdomain
+
+_UNIT_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
+_DURATION_PART = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(h|ms|m|s|us|µs|ns)")
+_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+")
+_VENDOR = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """How the text of a setting becomes its value.
+
+    Attributes:
+        parse: raises ValueError for what is not accepted.
+        accepts: completes "expected ...".
+        metavar: stands for the value in ``--help``.
+        natives: TOML types understood besides strings.
+    """
+
+    parse: Callable[[str], object]
+    accepts: str
+    metavar: str
+    natives: tuple[type, ...] = ()
+
+
+def parse_duration(text: str) -> float:
+    """Seconds in a duration as Go writes them (``90s``, ``1h30m``, ``250ms``) or in a bare number of seconds."""
+    if _NUMBER.fullmatch(text):
+        return float(text)
+    total, end = 0.0, 0
+    for part in _DURATION_PART.finditer(text):
+        if part.start() != end:
+            break
+        total += float(part[1]) * _UNIT_SECONDS[part[2]]
+        end = part.end()
+    if not text or end != len(text):
+        raise ValueError
+    return total
+
+
+def _path(text: str) -> Path:
+    if not text.startswith("/") or "\0" in text:
+        raise ValueError
+    return Path(text)
+
+
+def _state_directory(text: str) -> Path:
+    path = _path(text)
+    if path == Path("/"):
+        raise ValueError("the agent makes its state directory private to root")
+    return path
+
+
+def _unix_socket(text: str) -> str:
+    scheme, separator, rest = text.partition("://")
+    if separator and scheme != "unix":
+        raise ValueError("the agent only talks to the runtime of its own node")
+    return f"unix://{_path(rest if separator else text)}"
+
+
+def _node_name(text: str) -> str:
+    if not is_dns1123_subdomain(text):
+        raise ValueError("the kubelet registers nodes in lower case" if is_dns1123_subdomain(text.lower()) else "")
+    return text
+
+
+def _vendor_name(text: str) -> str:
+    if text and _VENDOR.fullmatch(text) is None:
+        raise ValueError
+    return text
+
+
+def _namespaces(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(",")) if text.strip() else ()
+    wrong = [name for name in names if not is_dns1123_label(name)]
+    if wrong:
+        raise ValueError(f"{wrong[0][:80]!r} cannot be a namespace")
+    return names
+
+
+def choice(*names: str, later: str = "") -> Kind:
+    """One of `names`; `later` is known, but not usable yet, and refused in words that say so."""
+
+    def parse(text: str) -> str:
+        if text == later and text:
+            raise ValueError(f"{text} is not supported yet")
+        if text not in names:
+            raise ValueError
+        return text
+
+    return Kind(parse, names[0] if len(names) == 1 else "one of " + ", ".join(names), "|".join(names))
+
+
+def whole_number(lowest: int, highest: int) -> Kind:
+    """A decimal number between both bounds, inclusive."""
+
+    def parse(text: str) -> int:
+        if not re.fullmatch("[0-9]{1,9}", text) or not lowest <= int(text) <= highest:
+            raise ValueError
+        return int(text)
+
+    return Kind(parse, f"a whole number from {lowest} to {highest}", "N", (int,))
+
+
+def duration(shortest: str, longest: str) -> Kind:
+    """A time span in seconds between both bounds, inclusive."""
+
+    def parse(text: str) -> float:
+        seconds = parse_duration(text)
+        if not parse_duration(shortest) <= seconds <= parse_duration(longest):
+            raise ValueError
+        return seconds
+
+    accepts = f"a duration from {shortest} to {longest}, such as 90s, 5m or 1h30m (a bare number is seconds)"
+    return Kind(parse, accepts, "DURATION", (int, float))
+
+
+PATH = Kind(_path, "an absolute path", "PATH")
+STATE_DIRECTORY = Kind(_state_directory, "the absolute path of a directory of its own", "DIR")
+UNIX_SOCKET = Kind(_unix_socket, "unix:///path/to/socket, or the absolute path of a unix socket", "SOCKET")
+NODE_NAME = Kind(_node_name, "the name of a node: lower-case letters, digits, '-' and '.', at most 253", "NAME")
+VENDOR_NAME = Kind(_vendor_name, "a directory name of letters, digits, '.', '_' and '-', without '/'", "NAME")
+NAMESPACES = Kind(_namespaces, "namespaces separated by commas (in TOML also a list of strings)", "NAMES", (list,))

@@ -1,0 +1,46 @@
+"""The settings file as documentation: `etc/podagent.toml` is this module's output, so that it cannot fall behind.
+
+`python -m podagent.config.render > etc/podagent.toml` writes it anew.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import textwrap
+
+from podagent.config.table import SETTINGS, Setting
+
+_HEADER = """\
+podagent's settings. Each line that is commented out shows the default; remove the '#' to change it. A key that is not
+listed here is an error, so that a misspelt one is noticed.
+
+Flags (--key) go before environment variables (PODAGENT_KEY), which go before this file. Changes apply after
+`systemctl restart podagent`; a restart leaves the interfaces of the pods as they are."""
+
+
+def _commented(text: str) -> str:
+    lines = [textwrap.fill(part, 116, break_long_words=False, break_on_hyphens=False) for part in text.split("\n\n")]
+    return textwrap.indent("\n\n".join(lines), "# ", lambda _: True).replace("# \n", "#\n")
+
+
+def _toml_value(setting: Setting) -> str:
+    text = setting.default if isinstance(setting.default, str) else "node-1"
+    if list in setting.kind.natives:
+        return json.dumps([text] if text else [])
+    return text if text.isdigit() else json.dumps(text)
+
+
+def _entry(setting: Setting) -> str:
+    default = f" Default: {setting.default_text}." if setting.default_text else ""
+    about = _commented(f"{setting.help} {setting.reason} Expected: {setting.kind.accepts}.{default}")
+    return f"{about}\n#{setting.key} = {_toml_value(setting)}\n"
+
+
+def settings_file() -> str:
+    """The settings file with every setting commented out at its default."""
+    return "\n".join([_commented(_HEADER) + "\n", *(_entry(setting) for setting in SETTINGS)])
+
+
+if __name__ == "__main__":
+    sys.stdout.write(settings_file())

@@ -1,0 +1,170 @@
+"""From flags, environment and settings file to checked `Settings`. Reads the settings file, and nothing else.
+
+Every error names the setting, where the value came from, and what is accepted; a name nobody knows is an error too,
+since a setting that was misspelt and silently ignored is found much later.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from podagent.config.table import SETTINGS, Setting, Settings
+from podagent.errors import SettingsError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+DEFAULT_TOML = Path("/opt/kaloom/etc/podagent.toml")
+EXTRA_ARGS_VARIABLE = "PODAGENT_EXTRA_ARGS"
+CONFIG_VARIABLE = "PODAGENT_CONFIG"
+# The original's podagent.conf says PODAGENT_HOSTNAME for the node.
+_ALIASES = {"PODAGENT_NODE": "PODAGENT_HOSTNAME"}
+# In a pod, Kubernetes announces every Service by variables; one called "podagent" or "podagent-..." must not stop us.
+_SERVICE_VARIABLE = re.compile(
+    r"PODAGENT(_[A-Z0-9_]+)?_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(ADDR|PORT|PROTO))?)?)"
+)
+
+Found = tuple[str, str]  # where the value comes from, in words, and its text
+Layer = Callable[[Setting], Found | None]
+
+
+def load(
+    flags: Mapping[str, str | None],
+    environ: Mapping[str, str],
+    toml_path: Path | None = None,
+    *,
+    extra_flags: Mapping[str, str | None] | None = None,
+) -> Settings:
+    """Settle every setting by precedence and check it.
+
+    Args:
+        flags: text of the command-line flags by field name of `Settings`; None stands for a flag not given.
+        environ: the process environment; an empty variable counts as not set.
+        toml_path: the settings file, which must exist then; without it the one ``PODAGENT_CONFIG`` names, else
+            `DEFAULT_TOML` if that exists.
+        extra_flags: flags of PODAGENT_EXTRA_ARGS: above the environment, below `flags`.
+
+    Raises:
+        SettingsError: a value, a name or the file is not usable.
+    """
+    _refuse_unknown_variables(environ)
+    layers = (
+        _flags("flag --{}", flags),
+        _flags(EXTRA_ARGS_VARIABLE + " --{}", extra_flags or {}),
+        _environment(environ),
+        _settings_file(*_toml_location(toml_path, environ)),
+        _default,
+    )
+    chosen: dict[str, Any] = {}
+    for setting in SETTINGS:
+        origin, text = next(found for layer in layers if (found := layer(setting)) is not None)
+        chosen[setting.field] = _parsed(setting, origin, text)
+    return Settings(**chosen)
+
+
+def _flags(origin: str, given: Mapping[str, str | None]) -> Layer:
+    def layer(setting: Setting) -> Found | None:
+        text = given.get(setting.field)
+        return None if text is None else (origin.format(setting.key), text)
+
+    return layer
+
+
+def _environment(environ: Mapping[str, str]) -> Layer:
+    def layer(setting: Setting) -> Found | None:
+        for variable in (setting.variable, _ALIASES.get(setting.variable, "")):
+            if environ.get(variable):
+                return f"variable {variable}", environ[variable]
+        return None
+
+    return layer
+
+
+def _settings_file(path: Path, must_exist: bool) -> Layer:
+    table = _read_toml(path, must_exist)
+
+    def layer(setting: Setting) -> Found | None:
+        if setting.key not in table:
+            return None
+        return str(path), _toml_text(setting, str(path), table[setting.key])
+
+    return layer
+
+
+def _default(setting: Setting) -> Found:
+    return "the default", setting.default if isinstance(setting.default, str) else setting.default()
+
+
+def _parsed(setting: Setting, origin: str, text: str) -> object:
+    try:
+        return setting.kind.parse(text)
+    except ValueError as error:
+        raise _refusal(setting, origin, text, str(error)) from None
+
+
+def _refusal(setting: Setting, origin: str, value: object, why: str = "") -> SettingsError:
+    shown = repr(value)
+    shown = shown if len(shown) <= 80 else shown[:77] + "..."
+    because = f" ({why})" if why else ""
+    return SettingsError(
+        f"{setting.key}, from {origin}: {shown} is not accepted{because}: expected {setting.kind.accepts}"
+    )
+
+
+def _toml_text(setting: Setting, origin: str, value: object) -> str:
+    """The TOML value as the text its parser reads, so that all sources share one parser."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool) or not isinstance(value, setting.kind.natives):
+        raise _refusal(setting, origin, value)
+    if not isinstance(value, list):
+        return str(value)
+    if not all(isinstance(item, str) and item and "," not in item for item in value):
+        raise _refusal(setting, origin, value)
+    return ",".join(value)
+
+
+def _refuse_unknown_variables(environ: Mapping[str, str]) -> None:
+    known = {setting.variable for setting in SETTINGS} | set(_ALIASES.values()) | {EXTRA_ARGS_VARIABLE, CONFIG_VARIABLE}
+    for name in sorted(environ):
+        if name.startswith("PODAGENT_") and name not in known and not _SERVICE_VARIABLE.fullmatch(name):
+            raise SettingsError(f"variable {name}: there is no such setting{_did_you_mean(name, known)}")
+
+
+def _did_you_mean(name: str, known: Iterable[str]) -> str:
+    candidates = sorted(known)
+    close = difflib.get_close_matches(name, candidates, n=1)
+    return f"; did you mean {close[0]}?" if close else f"; there are {', '.join(candidates)}"
+
+
+def _toml_location(toml_path: Path | None, environ: Mapping[str, str]) -> tuple[Path, bool]:
+    """The settings file, and whether somebody asked for it (then it must exist)."""
+    if toml_path is not None:
+        return toml_path, True
+    named = environ.get(CONFIG_VARIABLE)
+    return (Path(named), True) if named else (DEFAULT_TOML, False)
+
+
+def _read_toml(path: Path, must_exist: bool) -> dict[str, Any]:
+    try:
+        table: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        if must_exist:
+            raise SettingsError(f"{path}: the settings file does not exist") from None
+        return {}
+    except OSError as error:
+        raise SettingsError(f"{path}: the settings file cannot be read: {error.strerror}") from error
+    except ValueError as error:  # of TOML and of UTF-8 alike
+        raise SettingsError(f"{path}: not a TOML file: {error}") from error
+    known = [setting.key for setting in SETTINGS]
+    for key in table:
+        if key not in known:
+            raise SettingsError(f"{path}: {key!r}: there is no such setting{_did_you_mean(key, known)}")
+    return table

@@ -1,0 +1,187 @@
+"""The table of settings: every flag, variable, key of the settings file and line of documentation follows from it.
+
+To add a setting, add a row here and a field to `Settings`.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from podagent.config import kinds
+from podagent.config.kinds import Kind
+
+# Measured with bridge + host-local: the plugin's own rate stops rising between four and eight at a time.
+DEFAULT_WORKERS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings of the agent, checked. The meaning of each is its row in `SETTINGS`; spans are in seconds."""
+
+    kubeconfig: Path
+    node: str
+    container_type: Literal["docker"]
+    docker_endpoint: str
+    crio_endpoint: str
+    cni_bin_path: Path
+    cni_conf_path: Path
+    cni_vendor_name: str
+    attach_via: Literal["auto", "system", "delegate"]
+    state_dir: Path
+    workers: int
+    resync_period: float
+    plugin_timeout: float
+    log_level: Literal["error", "warning", "info", "debug"]
+    global_namespaces: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One row of the table.
+
+    Attributes:
+        key: name in the settings file; the flag is ``--key``, the variable ``PODAGENT_KEY``.
+        kind: what is accepted.
+        default: as text, parsed like any other source; a callable is asked when nothing else is set.
+        help: what the setting is.
+        reason: why the default is what it is, or when to change it.
+        default_text: how the default of a callable is described.
+    """
+
+    key: str
+    kind: Kind
+    default: str | Callable[[], str]
+    help: str
+    reason: str
+    default_text: str = ""
+
+    @property
+    def field(self) -> str:
+        return self.key.replace("-", "_")
+
+    @property
+    def variable(self) -> str:
+        return "PODAGENT_" + self.field.upper()
+
+    @property
+    def described_default(self) -> str:
+        return self.default_text or (self.default if isinstance(self.default, str) else "")
+
+
+def _host_name() -> str:
+    """The name the kubelet registers its node under unless it is told another one."""
+    return socket.gethostname().strip().lower()
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting(
+        "kubeconfig",
+        kinds.PATH,
+        "/opt/kaloom/etc/podagent-kubeconfig.yaml",
+        "Credentials for the API server, as create-kubeconfig.sh writes them.",
+        "The agent waits for the file if it is missing, so the service may be started before it is copied here.",
+    ),
+    Setting(
+        "node",
+        kinds.NODE_NAME,
+        _host_name,
+        "Name of this node as the kubelet registered it: only pods on this node are looked at.",
+        "Set it when `kubectl get nodes` shows another name than the host's.",
+        "the host name in lower case",
+    ),
+    Setting(
+        "container-type",
+        kinds.choice("docker", later="crio"),
+        "docker",
+        "The container runtime that runs the pods.",
+        "Docker behind the kubelet's dockershim or behind cri-dockerd.",
+    ),
+    Setting(
+        "docker-endpoint",
+        kinds.UNIX_SOCKET,
+        "unix:///var/run/docker.sock",
+        "Docker's API socket. It is only read from.",
+        "Docker's own default.",
+    ),
+    Setting(
+        "crio-endpoint",
+        kinds.UNIX_SOCKET,
+        "unix:///var/run/crio/crio.sock",
+        "CRI-O's API socket.",
+        "Accepted so that existing configurations keep working; not in use with container-type docker.",
+    ),
+    Setting(
+        "cni-bin-path",
+        kinds.PATH,
+        "/opt/cni/bin",
+        "Directory of the CNI plugins.",
+        "The directory that Kubernetes uses; some distributions install plugins to /usr/lib/cni.",
+    ),
+    Setting(
+        "cni-conf-path",
+        kinds.PATH,
+        "/etc/cni/net.d",
+        "Directory of the CNI configuration; its first valid file in lexical order is the system plugin's.",
+        "The directory that Kubernetes uses.",
+    ),
+    Setting(
+        "cni-vendor-name",
+        kinds.VENDOR_NAME,
+        "",
+        "Look plugins up in /opt/<name>/cni/bin first.",
+        "Empty: in /opt/<type of the system plugin>/bin first.",
+    ),
+    Setting(
+        "attach-via",
+        kinds.choice("auto", "system", "delegate"),
+        "auto",
+        "Who builds the interface: the node's system CNI plugin, or the network's own plugin run by the agent.",
+        "auto: system when the system plugin is kactus, else delegate, for other plugins ignore what they are asked.",
+    ),
+    Setting(
+        "state-dir",
+        kinds.STATE_DIRECTORY,
+        "/var/lib/podagent",
+        "Where the agent keeps what it attached. It must survive a reboot, and is made private to root.",
+        "What is recorded here is what the agent can detach later: without it address leases leak.",
+    ),
+    Setting(
+        "workers",
+        kinds.whole_number(1, 64),
+        str(DEFAULT_WORKERS),
+        "How many pods are worked on at the same time; one pod is never worked on twice at once.",
+        "CNI plugins gain little beyond eight at a time, but a plugin that hangs holds a worker until its timeout.",
+    ),
+    Setting(
+        "resync-period",
+        kinds.duration("1s", "24h"),
+        "5m",
+        "How often pods are compared with what was recorded, to repair what something else changed.",
+        "Varied at random by the agent, so that the nodes of a cluster do not act in step.",
+    ),
+    Setting(
+        "plugin-timeout",
+        kinds.duration("1s", "1h"),
+        "2m",
+        "How long one run of a CNI plugin may take before it and its children are ended.",
+        "Address management that asks a server may take tens of seconds; the kubelet gives up after two minutes too.",
+    ),
+    Setting(
+        "log-level",
+        kinds.choice("error", "warning", "info", "debug"),
+        "info",
+        "The least severe messages that are logged.",
+        "info: one line for each interface that comes or goes. debug: every step and decision.",
+    ),
+    Setting(
+        "global-namespaces",
+        kinds.NAMESPACES,
+        "default",
+        "Namespaces whose network definitions the pods of every namespace may use.",
+        "All others serve only pods of the same namespace.",
+    ),
+)

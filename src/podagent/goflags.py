@@ -1,0 +1,55 @@
+"""Go's command-line conventions, turned into those of click, so that the original agent's command lines keep working.
+
+Go takes one dash or two before a long flag (``-node x``, ``-node=x``), and gives a boolean flag a value only after '='.
+Pure; must not know what the flags mean beyond whether they take a value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from podagent.errors import SettingsError
+
+# strconv.ParseBool
+_TRUE = {"1", "t", "T", "true", "TRUE", "True"}
+_FALSE = {"0", "f", "F", "false", "FALSE", "False"}
+
+
+def normalise(
+    arguments: Sequence[str], *, with_value: Collection[str], switches: Collection[str], ignored: Collection[str]
+) -> list[str]:
+    """`arguments` with two dashes before every long flag and every value joined to its flag by '='.
+
+    Args:
+        arguments: as Go's flag package would take them.
+        with_value: names of flags that take a value.
+        switches: names of boolean flags; those that are switched off are left out of the answer.
+        ignored: names of boolean flags that are checked and left out of the answer.
+
+    Raises:
+        SettingsError: a boolean flag has a value that is no truth value.
+    """
+    result: list[str] = []
+    rest = iter(arguments)
+    for argument in rest:
+        name, equals, value = argument.lstrip("-").partition("=")
+        dashes = len(argument) - len(argument.lstrip("-"))
+        if dashes not in (1, 2) or not name:
+            result.append(argument)
+            if argument == "--":
+                result.extend(rest)
+        elif name in switches or name in ignored:
+            if _truth(name, value if equals else "true") and name in switches:
+                result.append(f"--{name}")
+        elif name in with_value:
+            given = value if equals else next(rest, None)
+            result.append(f"--{name}" if given is None else f"--{name}={given}")
+        else:  # a short flag, or an unknown one: click has words for that
+            result.append(argument if len(name) == 1 else f"--{name}{equals}{value}")
+    return result
+
+
+def _truth(name: str, text: str) -> bool:
+    if text not in _TRUE | _FALSE:
+        raise SettingsError(f"flag --{name}: {text[:80]!r} is not accepted: expected true or false")
+    return text in _TRUE

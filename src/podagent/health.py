@@ -1,0 +1,172 @@
+"""Proof that the agent's loops make progress, and its telling to systemd (sd_notify(3)).
+
+A loop says `working` with the longest time a step may take before it starts one, and `idle` when it waits for something
+to do; waiting for an API server that is away is no hang, a step that outlives its allowance is. This module starts no
+threads: whoever owns the main loop calls `Watchdog.run_once` every `Watchdog.interval_s`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+
+import sdnotify
+
+log = logging.getLogger(__name__)
+
+# systemd-notify's own advice is half of the time-out; a third lets one ping be late or lost.
+_PINGS_PER_TIMEOUT = 3
+_UNWATCHED_INTERVAL_S = 10.0
+
+
+class Beat:
+    """The sign of life of one loop. Made by `Heartbeats.register`; cheap, and safe to use from any thread."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._deadline: float | None = None
+
+    def working(self, allowance_s: float) -> None:
+        """The loop starts a step that ends within `allowance_s` seconds, unless something is wrong with it."""
+        self._deadline = self._clock() + allowance_s
+
+    def idle(self) -> None:
+        """The loop waits for work, as long as that may take."""
+        self._deadline = None
+
+    @property
+    def overdue(self) -> bool:
+        deadline = self._deadline  # read once: another thread may write it in between
+        return deadline is not None and self._clock() > deadline
+
+
+class Heartbeats:
+    """All loops that are expected to make progress.
+
+    Args:
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._beats: dict[str, Beat] = {}
+
+    def register(self, name: str) -> Beat:
+        """The beat of the loop called `name`; a loop that starts anew replaces its former beat."""
+        beat = Beat(self._clock)
+        with self._lock:
+            self._beats[name] = beat
+        return beat
+
+    def overdue(self) -> list[str]:
+        """Names of the loops that are stuck, sorted."""
+        with self._lock:
+            beats = list(self._beats.items())
+        return sorted(name for name, beat in beats if beat.overdue)
+
+
+class Notifier:
+    """Messages to the service manager; does nothing when NOTIFY_SOCKET is not set.
+
+    Args:
+        environ: the process environment; an address in it that nobody listens at is ignored too.
+    """
+
+    def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
+        self._manager: sdnotify.SystemdNotifier | None = None
+        self._status = ""
+        address = environ.get("NOTIFY_SOCKET", "")
+        if address:
+            self._manager = _manager_at(address)
+
+    def ready(self) -> None:
+        """Start-up, or a reload, is complete."""
+        self._notify("READY=1")
+
+    def status(self, text: str) -> None:
+        """One line for ``systemctl status``; sent only when it differs from the last one."""
+        line = " ".join(text.split())
+        if line != self._status:
+            self._status = line
+            self._notify(f"STATUS={line}")
+
+    def reloading(self) -> None:
+        """A reload begins; `ready` ends it. The time stamp is what ``Type=notify-reload`` asks for."""
+        self._notify(f"RELOADING=1\nMONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
+
+    def stopping(self) -> None:
+        """The agent is about to end on purpose."""
+        self._notify("STOPPING=1")
+
+    def watchdog(self) -> None:
+        """The agent is alive."""
+        self._notify("WATCHDOG=1")
+
+    def _notify(self, state: str) -> None:
+        if self._manager is not None:
+            # sdnotify encodes as Latin-1, systemd expects UTF-8: spell the UTF-8 bytes as Latin-1 characters.
+            self._manager.notify(state.encode("utf-8", "replace").decode("latin-1"))
+
+
+class Watchdog:
+    """Pings systemd for as long as no loop is stuck, so that an agent that hangs is restarted.
+
+    Attributes:
+        interval_s: how often `run_once` is to be called, in seconds.
+    """
+
+    def __init__(self, heartbeats: Heartbeats, notifier: Notifier, environ: Mapping[str, str] = os.environ) -> None:
+        self._heartbeats = heartbeats
+        self._notifier = notifier
+        timeout_s = _watchdog_timeout_s(environ)
+        self._wanted = timeout_s is not None
+        self.interval_s = timeout_s / _PINGS_PER_TIMEOUT if timeout_s is not None else _UNWATCHED_INTERVAL_S
+        self._reported: frozenset[str] = frozenset()
+
+    def run_once(self) -> bool:
+        """Ping if all is well (and say so), else log which loops are stuck, once per loop and episode."""
+        stuck = frozenset(self._heartbeats.overdue())
+        for name in sorted(stuck - self._reported):
+            ending = "; systemd will restart the agent" if self._wanted else ""
+            log.error("%s makes no progress%s", name, ending)
+        for name in sorted(self._reported - stuck):
+            log.warning("%s makes progress again", name)
+        self._reported = stuck
+        if not stuck and self._wanted:
+            self._notifier.watchdog()
+        return not stuck
+
+
+def _watchdog_timeout_s(environ: Mapping[str, str]) -> float | None:
+    """Seconds after which systemd ends an agent that was silent; None when it does not watch this process."""
+    pid, microseconds = environ.get("WATCHDOG_PID", ""), environ.get("WATCHDOG_USEC", "")
+    if pid and pid != str(os.getpid()):
+        return None
+    if not (microseconds.isascii() and microseconds.isdigit()) or int(microseconds) == 0:
+        return None
+    return int(microseconds) / 1e6
+
+
+def _manager_at(address: str) -> sdnotify.SystemdNotifier:
+    """The package's notifier, connected to `address`: by itself it only knows os.environ."""
+    manager = sdnotify.SystemdNotifier()
+    if manager.socket is not None:
+        manager.socket.close()
+    manager.socket = _connected(address)
+    return manager
+
+
+def _connected(address: str) -> socket.socket | None:
+    """A datagram socket to `address`, None when nobody listens; a leading '@' is the abstract name space."""
+    sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        sender.connect("\0" + address[1:] if address.startswith("@") else address)
+    except OSError:
+        sender.close()
+        return None
+    return sender

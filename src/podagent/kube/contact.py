@@ -1,0 +1,42 @@
+"""Owns what is said about the connection to the API server: one line when it is lost, one when it is back."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+_log = logging.getLogger(__name__)
+
+
+class Contact:
+    """Remembers whether the API server answers, so that an outage of hours is two lines in the journal.
+
+    A reason that differs from the last one said is said as well, since "connection refused" may become "forbidden".
+    """
+
+    def __init__(self, server: Callable[[], str], clock: Callable[[], float]) -> None:
+        """`server`: its name; `clock`: monotonic seconds."""
+        self._server = server
+        self._clock = clock
+        self._lost_at: float | None = None
+        self._reason = ""
+
+    @property
+    def is_lost(self) -> bool:
+        return self._lost_at is not None
+
+    def lost(self, reason: str) -> None:
+        if self._lost_at is None:
+            self._lost_at = self._clock()
+            _log.warning("lost contact with %s: %s", self._server(), reason)
+        elif reason != self._reason:
+            _log.warning("still no contact with %s: %s", self._server(), reason)
+        else:
+            _log.debug("still no contact with %s", self._server())
+        self._reason = reason
+
+    def made(self) -> None:
+        if self._lost_at is not None:
+            _log.info("back in contact with %s after %.0f s", self._server(), self._clock() - self._lost_at)
+        self._lost_at = None
+        self._reason = ""

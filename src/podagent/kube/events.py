@@ -1,0 +1,200 @@
+"""Owns telling users what happened to their pod, as Events (core/v1).
+
+Events are a courtesy: whoever emits one never waits, and an Event that cannot be written is dropped, not retried.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import queue
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Literal, Protocol
+
+from podagent.errors import ApiError, KubeconfigError
+from podagent.kube.api import api_path
+from podagent.kube.budget import Budgets, TokenBucket
+from podagent.model import Json, Pod
+
+_log = logging.getLogger(__name__)
+
+EventType = Literal["Normal", "Warning"]
+
+# What the reference client allows a component to say about one object: 25 at once, then one in five minutes.
+_OBJECT_BURST, _OBJECT_PER_SECOND = 25, 1 / 300
+# All objects together: a burst of attachments needs the CPU for itself.
+_BURST, _PER_SECOND = 5, 5.0
+_LONGEST_QUEUE = 512
+_MOST_REMEMBERED = 1024
+_LONGEST_MESSAGE = 1024  # bytes, the server's own limit
+_LONGEST_NAME = 253
+_WAKE_S = 5.0
+
+
+class EventApi(Protocol):
+    """What is needed of the API server."""
+
+    def post(self, path: str, body: Json) -> Json: ...
+
+    def patch(self, path: str, body: Json) -> Json: ...
+
+
+@dataclass(frozen=True)
+class PodRef:
+    """The pod object an Event is about; `object_uid` is its ``metadata.uid``, also for the mirror of a static pod."""
+
+    namespace: str
+    name: str
+    object_uid: str
+
+    @classmethod
+    def of(cls, pod: Pod) -> PodRef:
+        return cls(pod.key.namespace, pod.key.name, pod.object_uid)
+
+
+@dataclass(frozen=True)
+class _Notice:
+    pod: PodRef
+    type: EventType
+    reason: str
+    message: str
+
+
+@dataclass
+class _Written:
+    path: str
+    count: int
+
+
+class EventRecorder:
+    """Writes Events from a thread of its own (`run`). `emit` may be called from any thread."""
+
+    def __init__(
+        self,
+        api: EventApi,
+        node: str,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`clock`: monotonic seconds, for the budgets; `wall_clock`: seconds since the epoch, for timestamps."""
+        self._api = api
+        self._node = node
+        self._wall_clock = wall_clock
+        self._queue: queue.Queue[_Notice | None] = queue.Queue(_LONGEST_QUEUE)
+        self._rate = TokenBucket(_BURST, _PER_SECOND, clock)
+        self._budgets = Budgets(_OBJECT_BURST, _OBJECT_PER_SECOND, clock, _MOST_REMEMBERED)
+        self._written: OrderedDict[_Notice, _Written] = OrderedDict()
+        self._sequence = 0
+        self._warned = False
+
+    def emit(self, pod: PodRef, type_: EventType, reason: str, message: str) -> None:
+        """Say something about a pod; `reason` is one CamelCase word. Dropped when too much is waiting already."""
+        try:
+            self._queue.put_nowait(_Notice(pod, type_, reason, _shortened(message)))
+        except queue.Full:
+            _log.debug("too many Events waiting: dropped %s for %s/%s", reason, pod.namespace, pod.name)
+
+    def run(self, stop: threading.Event) -> None:
+        """Write Events until `stop` is set; what is still waiting then is dropped."""
+        while not stop.is_set():
+            with contextlib.suppress(queue.Empty):
+                notice = self._queue.get(timeout=_WAKE_S)
+                if notice is not None and self._budgets.allows(notice.pod):
+                    self._write_in_turn(notice, stop)
+
+    def close(self) -> None:
+        """Wake `run`; set its `stop` before."""
+        with contextlib.suppress(queue.Full):
+            self._queue.put_nowait(None)
+
+    def _write_in_turn(self, notice: _Notice, stop: threading.Event) -> None:
+        while wait_s := self._rate.take():
+            if stop.wait(wait_s):
+                return
+        try:
+            self._write(notice)
+        except (ApiError, KubeconfigError) as error:
+            self._note_failure(notice, error)
+
+    def _write(self, notice: _Notice) -> None:
+        written = self._written.get(notice)
+        if written is not None and self._repeat(written):
+            self._written.move_to_end(notice)
+            return
+        self._written[notice] = _Written(self._create(notice), 1)
+        self._written.move_to_end(notice)
+        if len(self._written) > _MOST_REMEMBERED:
+            self._written.popitem(last=False)
+
+    def _repeat(self, written: _Written) -> bool:
+        """Count one more; False when the server has forgotten the Event (it keeps them for an hour)."""
+        try:
+            self._api.patch(written.path, {"count": written.count + 1, "lastTimestamp": self._now()})
+        except ApiError as error:
+            if error.status == 404:
+                return False
+            raise
+        written.count += 1
+        return True
+
+    def _create(self, notice: _Notice) -> str:
+        body = self._event(notice)
+        collection = api_path("api", "v1", "namespaces", notice.pod.namespace, "events")
+        self._api.post(collection, body)
+        return collection + api_path(body["metadata"]["name"])
+
+    def _event(self, notice: _Notice) -> Json:
+        now = self._now()
+        pod = notice.pod
+        return {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"namespace": pod.namespace, "name": self._name(pod)},
+            "involvedObject": {
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "namespace": pod.namespace,
+                "name": pod.name,
+                "uid": pod.object_uid,
+            },
+            "type": notice.type,
+            "reason": notice.reason,
+            "message": notice.message,
+            "source": {"component": "podagent", "host": self._node},
+            "firstTimestamp": now,
+            "lastTimestamp": now,
+            "count": 1,
+        }
+
+    def _name(self, pod: PodRef) -> str:
+        self._sequence += 1
+        suffix = f".{int(self._wall_clock() * 1e9) + self._sequence:x}"
+        return pod.name[: _LONGEST_NAME - len(suffix)].rstrip("-.") + suffix
+
+    def _now(self) -> str:
+        return datetime.fromtimestamp(self._wall_clock(), timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    def _note_failure(self, notice: _Notice, error: ApiError | KubeconfigError) -> None:
+        status = error.status if isinstance(error, ApiError) else 0
+        about = f"{notice.reason} for {notice.pod.namespace}/{notice.pod.name}"
+        # In a namespace that is being deleted everything new is forbidden: nothing to mend there.
+        if status == 403 and not self._warned and "being terminated" not in str(error):
+            self._warned = True
+            _log.warning(
+                "Events cannot be written; allow this user to create and patch events (RBAC). Said once. %s: %s",
+                about,
+                error,
+            )
+        else:
+            _log.debug("Event %s dropped: %s", about, error)
+
+
+def _shortened(message: str) -> str:
+    encoded = message.encode("utf-8", "replace")
+    return encoded[:_LONGEST_MESSAGE].decode("utf-8", "ignore")

@@ -1,0 +1,122 @@
+"""Owns asking for the pods of one node: the selector, the pages of a list, the lines of a watch. Keeps no state."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from podagent.errors import AnswerTooLarge, ApiError
+from podagent.kube.answers import status_error
+from podagent.kube.api import KubeApi
+from podagent.kube.pods import parse_pod
+from podagent.kube.stream import LineStream
+from podagent.model import Json, Pod
+
+PODS = "/api/v1/pods"
+# 500 objects a page need no more than a few; a server that never ends its list must not fill our memory.
+_MOST_PAGES = 1000
+
+
+class GarbledWatch(ApiError):
+    """A line of a watch is not an event: it was cut off, or something that is no API server sent it."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """All pods at one version."""
+
+    pods: list[Pod]
+    version: str
+
+
+@dataclass(frozen=True)
+class Event:
+    """One line of a watch. `kind`: ADDED, MODIFIED, DELETED or BOOKMARK; `pod` is None for a bookmark."""
+
+    kind: str
+    version: str
+    pod: Pod | None
+
+
+def list_pods(api: KubeApi, node: str, page_size: int, before_page: Callable[[], None]) -> Listing:
+    """A complete list from one consistent version, read page by page; `before_page` is called before each.
+
+    No resourceVersion is asked for: version "0" would be cheaper for the server, but may be older than what we have
+    seen before a restart or from another server, and acting on it would detach networks that are wanted.
+    A page too large to hold is asked for again in smaller pages.
+
+    Raises:
+        ApiError: also with status 410, when the version being read was compacted meanwhile.
+    """
+    pods: list[Pod] = []
+    token = ""
+    for _ in range(_MOST_PAGES):
+        before_page()
+        try:
+            page = api.get(PODS, _list_query(node, page_size, token))
+        except AnswerTooLarge:
+            if page_size == 1:
+                raise
+            page_size = max(1, page_size // 4)
+            continue
+        pods.extend(_parse_items(page))
+        token = _metadata(page, "continue")
+        if not token:
+            return Listing(pods, _list_version(page))
+    raise ApiError(f"GET {PODS}: the list does not end after {_MOST_PAGES} pages")
+
+
+def watch_pods(api: KubeApi, node: str, version: str, lifetime_s: int, read_timeout_s: float) -> LineStream:
+    """What happens after `version`; the server ends it after `lifetime_s`."""
+    query = [
+        ("watch", "true"),
+        ("allowWatchBookmarks", "true"),
+        ("fieldSelector", _selector(node)),
+        ("resourceVersion", version),
+        ("timeoutSeconds", str(lifetime_s)),
+    ]
+    return api.stream(PODS, query, read_timeout_s)
+
+
+def parse_event(line: bytes) -> Event:
+    """Raises GarbledWatch for half a line; ApiError for an event of type ERROR."""
+    try:
+        event = json.loads(line)
+        kind, obj = event["type"], event["object"]
+        if kind == "ERROR":
+            raise status_error(obj, f"watch of {PODS}")
+        version = _metadata(obj, "resourceVersion")
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise GarbledWatch(f"watch of {PODS}: a line of {len(line)} bytes is not an event") from error
+    return Event(kind, version, None if kind == "BOOKMARK" else parse_pod(obj))
+
+
+def _list_query(node: str, page_size: int, token: str) -> list[tuple[str, str]]:
+    query = [("fieldSelector", _selector(node)), ("limit", str(page_size))]
+    return [*query, ("continue", token)] if token else query
+
+
+def _selector(node: str) -> str:
+    return f"spec.nodeName={node},status.phase!=Succeeded,status.phase!=Failed"
+
+
+def _parse_items(page: Json) -> list[Pod]:
+    items = page.get("items") or []
+    if not isinstance(items, list):
+        raise ApiError(f"GET {PODS}: the answer is not a list of pods")
+    pods = [parse_pod(item) for item in items if isinstance(item, dict)]
+    return [pod for pod in pods if pod.key.name]
+
+
+def _list_version(page: Json) -> str:
+    version = _metadata(page, "resourceVersion")
+    if not version:
+        raise ApiError(f"GET {PODS}: the list has no resourceVersion")
+    return version
+
+
+def _metadata(obj: Json, key: str) -> str:
+    metadata = obj.get("metadata")
+    value = metadata.get(key) if isinstance(metadata, dict) else None
+    return value if isinstance(value, str) else ""

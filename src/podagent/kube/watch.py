@@ -1,0 +1,218 @@
+"""Owns following the pods of one node: a complete list, then every change, for ever, whatever the server does.
+
+It decides when to list, watch, resume and wait; it keeps no pods and never looks into one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from podagent.errors import ApiError, KubeconfigError
+from podagent.kube.api import KubeApi
+from podagent.kube.backoff import Backoff
+from podagent.kube.contact import Contact
+from podagent.kube.podlist import Event, GarbledWatch, list_pods, parse_event, watch_pods
+from podagent.kube.stream import LineStream
+from podagent.model import Pod
+
+_log = logging.getLogger(__name__)
+
+# How soon a kubeconfig that was put in place is noticed.
+_KUBECONFIG_POLL_S = 5.0
+# What a thread may be late on a busy node without being taken for stuck.
+_GRACE_S = 10.0
+# Expired, or not a version this server ever gave (its data was restored or replaced).
+_VERSION_REFUSED = (400, 410)
+_ADVICE = {
+    401: "; the kubeconfig needs valid credentials",
+    403: "; allow this user to list and watch pods (RBAC)",
+}
+
+
+class PodSink(Protocol):
+    """Where the pods go."""
+
+    def replace(self, pods: Iterable[Pod]) -> None:
+        """A complete list arrived."""
+
+    def upsert(self, pod: Pod) -> None:
+        """A pod came, or is now as given."""
+
+    def remove(self, pod: Pod) -> None:
+        """A pod left: deleted, ended, or no longer on this node."""
+
+
+class Beat(Protocol):
+    """Tells the watchdog that this thread makes progress."""
+
+    def working(self, allowance_s: float) -> None:
+        """The next step may take so long."""
+
+    def idle(self) -> None:
+        """Nothing is expected of this thread."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Timing of a watch; the defaults find a silent connection within 45 s.
+
+    Attributes:
+        lifetime_s: bounds of a watch's random lifetime; random, so that the nodes of a cluster do not come together.
+        slack_s: how much longer than that a read waits.
+        settled_s: a watch that lasted so long (or half its lifetime) worked: the backoff starts anew.
+        page_size: pods per page of a list.
+        retry_first_s: the first wait after a failure.
+        retry_cap_s: the longest wait after a failure, unless the server asks for more.
+    """
+
+    lifetime_s: tuple[float, float] = (25.0, 35.0)
+    slack_s: float = 10.0
+    settled_s: float = 5.0
+    page_size: int = 500
+    retry_first_s: float = 1.0
+    retry_cap_s: float = 30.0
+
+
+class PodWatch:
+    """Tells a `PodSink` about the pods of a node. `run` is a thread's body; `close` may be called from another one."""
+
+    def __init__(
+        self,
+        api: KubeApi,
+        node: str,
+        sink: PodSink,
+        beat: Beat,
+        *,
+        rng: random.Random | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        pace: Pace | None = None,
+    ) -> None:
+        self._api = api
+        self._node = node
+        self._sink = sink
+        self._beat = beat
+        self._rng = rng or random.Random()  # noqa: S311 - spreads load, protects nothing
+        self._clock = clock
+        self._pace = pace or Pace()
+        self._backoff = Backoff(self._rng, self._pace.retry_first_s, self._pace.retry_cap_s)
+        self._contact = Contact(lambda: api.server, clock)
+        self._version = ""
+        self._garbled = 0
+        self._watching_since: float | None = None
+        self._stream: LineStream | None = None
+
+    def run(self, stop: threading.Event) -> None:
+        """Follow the pods until `stop` is set."""
+        while not stop.is_set():
+            pause = self._session(stop)
+            if pause and not stop.is_set():
+                self._beat.working(pause + _GRACE_S)
+                stop.wait(pause)
+        self._beat.idle()
+
+    def close(self) -> None:
+        """Wake `run` from a blocked read; set its `stop` before."""
+        stream = self._stream
+        if stream is not None:
+            stream.abort()
+
+    def _session(self, stop: threading.Event) -> float:
+        """One watch, with a list before it where there is nothing to resume from. Seconds to wait after it."""
+        self._watching_since = None
+        lifetime_s = max(1, round(self._rng.uniform(*self._pace.lifetime_s)))
+        try:
+            if not self._version:
+                self._list()
+            self._follow(lifetime_s, stop)
+        except KubeconfigError as error:
+            self._contact.lost(str(error))
+            return min(self._backoff.next(), _KUBECONFIG_POLL_S)
+        except ApiError as error:
+            if stop.is_set():
+                return 0.0  # `close` broke the connection
+            self._settle(lifetime_s)
+            return self._pause_after(error)
+        # An end is the normal course of a watch; right after its beginning, again and again, it is not.
+        return 0.0 if self._settle(lifetime_s) else self._backoff.next(first_free=True)
+
+    def _settle(self, lifetime_s: float) -> bool:
+        """Whether the watch lasted; if so, whatever failed before it is over."""
+        if self._watching_since is None:
+            return False
+        if self._clock() - self._watching_since < min(self._pace.settled_s, lifetime_s / 2):
+            return False
+        self._backoff.reset()
+        self._garbled = 0
+        return True
+
+    def _pause_after(self, error: ApiError) -> float:
+        """What a failure means for the next session, and how long to wait for it."""
+        if isinstance(error, GarbledWatch):
+            return self._pause_after_garbled(error)
+        if error.status in _VERSION_REFUSED:
+            _log.info("the API server cannot resume from version %s: listing the pods again", self._version or "?")
+            self._version = ""
+            return self._backoff.next(error.retry_after, first_free=True)
+        if error.status == 0 and self._watching_since is not None:
+            _log.info("the watch broke and is resumed: %s", error)
+            return self._backoff.next(first_free=True)
+        self._lose_contact(error)
+        return self._backoff.next(error.retry_after)
+
+    def _pause_after_garbled(self, error: GarbledWatch) -> float:
+        self._garbled += 1
+        _log.info("the watch broke and is resumed: %s", error)
+        if self._garbled > 1:
+            self._version = ""  # it may be this very event that cannot be read: step over it with a list
+        return self._backoff.next(first_free=True)
+
+    def _lose_contact(self, error: ApiError) -> None:
+        if error.status == 0 and self._contact.is_lost:
+            # The server may have moved, and the kubeconfig with it.
+            with contextlib.suppress(KubeconfigError):
+                self._api.reload()
+        self._contact.lost(f"{error}{_ADVICE.get(error.status, '')}")
+
+    def _list(self) -> None:
+        listing = list_pods(
+            self._api,
+            self._node,
+            self._pace.page_size,
+            before_page=lambda: self._beat.working(self._api.patience_s + _GRACE_S),
+        )
+        self._contact.made()
+        _log.info("%d pods on node %s", len(listing.pods), self._node)
+        self._sink.replace(listing.pods)
+        self._version = listing.version
+
+    def _follow(self, lifetime_s: int, stop: threading.Event) -> None:
+        read_timeout_s = lifetime_s + self._pace.slack_s
+        self._beat.working(self._api.patience_s + read_timeout_s + _GRACE_S)
+        with watch_pods(self._api, self._node, self._version, lifetime_s, read_timeout_s) as stream:
+            self._stream = stream
+            self._watching_since = self._clock()
+            self._contact.made()
+            try:
+                for line in stream:
+                    if stop.is_set():
+                        return
+                    self._beat.working(read_timeout_s + _GRACE_S)
+                    self._apply(parse_event(line))
+            finally:
+                self._stream = None
+
+    def _apply(self, event: Event) -> None:
+        if event.pod and event.pod.key.name:
+            if event.kind in ("ADDED", "MODIFIED"):
+                self._sink.upsert(event.pod)
+            elif event.kind == "DELETED":
+                self._sink.remove(event.pod)
+        # Only now: what was not passed on must be sent again.
+        self._version = event.version or self._version

@@ -1,0 +1,44 @@
+"""Orders attachments so that a lower layer comes before the networks that stack on it. Pure."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+
+from podagent.model import Attachment, Record
+
+
+def attach_order(attachments: Sequence[Attachment]) -> tuple[list[Attachment], bool]:
+    """The attachments with every lower layer before its ``upperLayers``, otherwise in the order given.
+
+    Returns:
+        The ordered list, and whether the layers form a cycle; the members of a cycle come last, as given.
+    """
+    position: dict[str, list[int]] = {}
+    for index, attachment in enumerate(attachments):
+        position.setdefault(attachment.network, []).append(index)
+    uppers = [[i for name in a.upper_layers for i in position.get(name, ())] for a in attachments]
+    lowers_left = [0] * len(attachments)
+    for stacked in uppers:
+        for index in stacked:
+            lowers_left[index] += 1
+    free = [index for index, left in enumerate(lowers_left) if left == 0]
+    order: list[int] = []
+    while free:
+        index = heapq.heappop(free)
+        order.append(index)
+        for upper in uppers[index]:
+            lowers_left[upper] -= 1
+            if lowers_left[upper] == 0:
+                heapq.heappush(free, upper)
+    placed = set(order)
+    in_cycle = [index for index in range(len(attachments)) if index not in placed]
+    return [attachments[index] for index in order + in_cycle], bool(in_cycle)
+
+
+def detach_order(records: Sequence[Record]) -> list[Record]:
+    """Upper layers first, otherwise the reverse of the order in which they were attached."""
+    oldest_first = sorted(records, key=lambda record: record.sequence)
+    by_ifname = {record.attachment.ifname: record for record in oldest_first}
+    ordered, _ = attach_order([record.attachment for record in oldest_first])
+    return [by_ifname[attachment.ifname] for attachment in reversed(ordered)]

@@ -1,0 +1,145 @@
+"""Network namespaces: recognising one again, holding it open, looking at its links. Never changes anything in them.
+
+The host's own namespace is refused here, once, for every caller.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from podagent.errors import HostNetworkRefused, NetnsGone
+from podagent.model import NetnsRef
+
+_CLONE_NEWNET = 0x40000000
+_PROC_PATH = re.compile(r"/proc/(\d+)/ns/net")
+
+
+def boot_id() -> str:
+    """The kernel's random ID of this boot."""
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:  # noqa: PTH123
+        return file.read().strip()
+
+
+def identify(path: str) -> NetnsRef:
+    """What makes the namespace at `path` recognisable later.
+
+    Raises:
+        NetnsGone: there is none.
+    """
+    try:
+        inode = os.stat(path).st_ino  # noqa: PTH116 (hot path)
+        return NetnsRef(path, inode, _start_time(path))
+    except (OSError, ValueError, IndexError) as error:
+        raise NetnsGone(f"network namespace {path} is gone: {error}") from None
+
+
+class HeldNetns:
+    """A network namespace that is held open, so that it cannot vanish or be mistaken while a plugin is at work."""
+
+    def __init__(self, ref: NetnsRef, fd: int) -> None:
+        self.ref = ref
+        self._fd = fd
+
+    def links(self) -> dict[str, int]:
+        """The links in it: name -> ifindex."""
+        return _Visitor(self._fd).links()
+
+    def intact(self) -> bool:
+        """Whether the path still leads here: its process was not replaced by another one meanwhile."""
+        try:
+            return identify(self.ref.path) == self.ref
+        except NetnsGone:
+            return False
+
+
+class NetworkNamespaces:
+    """Opens network namespaces by reference."""
+
+    def __init__(self) -> None:
+        self._host_inodes = _host_inodes()
+
+    @contextmanager
+    def hold(self, ref: NetnsRef) -> Iterator[HeldNetns]:
+        """The namespace that was recorded, held open.
+
+        Raises:
+            NetnsGone: it is gone, or the path names another one now.
+            HostNetworkRefused: it is the host's.
+        """
+        try:
+            fd = os.open(ref.path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise NetnsGone(f"network namespace {ref.path} is gone: {error}") from None
+        try:
+            inode = os.fstat(fd).st_ino
+            if inode in self._host_inodes:
+                raise HostNetworkRefused(f"{ref.path} is the host's own network namespace: nothing is attached to it")
+            held = HeldNetns(ref, fd)
+            if inode != ref.inode or not held.intact():
+                raise NetnsGone(f"{ref.path} is no longer the network namespace it was")
+            yield held
+        finally:
+            os.close(fd)
+
+
+def _host_inodes() -> frozenset[int]:
+    """The host's network namespace: that of PID 1, and our own, since this is a host service.
+
+    Both, because a container runtime may hide the namespaces of PID 1 from a root without all capabilities.
+    """
+    inodes = {os.stat("/proc/self/ns/net").st_ino}  # noqa: PTH116
+    with suppress(PermissionError):
+        inodes.add(os.stat("/proc/1/ns/net").st_ino)  # noqa: PTH116
+    return frozenset(inodes)
+
+
+def _start_time(path: str) -> int:
+    """When the process in a /proc path started, in clock ticks since boot; 0 for any other path (proc(5), field 22)."""
+    match = _PROC_PATH.fullmatch(path)
+    if match is None:
+        return 0
+    with open(f"/proc/{match[1]}/stat", "rb") as file:  # noqa: PTH123
+        after_name = file.read().rpartition(b")")[2].split()
+    if after_name[0] in (b"Z", b"X"):
+        raise ValueError("its process has ended")
+    return int(after_name[19])
+
+
+class _Visitor(threading.Thread):
+    """A thread that enters the namespace, looks, and ends: setns(2) is per thread, and no worker may be left inside."""
+
+    def __init__(self, fd: int) -> None:
+        super().__init__(name="netns-visitor", daemon=True)
+        self._fd = fd
+        self._links: dict[str, int] = {}
+        self._error: OSError | None = None
+
+    def links(self) -> dict[str, int]:
+        self.start()
+        self.join()
+        if self._error is not None:
+            raise NetnsGone(f"cannot look into the network namespace: {self._error}") from self._error
+        return self._links
+
+    def run(self) -> None:
+        try:
+            _setns(self._fd)
+            self._links = {name: index for index, name in socket.if_nameindex()}
+        except OSError as error:
+            self._error = error
+
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _setns(fd: int) -> None:
+    # os.setns exists from Python 3.12 on; the C library's serves every version alike.
+    if _libc.setns(fd, _CLONE_NEWNET) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))

@@ -1,0 +1,138 @@
+"""Tells users what happened: a log line with structured fields, and an Event on the pod, for what is worth knowing.
+
+Decides nothing and never fails: what it is told has already happened.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Collection
+from typing import Any, Protocol
+
+from podagent.errors import NotYet, PodagentError
+from podagent.model import Attachment, Pod, PodKey, Record, result_addresses
+
+_log = logging.getLogger("podagent")
+
+
+class Events(Protocol):
+    """Posts Events on pods, without ever making the caller wait."""
+
+    def emit(self, pod: Pod, event_type: str, reason: str, message: str) -> None: ...
+
+
+class Reporter:
+    """Thread-safe. Says the same thing about the same pod only once in a row."""
+
+    def __init__(self, events: Events) -> None:
+        self._events = events
+        self._lock = threading.Lock()
+        self._last_said: dict[tuple[str, str], object] = {}
+
+    def problems(self, pod: Pod, problems: Collection[str]) -> None:
+        """Faults in the pod's annotation; an empty collection says that there are none now."""
+        if self._repeats(pod.key.uid, "problems", tuple(problems)):
+            return
+        for problem in problems:
+            _log.error("pod %s: %s", pod.key, problem, extra=_fields(pod.key, RESULT="invalid"))
+            self._events.emit(pod, "Warning", "NetworkAnnotationInvalid", problem)
+
+    def waiting(self, pod: Pod, reason: PodagentError) -> None:
+        """Nothing can be done for the pod at the moment."""
+        if self._repeats(pod.key.uid, "waiting", str(reason)):
+            return
+        level = logging.DEBUG if isinstance(reason, NotYet) else logging.WARNING
+        _log.log(level, "pod %s: waiting: %s", pod.key, reason, extra=_fields(pod.key, RESULT="waiting"))
+
+    def drifted(self, pod: Pod, ifnames: Collection[str]) -> None:
+        """Attached interfaces have vanished from the pod and are about to be attached again."""
+        names = ", ".join(sorted(ifnames))
+        message = f"interface {names} vanished from the pod and is attached again"
+        _log.warning("pod %s: %s", pod.key, message, extra=_fields(pod.key, RESULT="drifted"))
+        self._events.emit(pod, "Warning", "NetworkDrifted", message)
+
+    def attached(self, pod: Pod, record: Record, seconds: float) -> None:
+        """A network was attached, or its interface adopted."""
+        network, ifname = record.attachment.network, record.attachment.ifname
+        self._forget_failure(pod.key.uid, ifname)
+        fields = _fields(pod.key, network, ifname, RESULT="adopted" if record.adopted else "attached")
+        if record.adopted:
+            _log.info("adopted %s (network %s) of pod %s: it was there already", ifname, network, pod.key, extra=fields)
+            return
+        addresses = " ".join(result_addresses(record.result)) or "no address"
+        fields.update(CNI_COMMAND="ADD", DURATION_MS=_milliseconds(seconds))
+        message = f"attached {ifname} (network {network}, {addresses})"
+        _log.info("%s to pod %s in %d ms", message, pod.key, seconds * 1000, extra=fields)
+        self._events.emit(pod, "Normal", "NetworkAttached", message)
+
+    def detached(self, pod: Pod | None, record: Record, seconds: float) -> None:
+        """A network was detached; the pod is None if it is gone."""
+        network, ifname = record.attachment.network, record.attachment.ifname
+        self._forget_failure(record.pod.uid, ifname)
+        fields = _fields(record.pod, network, ifname, CNI_COMMAND="DEL", RESULT="detached")
+        fields["DURATION_MS"] = _milliseconds(seconds)
+        message = f"detached {ifname} (network {network})"
+        _log.info("%s from pod %s in %d ms", message, record.pod, seconds * 1000, extra=fields)
+        if pod is not None:
+            self._events.emit(pod, "Normal", "NetworkDetached", message)
+
+    def attach_failed(self, pod: Pod, attachment: Attachment, error: Exception, retry_in: float) -> None:
+        """An attach failed and will be tried again in `retry_in` seconds."""
+        what = f"attaching network {attachment.network} as {attachment.ifname}"
+        self._failed(pod.key, attachment, "ADD", f"{what} to pod {pod.key}", error, retry_in)
+        self._emit_failure(pod, attachment, "NetworkAttachFailed", f"{what} failed: {_text(error)}")
+
+    def detach_failed(self, pod: Pod | None, record: Record, error: Exception, retry_in: float) -> None:
+        """A detach failed and will be tried again in `retry_in` seconds."""
+        what = f"detaching {record.attachment.ifname} (network {record.attachment.network})"
+        self._failed(record.pod, record.attachment, "DEL", f"{what} from pod {record.pod}", error, retry_in)
+        if pod is not None:
+            self._emit_failure(pod, record.attachment, "NetworkDetachFailed", f"{what} failed: {_text(error)}")
+
+    def forget(self, uid: str) -> None:
+        """The pod is gone and cleaned up."""
+        with self._lock:
+            for key in [key for key in self._last_said if key[0] == uid]:
+                del self._last_said[key]
+
+    def _failed(
+        self, pod: PodKey, attachment: Attachment, command: str, what: str, error: Exception, retry_in: float
+    ) -> None:
+        fields = _fields(pod, attachment.network, attachment.ifname, CNI_COMMAND=command, RESULT="failed")
+        trace = None if isinstance(error, PodagentError) else error  # anything else is a bug: show where
+        message = "%s failed, next try in %.0f s: %s"
+        _log.error(message, what, retry_in, _text(error), extra=fields, exc_info=trace)
+
+    def _emit_failure(self, pod: Pod, attachment: Attachment, reason: str, message: str) -> None:
+        if not self._repeats(pod.key.uid, attachment.ifname, message):
+            self._events.emit(pod, "Warning", reason, message)
+
+    def _forget_failure(self, uid: str, ifname: str) -> None:
+        with self._lock:
+            self._last_said.pop((uid, ifname), None)
+
+    def _repeats(self, uid: str, topic: str, said: object) -> bool:
+        with self._lock:
+            if self._last_said.get((uid, topic)) == said:
+                return True
+            if not said:
+                self._last_said.pop((uid, topic), None)
+            else:
+                self._last_said[uid, topic] = said
+            return False
+
+
+def _fields(pod: PodKey, network: str = "", ifname: str = "", **more: str) -> dict[str, Any]:
+    fields = {"POD": pod.name, "POD_NAMESPACE": pod.namespace, "POD_UID": pod.uid, **more}
+    if network:
+        fields.update(NETWORK=network, IFNAME=ifname)
+    return fields
+
+
+def _text(error: Exception) -> str:
+    return str(error) if isinstance(error, PodagentError) else f"internal error: {error!r}"
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{seconds * 1000:.1f}"

@@ -1,0 +1,91 @@
+"""A keyed work queue: a key is never worked on twice at once, duplicates coalesce, and a key added while it is in work
+comes back when that work is done. Owns scheduling only; knows nothing about what a key means.
+"""
+
+from __future__ import annotations
+
+import heapq
+import threading
+from collections import deque
+from collections.abc import Callable
+
+
+class WorkQueue:
+    """Thread-safe. Times are seconds of `clock` (monotonic)."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._ready: deque[str] = deque()
+        self._queued: set[str] = set()
+        self._working: set[str] = set()
+        self._again: set[str] = set()
+        self._due: dict[str, float] = {}
+        self._timers: list[tuple[float, str]] = []
+        self._closed = False
+
+    def add(self, key: str) -> None:
+        """Work on `key` as soon as a worker is free; a pending delay is overtaken."""
+        with self._changed:
+            self._due.pop(key, None)
+            self._enqueue(key)
+
+    def add_after(self, key: str, delay: float) -> None:
+        """Work on `key` in `delay` seconds, or earlier if somebody else asks for it; the earliest request counts."""
+        with self._changed:
+            due = self._clock() + delay
+            if key in self._queued or self._due.get(key, due + 1) <= due:
+                return
+            self._due[key] = due
+            heapq.heappush(self._timers, (due, key))
+            self._changed.notify()
+
+    def get(self) -> str | None:
+        """The next key, waiting for one; None once the queue is closed. Every key got must be given to `done`."""
+        with self._changed:
+            while not self._closed:
+                self._promote_due()
+                if self._ready:
+                    key = self._ready.popleft()
+                    self._queued.discard(key)
+                    self._working.add(key)
+                    return key
+                self._changed.wait(self._seconds_to_next())
+            return None
+
+    def done(self, key: str) -> None:
+        """The work on `key` ended; if it was added meanwhile it is queued again."""
+        with self._changed:
+            self._working.discard(key)
+            if key in self._again:
+                self._again.discard(key)
+                self._enqueue(key)
+
+    def close(self) -> None:
+        """Hand out no further keys; wakes every waiting worker."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def __len__(self) -> int:
+        with self._changed:
+            return len(self._ready) + len(self._working)
+
+    def _enqueue(self, key: str) -> None:
+        if key in self._working:
+            self._again.add(key)
+        elif key not in self._queued:
+            self._queued.add(key)
+            self._ready.append(key)
+            self._changed.notify()
+
+    def _promote_due(self) -> None:
+        now = self._clock()
+        while self._timers and self._timers[0][0] <= now:
+            due, key = heapq.heappop(self._timers)
+            if self._due.get(key) == due:
+                del self._due[key]
+                self._enqueue(key)
+
+    def _seconds_to_next(self) -> float | None:
+        return max(0.0, self._timers[0][0] - self._clock()) if self._timers else None
