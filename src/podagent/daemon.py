@@ -17,7 +17,6 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from functools import partial
 
 from podagent import __version__
 from podagent.attach.choose import ChosenNetworks
@@ -113,7 +112,7 @@ class Daemon:
             namespaces=NetworkNamespaces(),
             cni=WatchedCni(cni, self._workers.expect, settings.plugin_timeout),
             records=self._store,
-            leftovers=partial(await_leftovers, timeout_s=settings.plugin_timeout),
+            await_leftovers=lambda container_id, ifname: await_leftovers(container_id, ifname, settings.plugin_timeout),
             boot_id=boot_id(),
         )
         return Reconciler(
@@ -226,7 +225,7 @@ class Daemon:
         self._notifier.stopping()
         self._stop.set()
         self._queue.close()
-        self._watch.stop()
+        self._watch.close()
         if at_work := self._workers.join(self._settings.plugin_timeout + _STOP_MARGIN):
             _log.warning("%d plugins are still at work; the next start of the agent takes care of them", at_work)
         _log.info("stopped")

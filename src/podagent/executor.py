@@ -6,7 +6,7 @@ succeeded, so that a crash between any two steps leaves something that the next 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Protocol
@@ -20,13 +20,7 @@ class Cni(Protocol):
 
     def add(self, call: Invocation, target: Target) -> Json: ...
 
-    def delete(self, call: Invocation, target: Target, result: Json | None) -> None: ...
-
-
-class Leftovers(Protocol):
-    """Waits for plugin processes that an earlier life of the agent left at work on an attachment."""
-
-    def __call__(self, container_id: str, ifname: str) -> None: ...
+    def delete(self, call: Invocation, target: Target, added: Json | None) -> None: ...
 
 
 class Networks(Protocol):
@@ -68,14 +62,20 @@ class Executor:
         namespaces: Namespaces,
         cni: Cni,
         records: Records,
-        leftovers: Leftovers,
+        await_leftovers: Callable[[str, str], object],
         boot_id: str,
     ) -> None:
+        """
+        Args:
+            await_leftovers: called with (container ID, interface name); waits for plugin processes that an earlier life
+                of the agent left at work on that attachment.
+            boot_id: of the present boot.
+        """
         self._networks = networks
         self._namespaces = namespaces
         self._cni = cni
         self._records = records
-        self._await_leftovers = leftovers
+        self._await_leftovers = await_leftovers
         self._boot_id = boot_id
 
     def attach(self, pod: Pod, attachment: Attachment, sandbox: Sandbox) -> Record:

@@ -33,7 +33,7 @@ class Cni(Protocol):
 
     def add(self, call: Invocation, target: Target) -> Json: ...
 
-    def delete(self, call: Invocation, target: Target, result: Json | None) -> None: ...
+    def delete(self, call: Invocation, target: Target, added: Json | None) -> None: ...
 
 
 class Workers:
@@ -111,10 +111,10 @@ class WatchedCni:
         finally:
             self._expect(_STEP_ALLOWANCE)
 
-    def delete(self, call: Invocation, target: Target, result: Json | None) -> None:
+    def delete(self, call: Invocation, target: Target, added: Json | None) -> None:
         self._expect(self._allowance(call))
         try:
-            self._cni.delete(call, target, result)
+            self._cni.delete(call, target, added)
         finally:
             self._expect(_STEP_ALLOWANCE)
 

@@ -73,7 +73,7 @@ def first_valid(directory: Path) -> tuple[Path, Json]:
     for path in _candidates(directory, (*_PLUGIN_SUFFIXES, _LIST_SUFFIX)):
         try:
             return path, load_file(path)
-        except NetConfError as fault:
+        except NetConfError as fault:  # noqa: PERF203 - one bad file must not stop the search
             faults.append(str(fault))
     reason = "; ".join(faults) or "no .conf, .conflist or .json file there"
     raise NetConfError(f"no valid CNI network configuration in {directory}: {reason}")
@@ -165,7 +165,7 @@ def _checked_plugin(conf: Any, where: str) -> Json:
 
 
 def _check_plugin_type(value: Any, what: str) -> None:
-    """A plugin runs its IPAM plugin by this name itself, and old ones let ``../`` lead out of the plugin directories."""
+    """Plugins run their IPAM plugin by its name themselves; old ones let ``../`` lead out of the plugin directories."""
     if not isinstance(value, str) or not value.isprintable() or "/" in value or value in (".", ".."):
         raise NetConfError(f"{what} must be the bare file name of a plugin, not {str(value)[:80]!r}")
 
@@ -231,7 +231,7 @@ def _read(path: Path) -> bytes:
 
 
 def _stamp(directory: Path) -> _Stamp:
-    """Everything whose change may change the choice: the files, and those in folders that lists may draw plugins from."""
+    """Everything whose change may change the choice: the files, and those in the plugin folders of lists."""
     found: list[tuple[str, int, int, int, int]] = []
     try:
         with os.scandir(directory) as entries:

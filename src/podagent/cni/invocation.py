@@ -33,7 +33,7 @@ def attachment_variables(
     """The six CNI variables of ADD, CHECK and DEL.
 
     Raises:
-        PluginError: code 4, one of them is unusable; nothing has been run. It names `network`, since no plugin is at fault.
+        PluginError: code 4, one of them is unusable. It names `network`, since no plugin is at fault.
     """
     if not is_cni_name(target.container_id):
         raise _unusable(network, "container ID", target.container_id)

@@ -1,7 +1,8 @@
 """Plugin processes of a previous life of the agent that still work on an attachment.
 
-When the agent is killed its plugins, and the IPAM plugins they started, run on. A new operation for the same attachment must
-not run beside them. They are recognised by their environment in /proc; this module starts nothing and reads nothing else.
+When the agent is killed its plugins, and the IPAM plugins they started, run on. A new operation for the same attachment
+must not run beside them. They are recognised by their environment in /proc; this module starts nothing and reads
+nothing else.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ _KILL_ROUNDS = 8
 def await_leftovers(container_id: str, ifname: str, timeout_s: float) -> int:
     """Returns once no other process works on the interface `ifname` of the sandbox `container_id`.
 
-    Those that are still there after `timeout_s` seconds are killed. This process, its ancestors (kactus may be called by a
-    plugin of the same environment) and processes in other PID namespaces (a pod's own) are left alone.
+    Those that are still there after `timeout_s` seconds are killed. This process, its ancestors (kactus may itself be
+    called by a plugin with this environment) and processes in other PID namespaces (a pod's own) are left alone.
 
     Returns:
         How many processes were found at work at first.
@@ -114,7 +115,7 @@ def _kill(pids: list[int], wanted: set[bytes]) -> None:
 
 
 def _open(pid: int, wanted: set[bytes]) -> int:
-    """A descriptor of process `pid`, -1 if it is gone. The number may have passed to another process since it was found."""
+    """A descriptor of process `pid`, -1 if that is gone: its number may have passed to another one meanwhile."""
     try:
         handle = os.pidfd_open(pid)
     except (AttributeError, OSError):

@@ -1,7 +1,8 @@
 """Finding and running plugin executables: the only place of the product that starts a process.
 
-Every run is bounded in time and in output, gets exactly the environment it is given, three descriptors and its own process
-group, and leaves none of that group behind when it did not end cleanly. What the output means is not decided here.
+Every run is bounded in time and in output, gets exactly the environment it is given, three descriptors and its own
+process group, and leaves none of that group behind when it did not end cleanly. What the output means is not decided
+here.
 
 Descriptors are handled by number and paths by `os`: kactus imports this once per pod operation, and pathlib alone would
 cost it as long as half a plugin run.
@@ -45,7 +46,7 @@ def find(plugin_type: str, path: Sequence[str]) -> str:
         PluginError: the type is not a bare file name, or no directory has it.
     """
     if not plugin_type or "/" in plugin_type or "\0" in plugin_type or plugin_type in (".", ".."):
-        raise PluginError(plugin_type[:80], "not the bare file name of a plugin", _IO_FAILURE)
+        raise PluginError(repr(plugin_type[:80]), "not the bare file name of a plugin", _IO_FAILURE)
     # A relative directory would mean another one to us than to the plugin.
     for directory in (entry for entry in path if entry.startswith("/")):
         executable = f"{directory.rstrip('/')}/{plugin_type}"
@@ -58,7 +59,7 @@ def find(plugin_type: str, path: Sequence[str]) -> str:
 def run(executable: str, env: Mapping[str, str], stdin: bytes, timeout: float, plugin_type: str) -> Ended:
     """Runs a plugin to its end.
 
-    A process it leaves behind is not waited for; if that one still holds the plugin's output, its process group is ended.
+    A process it leaves behind is not waited for; if that still holds the plugin's output, the process group is ended.
 
     Args:
         executable: absolute path; run without arguments in ``/``.

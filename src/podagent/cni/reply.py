@@ -1,4 +1,4 @@
-"""What a plugin answered: its exit, output and error object made into a value or a PluginError (CNI SPEC, section 5). Pure.
+"""What a plugin answered: its exit and output made into a value or a PluginError (CNI SPEC, section 5). Pure.
 
 Only the exit code decides whether it succeeded.
 """

@@ -1,8 +1,8 @@
 """CNI results of every version: checking what a plugin printed, and converting between the versions. Pure.
 
-Three shapes exist (CNI SPEC, section 5 of each version): 0.1/0.2 with ``ip4`` and ``ip6``; 0.3 and 0.4 with ``interfaces``
-and ``ips`` that name their IP version; 1.x without that. Converting goes through the newest shape. A checked result is passed
-on as the plugin wrote it, unknown keys included.
+Three shapes exist (the "Result" section of each version of the specification): 0.1/0.2 with ``ip4`` and ``ip6``; 0.3
+and 0.4 with ``interfaces`` and ``ips`` that name their IP version; 1.x without that. Converting goes through the newest
+shape. A checked result is passed on as the plugin wrote it, unknown keys included.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def convert(result: Json, wanted: str, plugin: str) -> Json:
         plugin: whom an error names.
 
     Raises:
-        PluginError: unknown version (code 1), malformed, or without the address that 0.1/0.2 cannot do without (code 6).
+        PluginError: unknown version (code 1); malformed, or without the address that 0.1/0.2 require (code 6).
     """
     if result.get("cniVersion") == wanted:
         return result

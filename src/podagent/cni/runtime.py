@@ -1,8 +1,8 @@
 """The CNI runtime: ADD, DEL, CHECK, STATUS, GC and VERSION of plugin chains (CNI SPEC, sections 3 and 4).
 
-It keeps nothing, in particular no result cache on disk: the caller keeps the result of ADD and hands it to DEL and CHECK.
-(containerd and CRI-O delete every cached attachment of a sandbox they find in the shared directory, also foreign ones.)
-It neither retries nor rolls back, and does not serialise: never two operations for one container at a time.
+It keeps nothing, in particular no result cache on disk: the caller keeps the result of ADD, and hands it to DEL and
+CHECK (containerd and CRI-O delete every cached attachment of a sandbox they find in the shared directory, also foreign
+ones). It neither retries nor rolls back, and does not serialise: never two operations for one container at a time.
 """
 
 from __future__ import annotations
@@ -44,9 +44,12 @@ class CniRuntime:
         self._on_stderr = on_stderr
 
     def add(self, call: Invocation, target: Target) -> Json:
-        """ADD of the whole list: in order, each plugin gets the result of the one before. The last one's result, as printed.
+        """ADD of the whole list, in order: each plugin gets the result of the one before.
 
         Nothing is undone when a plugin fails: a DEL has to follow.
+
+        Returns:
+            The last plugin's result as it printed it, with its ``cniVersion``.
 
         Raises:
             NetConfError: a version nobody knows; nothing was run.
@@ -113,8 +116,8 @@ class CniRuntime:
     def gc(self, call: Invocation, valid: Iterable[Target]) -> None:
         """GC of every plugin: they may drop all they hold for this network except for `valid`.
 
-        Nothing is asked before version 1.1.0 or when the list says ``disableGC``. Attachments that the caller knows and that
-        are not valid any more are its own to DEL.
+        Nothing is asked before version 1.1.0 or when the list says ``disableGC``. Attachments that the caller
+        knows, and that are not valid any more, are its own to DEL.
 
         Raises:
             PluginError: plugins failed; the others were asked all the same.
@@ -127,7 +130,7 @@ class CniRuntime:
         for conf in _plugins(call.netconf):
             try:
                 self._require(conf["type"], call.path, env, invocation.gc_stdin(call.netconf, conf, staying))
-            except PluginError as fault:
+            except PluginError as fault:  # noqa: PERF203 - each plugin holds something of its own
                 faults.append(fault)
         _raise_all(faults)
 

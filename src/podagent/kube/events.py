@@ -14,7 +14,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Literal, Protocol
+from typing import Protocol
 
 from podagent.errors import ApiError, KubeconfigError
 from podagent.kube.api import api_path
@@ -22,8 +22,6 @@ from podagent.kube.budget import Budgets, TokenBucket
 from podagent.model import Json, Pod
 
 _log = logging.getLogger(__name__)
-
-EventType = Literal["Normal", "Warning"]
 
 # What the reference client allows a component to say about one object: 25 at once, then one in five minutes.
 _OBJECT_BURST, _OBJECT_PER_SECOND = 25, 1 / 300
@@ -45,22 +43,18 @@ class EventApi(Protocol):
 
 
 @dataclass(frozen=True)
-class PodRef:
+class _PodRef:
     """The pod object an Event is about; `object_uid` is its ``metadata.uid``, also for the mirror of a static pod."""
 
     namespace: str
     name: str
     object_uid: str
 
-    @classmethod
-    def of(cls, pod: Pod) -> PodRef:
-        return cls(pod.key.namespace, pod.key.name, pod.object_uid)
-
 
 @dataclass(frozen=True)
 class _Notice:
-    pod: PodRef
-    type: EventType
+    pod: _PodRef
+    type: str
     reason: str
     message: str
 
@@ -93,12 +87,19 @@ class EventRecorder:
         self._sequence = 0
         self._warned = False
 
-    def emit(self, pod: PodRef, type_: EventType, reason: str, message: str) -> None:
-        """Say something about a pod; `reason` is one CamelCase word. Dropped when too much is waiting already."""
+    def emit(self, pod: Pod, event_type: str, reason: str, message: str) -> None:
+        """Say something about a pod without waiting; dropped when too much is waiting to be said already.
+
+        Args:
+            event_type: ``Normal`` or ``Warning``.
+            reason: one CamelCase word.
+            message: a sentence; what exceeds 1024 bytes is cut off.
+        """
+        ref = _PodRef(pod.key.namespace, pod.key.name, pod.object_uid)
         try:
-            self._queue.put_nowait(_Notice(pod, type_, reason, _shortened(message)))
+            self._queue.put_nowait(_Notice(ref, event_type, reason, _shortened(message)))
         except queue.Full:
-            _log.debug("too many Events waiting: dropped %s for %s/%s", reason, pod.namespace, pod.name)
+            _log.debug("too many Events waiting: dropped %s for %s", reason, pod.key)
 
     def run(self, stop: threading.Event) -> None:
         """Write Events until `stop` is set; what is still waiting then is dropped."""
@@ -172,7 +173,7 @@ class EventRecorder:
             "count": 1,
         }
 
-    def _name(self, pod: PodRef) -> str:
+    def _name(self, pod: _PodRef) -> str:
         self._sequence += 1
         suffix = f".{int(self._wall_clock() * 1e9) + self._sequence:x}"
         return pod.name[: _LONGEST_NAME - len(suffix)].rstrip("-.") + suffix

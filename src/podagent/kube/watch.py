@@ -12,13 +12,14 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Protocol
 
 from podagent.errors import ApiError, KubeconfigError
 from podagent.kube.api import KubeApi
 from podagent.kube.backoff import Backoff
 from podagent.kube.contact import Contact
-from podagent.kube.podlist import Event, GarbledWatch, list_pods, parse_event, watch_pods
+from podagent.kube.podlist import Event, GarbledWatch, is_older, list_pods, parse_event, watch_pods
 from podagent.kube.stream import LineStream
 from podagent.model import Pod
 
@@ -29,7 +30,7 @@ _KUBECONFIG_POLL_S = 5.0
 # What a thread may be late on a busy node without being taken for stuck.
 _GRACE_S = 10.0
 # Expired, or not a version this server ever gave (its data was restored or replaced).
-_VERSION_REFUSED = (400, 410)
+_VERSION_REFUSED = (HTTPStatus.BAD_REQUEST, HTTPStatus.GONE)
 _ADVICE = {
     401: "; the kubeconfig needs valid credentials",
     403: "; allow this user to list and watch pods (RBAC)",
@@ -104,6 +105,7 @@ class PodWatch:
         self._backoff = Backoff(self._rng, self._pace.retry_first_s, self._pace.retry_cap_s)
         self._contact = Contact(lambda: api.server, clock)
         self._version = ""
+        self._listed_from = ""  # versions mean nothing to another server
         self._garbled = 0
         self._watching_since: float | None = None
         self._stream: LineStream | None = None
@@ -128,7 +130,7 @@ class PodWatch:
         self._watching_since = None
         lifetime_s = max(1, round(self._rng.uniform(*self._pace.lifetime_s)))
         try:
-            if not self._version:
+            if not self._version or self._api.server != self._listed_from:
                 self._list()
             self._follow(lifetime_s, stop)
         except KubeconfigError as error:
@@ -157,7 +159,7 @@ class PodWatch:
         if isinstance(error, GarbledWatch):
             return self._pause_after_garbled(error)
         if error.status in _VERSION_REFUSED:
-            _log.info("the API server cannot resume from version %s: listing the pods again", self._version or "?")
+            _log.info("the pods are listed again: %s", error)
             self._version = ""
             return self._backoff.next(error.retry_after, first_free=True)
         if error.status == 0 and self._watching_since is not None:
@@ -190,25 +192,27 @@ class PodWatch:
         self._contact.made()
         _log.info("%d pods on node %s", len(listing.pods), self._node)
         self._sink.replace(listing.pods)
-        self._version = listing.version
+        self._version, self._listed_from = listing.version, self._api.server
 
     def _follow(self, lifetime_s: int, stop: threading.Event) -> None:
         read_timeout_s = lifetime_s + self._pace.slack_s
         self._beat.working(self._api.patience_s + read_timeout_s + _GRACE_S)
         with watch_pods(self._api, self._node, self._version, lifetime_s, read_timeout_s) as stream:
-            self._stream = stream
+            self._stream, lines = stream, iter(stream)
             self._watching_since = self._clock()
             self._contact.made()
             try:
-                for line in stream:
-                    if stop.is_set():
-                        return
+                # Asked before every read, the first one too: `close` may have come while there was nothing to close.
+                while not stop.is_set() and (line := next(lines, None)) is not None:
                     self._beat.working(read_timeout_s + _GRACE_S)
                     self._apply(parse_event(line))
             finally:
                 self._stream = None
 
     def _apply(self, event: Event) -> None:
+        if event.kind == "BOOKMARK" and is_older(event.version, self._version):
+            # Its data was restored from a backup. Changes up to our version would never be sent to us.
+            raise ApiError(f"the API server went back to version {event.version}", HTTPStatus.GONE)
         if event.pod and event.pod.key.name:
             if event.kind in ("ADDED", "MODIFIED"):
                 self._sink.upsert(event.pod)

@@ -1,0 +1,230 @@
+"""The agent as a real process, with a service manager's notification socket that tests can read."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab import processes
+from lab.waiting import eventually
+
+_SOURCE = Path(__file__).resolve().parents[2] / "src"
+_READY_SECONDS = 30.0
+_STOP_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Notification:
+    """One variable told to the service manager; `time` is `time.monotonic()`."""
+
+    time: float
+    key: str
+    value: str
+
+
+class Notifications:
+    """Receives what a service tells its manager (sd_notify), for as long as it is open."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._seen: list[Notification] = []
+        self._lock = threading.Lock()
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(str(path))
+        self._thread = threading.Thread(target=self._receive, name="notifications", daemon=True)
+        self._thread.start()
+
+    def all(self, key: str = "", since: float = 0.0) -> list[Notification]:
+        with self._lock:
+            return [each for each in self._seen if key in ("", each.key) and each.time >= since]
+
+    @property
+    def status(self) -> str:
+        """The last STATUS."""
+        told = self.all("STATUS")
+        return told[-1].value if told else ""
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._thread.join(1)
+        self._socket.close()
+        self.path.unlink(missing_ok=True)
+
+    def _receive(self) -> None:
+        while datagram := self._socket.recv(65536):
+            now = time.monotonic()
+            pairs = (line.partition("=") for line in datagram.decode(errors="replace").splitlines())
+            with self._lock:
+                self._seen += [Notification(now, key, value) for key, _, value in pairs]
+
+
+class Agent:
+    """``podagent run``; can be started again on the same state after it was stopped or killed.
+
+    Attributes:
+        directory: holds its state, log, CNI configuration directory and notification socket.
+        state_dir, cni_conf_dir: as given to the agent.
+        notifications: of every process started from here.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        kubeconfig: Path | str,
+        docker_endpoint: str,
+        cni_bin_path: Path | str,
+        node: str = "lab-node",
+        attach_via: str = "delegate",
+        cni_conf_dir: Path | None = None,
+        options: Mapping[str, str | int | float] | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        """`options`: further flags, without dashes: ``{"workers": 2, "resync-period": "1s"}``; they win."""
+        self.directory = directory
+        directory.mkdir(parents=True, exist_ok=True)
+        self.state_dir = directory / "state"
+        self.cni_conf_dir = cni_conf_dir or directory / "net.d"
+        self.cni_conf_dir.mkdir(parents=True, exist_ok=True)
+        self.options: dict[str, str | int | float] = {
+            "kubeconfig": str(kubeconfig),
+            "node": node,
+            "docker-endpoint": docker_endpoint,
+            "cni-bin-path": str(cni_bin_path),
+            "cni-conf-path": str(self.cni_conf_dir),
+            "attach-via": attach_via,
+            "state-dir": str(self.state_dir),
+            "log-level": "debug",
+        } | dict(options or {})
+        self.env = dict(env or {})
+        self.notifications = Notifications(directory / "notify")
+        self._process: subprocess.Popen[bytes] | None = None
+        self._started = 0.0
+
+    def __enter__(self) -> Agent:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def pid(self) -> int:
+        if self._process is None:
+            raise RuntimeError("the agent is not running")
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def start(self, *, wait: bool = True) -> Agent:
+        """Starts the process and, with `wait`, waits until it says that it is ready."""
+        if self.running:
+            raise RuntimeError("the agent is running already")
+        self._started = time.monotonic()
+        with self._log_path.open("ab") as log:
+            self._process = subprocess.Popen(
+                self.command(), env=self._environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/",
+                start_new_session=True,
+            )  # fmt: skip
+        if wait:
+            self.wait_ready()
+        return self
+
+    def command(self) -> list[str]:
+        flags = [f"--{name}={value}" for name, value in self.options.items()]
+        return [sys.executable, "-m", "podagent", "run", *flags]
+
+    def wait_ready(self, timeout: float = _READY_SECONDS) -> float:
+        """Waits for READY=1 of the process started last; returns the seconds it took from its start."""
+
+        def ready() -> list[Notification]:
+            if not self.running:
+                raise RuntimeError(f"the agent ended; its log ends with:\n{self.log()[-4000:]}")
+            return self.notifications.all("READY", self._started)
+
+        return eventually(ready, timeout, "the agent to be ready")[0].time - self._started
+
+    def stop(self, timeout: float = _STOP_SECONDS) -> int:
+        """SIGTERM; returns the exit code. AssertionError when it does not end in time (it is killed then)."""
+        process = self._take()
+        process.terminate()
+        try:
+            return process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise AssertionError(f"the agent did not end within {timeout:g} s of SIGTERM:\n{self.log()[-4000:]}") from None
+
+    def kill(self) -> None:
+        """SIGKILL to the agent alone: the plugins it runs go on without it."""
+        process = self._take()
+        process.kill()
+        process.wait()
+
+    def kill_tree(self) -> None:
+        """SIGKILL to the agent and to everything it started, at one moment, as a power cut would."""
+        process = self._take()
+        # Stopped first, so that it cannot start another one between the look and the kill.
+        process.send_signal(signal.SIGSTOP)
+        below = processes.descendants(process.pid)
+        processes.end(below, signal.SIGSTOP)
+        below += [pid for pid in processes.descendants(process.pid) if pid not in below]
+        processes.end([process.pid, *below])
+        process.wait()
+        processes.wait_gone(below)
+
+    def reload(self) -> None:
+        """SIGHUP."""
+        processes.end([self.pid], signal.SIGHUP)
+
+    def close(self) -> None:
+        """Ends it in whatever way is left, and its plugins."""
+        if self.running:
+            try:
+                self.stop()
+            finally:
+                self._reap()
+        self.notifications.close()
+
+    def rss_kib(self) -> int:
+        return processes.memory_kib(self.pid)
+
+    def cpu_seconds(self) -> float:
+        return processes.cpu_seconds(self.pid)
+
+    def log(self) -> str:
+        """Everything logged so far, by every process started from here."""
+        return self._log_path.read_text(errors="replace") if self._log_path.exists() else ""
+
+    def wait_for_log(self, text: str, timeout: float = 15.0) -> None:
+        eventually(lambda: text in self.log(), timeout, f"{text!r} to be logged")
+
+    @property
+    def _log_path(self) -> Path:
+        return self.directory / "agent.log"
+
+    def _take(self) -> subprocess.Popen[bytes]:
+        process, self._process = self._process, None
+        if process is None:
+            raise RuntimeError("the agent is not running")
+        return process
+
+    def _reap(self) -> None:
+        processes.end(processes.mentioning(f"--state-dir={self.state_dir}"))
+
+    def _environment(self) -> dict[str, str]:
+        kept = {name: os.environ[name] for name in ("PATH", "LANG", "TZ") if name in os.environ}
+        base = {"PYTHONPATH": str(_SOURCE), "NOTIFY_SOCKET": str(self.notifications.path), "HOME": "/nonexistent"}
+        return kept | base | self.env

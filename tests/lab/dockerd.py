@@ -1,0 +1,270 @@
+"""`PrivateDockerd`: a real dockerd of our own, beside the one the host may run. Nothing of it is left behind.
+
+It has no network: no bridge, no packet filter rules, no pulls. Its only image is made out of the host's static busybox.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import docker
+import requests
+
+from lab import processes
+from lab.waiting import eventually
+
+IMAGE = "podagent-lab/busybox:latest"
+_APPLETS = ("sh", "sleep", "ip", "top", "cat", "ls", "ping", "true")
+_CAP_SYS_RESOURCE = 24
+_START_SECONDS = 60.0
+_STOP_SECONDS = 20.0
+
+# Lowering the OOM score and raising limits needs CAP_SYS_RESOURCE, which root in a sandbox may lack.
+_STRIP = """\
+import json, sys
+path = sys.argv[1] + "/config.json"
+config = json.load(open(path))
+for key in ("oomScoreAdj", "rlimits"):
+    config["process"].pop(key, None)
+json.dump(config, open(path, "w"))
+"""
+_RUNTIME = """\
+#!/bin/sh
+previous= bundle=
+for word in "$@"; do
+  case $previous in --bundle | -b) bundle=$word ;; esac
+  previous=$word
+done
+if [ -n "$bundle" ]; then {python} -IS {strip} "$bundle" || exit 1; fi
+exec {runc} "$@"
+"""
+
+
+class PrivateDockerd:
+    """Runs from `start()` (or `with`) to `stop()`."""
+
+    def __init__(self, state_dir: Path | str | None = None) -> None:
+        """`state_dir`: short enough for unix sockets; None makes one under /tmp, and removes it at the end."""
+        self._owned = state_dir is None
+        self.state_dir = Path(state_dir or tempfile.mkdtemp(prefix="podagent-lab-"))
+        self.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._client: docker.DockerClient | None = None
+
+    def __enter__(self) -> PrivateDockerd:
+        try:
+            self.start()
+            self.image()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def socket(self) -> Path:
+        return self.state_dir / "docker.sock"
+
+    @property
+    def endpoint(self) -> str:
+        """What goes into ``--docker-endpoint``."""
+        return f"unix://{self.socket}"
+
+    @property
+    def pid(self) -> int:
+        if self._process is None:
+            raise RuntimeError("dockerd is not running")
+        return self._process.pid
+
+    @property
+    def client(self) -> docker.DockerClient:
+        if self._client is None:
+            # Never the user's configuration or credentials: explicit address, no environment.
+            self._client = docker.DockerClient(base_url=self.endpoint, version="auto", timeout=60)
+        return self._client
+
+    def log(self) -> str:
+        return (self.state_dir / "log").read_text(errors="replace")
+
+    def start(self) -> None:
+        """Starts dockerd and waits until it answers. AssertionError with the end of its log when it does not."""
+        if self._process:
+            return
+        self._configure(live_restore=False)
+        self._spawn()
+
+    def restart(self, *, live_restore: bool = False) -> None:
+        """Stops and starts dockerd. With `live_restore` the containers run on, else dockerd ends them."""
+        if live_restore:
+            self._reload(live_restore=True)
+        self._end_daemon()
+        self._spawn()
+        if live_restore:
+            self._reload(live_restore=False)
+
+    def _reload(self, *, live_restore: bool) -> None:
+        self._configure(live_restore=live_restore)
+        processes.end([self.pid], signal.SIGHUP)
+        eventually(lambda: self.client.info()["LiveRestoreEnabled"] == live_restore, what="dockerd to reload")
+
+    def _spawn(self) -> None:
+        binary = shutil.which("dockerd", path=_path())
+        if binary is None:
+            raise RuntimeError("dockerd is not installed: install your distribution's docker.io or moby-engine package")
+        with (self.state_dir / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [binary, *self._flags()], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={"PATH": _path()},
+                start_new_session=True,
+            )  # fmt: skip
+        try:
+            eventually(self._answers, _START_SECONDS, "dockerd to answer")
+        except AssertionError as error:
+            raise AssertionError(f"{error}; its log ends with:\n{self.log()[-2000:]}") from None
+        self.socket.chmod(0o600)
+
+    def stop(self) -> None:
+        """Ends everything it started, unmounts what is left below its directory, removes what it made."""
+        if self._process and self._process.poll() is None:
+            with contextlib.suppress(docker.errors.DockerException, requests.RequestException):
+                self.remove_containers()
+        self._end_daemon()
+        self._end_leftovers()
+        for mount in reversed(_mounts_below(self.state_dir)):
+            subprocess.run(["umount", "-l", mount], check=False, capture_output=True)
+        for name in () if self._owned else ("data", "exec"):
+            shutil.rmtree(self.state_dir / name, ignore_errors=True)
+        if self._owned:
+            shutil.rmtree(self.state_dir, ignore_errors=True)
+
+    def remove_containers(self) -> None:
+        for container in self.client.api.containers(all=True):
+            with contextlib.suppress(docker.errors.NotFound):
+                self.client.api.remove_container(container["Id"], force=True)
+
+    def image(self) -> str:
+        """The name of the busybox image, imported first if it is not there."""
+        try:
+            self.client.api.inspect_image(IMAGE)
+        except docker.errors.ImageNotFound:
+            repository, _, tag = IMAGE.partition(":")
+            changes = ["ENV PATH=/bin", 'CMD ["/bin/sleep", "2147483"]']
+            self.client.api.import_image_from_data(_root_filesystem(), repository, tag, changes)
+        return IMAGE
+
+    def _flags(self) -> list[str]:
+        state = self.state_dir
+        flags = {
+            "--host": self.endpoint,
+            "--group": "root",
+            "--data-root": state / "data",
+            "--exec-root": state / "exec",
+            "--pidfile": state / "pid",
+            "--config-file": state / "daemon.json",
+            # Should the host's own containerd be used, then at least apart from the containers of the host's dockerd.
+            "--containerd-namespace": state.name,
+            "--containerd-plugins-namespace": f"{state.name}-plugins",
+            "--bridge": "none",
+            "--iptables": "false",
+            "--log-driver": "none",
+            "--shutdown-timeout": "1",
+        }
+        return [f"{flag}={value}" for flag, value in flags.items()]
+
+    def _configure(self, *, live_restore: bool) -> None:
+        config: dict[str, Any] = {"live-restore": live_restore}
+        if not _may_raise_limits():
+            config |= {"runtimes": {"lab": {"path": str(self._write_runtime())}}, "default-runtime": "lab"}
+        (self.state_dir / "daemon.json").write_text(json.dumps(config))
+
+    def _write_runtime(self) -> Path:
+        strip, runtime = self.state_dir / "strip-limits.py", self.state_dir / "runtime"
+        strip.write_text(_STRIP)
+        runc = shutil.which("runc", path=_path())
+        if runc is None:
+            raise RuntimeError("runc is not installed: install the package runc")
+        runtime.write_text(_RUNTIME.format(python=sys.executable, strip=strip, runc=runc))
+        runtime.chmod(0o700)
+        return runtime
+
+    def _answers(self) -> bool:
+        if self._process is None or self._process.poll() is not None:
+            raise RuntimeError(f"dockerd ended; its log ends with:\n{self.log()[-2000:]}")
+        try:
+            return bool(self.client.ping())
+        except (docker.errors.DockerException, requests.RequestException, OSError):
+            return False
+
+    def _end_daemon(self) -> None:
+        process, self._process = self._process, None
+        client, self._client = self._client, None
+        if client:
+            client.close()
+        if process is None:
+            return
+        process.terminate()
+        try:
+            process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def _end_leftovers(self) -> None:
+        """containerd, and shims with their containers, that outlived dockerd: all name our directory."""
+        left = processes.mentioning(f"{self.state_dir}/")
+        left += [child for pid in left for child in processes.descendants(pid)]
+        processes.end(left)
+        processes.wait_gone_or(left, 5)
+
+
+def _root_filesystem() -> bytes:
+    busybox = _static_busybox()
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as tar:
+        for name in ("bin", "proc", "sys", "dev", "etc", "tmp"):
+            entry = tarfile.TarInfo(name)
+            entry.type, entry.mode = tarfile.DIRTYPE, 0o755
+            tar.addfile(entry)
+        binary = tarfile.TarInfo("bin/busybox")
+        binary.size, binary.mode = len(busybox), 0o755
+        tar.addfile(binary, io.BytesIO(busybox))
+        for applet in _APPLETS:
+            link = tarfile.TarInfo(f"bin/{applet}")
+            link.type, link.linkname = tarfile.SYMTYPE, "busybox"
+            tar.addfile(link)
+    return stream.getvalue()
+
+
+def _static_busybox() -> bytes:
+    path = shutil.which("busybox", path=_path())
+    content = Path(path).read_bytes() if path else b""
+    # A dynamically linked program names its loader in its first page.
+    if not content or b"/ld-" in content[:4096]:
+        raise RuntimeError("a static busybox is not installed: install the package busybox-static")
+    return content
+
+
+def _may_raise_limits() -> bool:
+    fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":" in line)
+    return bool(int(fields["CapEff"], 16) >> _CAP_SYS_RESOURCE & 1)
+
+
+def _mounts_below(directory: Path) -> list[str]:
+    points = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    return [point for point in points if point.startswith(f"{directory}/")]
+
+
+def _path() -> str:
+    return os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

@@ -1,0 +1,50 @@
+"""The leases of the host-local IPAM plugin, read from where it keeps them."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from pathlib import Path
+
+_ROOT = Path("/var/lib/cni/networks")
+
+
+@dataclass(frozen=True)
+class Lease:
+    """One address in use."""
+
+    network: str
+    ip: str
+    container_id: str
+    ifname: str
+
+
+def lease_dir(network: str) -> Path:
+    return _ROOT / network
+
+
+def leases(network: str) -> list[Lease]:
+    """The leases of a CNI network, by address; empty when the network never had one."""
+    directory = lease_dir(network)
+    try:
+        names = sorted(entry.name for entry in directory.iterdir())
+    except FileNotFoundError:
+        return []
+    found = (_read(network, directory / name) for name in names if _is_address(name))
+    return [lease for lease in found if lease]
+
+
+def _read(network: str, path: Path) -> Lease | None:
+    try:
+        container_id, _, ifname = path.read_text().partition("\r\n")
+    except FileNotFoundError:
+        return None  # released since the directory was listed
+    return Lease(network, path.name, container_id.strip(), ifname.strip())
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True

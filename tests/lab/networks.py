@@ -1,0 +1,127 @@
+"""Network definitions for the real plugins, each with a bridge, a subnet and a lease directory of its own."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+import shutil
+import subprocess
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lab.apiserver import ApiServer
+from lab.leases import Lease, lease_dir, leases
+
+Json = dict[str, Any]
+
+BRIDGE_PREFIX = "plab"
+# 198.18.0.0/15 is set aside for measurements: no route of the host leads there.
+_SUBNETS = (f"198.{18 + number // 256 % 2}.{number % 256}" for number in itertools.count(random.randrange(512)))
+
+
+@dataclass
+class Network:
+    """One network definition.
+
+    Attributes:
+        name: of the definition, as an annotation names it.
+        cni_name: of the CNI network, unique; its leases are kept under it.
+        subnet: the first three numbers of the /24.
+    """
+
+    name: str
+    namespace: str
+    cni_name: str
+    bridge: str
+    subnet: str
+    config: Json = field(default_factory=dict)
+
+    def leases(self) -> list[Lease]:
+        return leases(self.cni_name)
+
+    def holds(self, address: str) -> bool:
+        """Whether the address (CIDR) is of this network's subnet."""
+        return address.startswith(f"{self.subnet}.") and address.endswith("/24")
+
+
+class Networks:
+    """Makes networks, and removes definitions, bridges and lease directories at the end."""
+
+    def __init__(self, api: ApiServer | None) -> None:
+        """Without `api` no definition objects are made: the configurations are for running plugins by hand."""
+        self._api = api
+        self.made: list[Network] = []
+
+    def bridge(
+        self,
+        name: str = "",
+        namespace: str = "default",
+        *,
+        tuning: bool = False,
+        static: bool = False,
+        cni_version: str = "0.4.0",
+        **extra: Any,
+    ) -> Network:
+        """A network of the bridge plugin with addresses by host-local.
+
+        `tuning`: a chain with the tuning plugin, which declares the mac capability. `static`: addresses by the static
+        plugin instead, on request. `extra` goes into the bridge's configuration.
+        """
+        network = self._name(name, namespace)
+        ipam: Json = {"type": "host-local", "ranges": [[{"subnet": f"{network.subnet}.0/24"}]]}
+        if static:
+            ipam = {"type": "static"}
+            extra = {"capabilities": {"ips": True}} | extra
+        bridge = {"type": "bridge", "bridge": network.bridge, "ipam": ipam} | extra
+        head = {"cniVersion": cni_version, "name": network.cni_name}
+        chain = [bridge, {"type": "tuning", "capabilities": {"mac": True}}]
+        network.config = head | ({"plugins": chain} if tuning else bridge)
+        return self._define(network, "bridge")
+
+    def custom(self, plugin: str, config: Json, name: str = "", namespace: str = "default") -> Network:
+        """A network with that configuration, for test plugins; ``name`` and ``cniVersion`` are added if absent."""
+        network = self._name(name, namespace)
+        network.config = {"cniVersion": "0.4.0", "name": network.cni_name, "type": plugin} | config
+        return self._define(network, plugin)
+
+    def undefine(self, network: Network) -> None:
+        """Deletes the definition object only."""
+        if self._api and self._api.exists("networks", network.namespace, network.name):
+            self._api.delete("networks", network.namespace, network.name)
+
+    def remove_all(self) -> None:
+        for network in self.made:
+            self.undefine(network)
+            subprocess.run(["ip", "link", "del", network.bridge], check=False, capture_output=True, timeout=30)
+            shutil.rmtree(lease_dir(network.cni_name), ignore_errors=True)
+        self.made.clear()
+
+    def _name(self, name: str, namespace: str) -> Network:
+        token = uuid.uuid4().hex[:8]
+        network = Network(name or f"net-{token}", namespace, f"lab-{token}", f"{BRIDGE_PREFIX}{token}", next(_SUBNETS))
+        self.made.append(network)
+        return network
+
+    def _define(self, network: Network, plugin: str) -> Network:
+        if self._api:
+            self._api.create(definition(network.name, network.namespace, plugin, network.config))
+        return network
+
+
+def definition(name: str, namespace: str, plugin: str, config: Json | str) -> Json:
+    """A ``networks.kaloom.com`` object. `config` as text goes in as it is, well-formed or not."""
+    text = config if isinstance(config, str) else json.dumps(config)
+    metadata = {"name": name, "namespace": namespace}
+    spec = {"plugin": plugin, "config": text}
+    return {"apiVersion": "kaloom.com/v1", "kind": "Network", "metadata": metadata, "spec": spec}
+
+
+def plugin_dir() -> Path:
+    """Where the reference CNI plugins are installed. RuntimeError when they are not."""
+    for directory in (Path("/opt/cni/bin"), Path("/usr/lib/cni"), Path("/usr/libexec/cni")):
+        if all((directory / name).is_file() for name in ("bridge", "host-local", "tuning", "static")):
+            return directory
+    raise RuntimeError("the CNI plugins are not installed: install the package containernetworking-plugins")

@@ -1,0 +1,267 @@
+"""Pods as the kubelet makes them with Docker: a pause container, application containers that share its network
+namespace, and the pod object in the API stand-in.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import subprocess
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import docker
+
+from lab import apistore
+from lab.apiserver import ApiServer
+from lab.dockerd import IMAGE, PrivateDockerd
+from lab.waiting import eventually
+
+Json = dict[str, Any]
+
+NETWORKS = "networks"
+_MIRROR = "kubernetes.io/config.mirror"
+
+
+@dataclass(frozen=True)
+class Link:
+    """A network interface. `addresses` are in CIDR notation, without link-local ones."""
+
+    ifindex: int
+    mac: str
+    addresses: tuple[str, ...]
+    up: bool = True
+
+
+Links = dict[str, Link]
+
+
+def links_of(pid: int | None = None) -> Links:
+    """The interfaces in the network namespace of a process (None: ours); empty when the process has ended."""
+    enter = ["nsenter", "-t", str(pid), "-n"] if pid is not None else []
+    shown = subprocess.run([*enter, "ip", "-j", "addr"], check=False, capture_output=True, timeout=30)
+    return {each["ifname"]: _link(each) for each in json.loads(shown.stdout or b"[]")}
+
+
+def _link(shown: Json) -> Link:
+    inet = [each for each in shown["addr_info"] if each["scope"] != "link"]
+    addresses = tuple(f"{each['local']}/{each['prefixlen']}" for each in inet)
+    return Link(shown["ifindex"], shown.get("address", ""), addresses, "UP" in shown["flags"])
+
+
+class Node:
+    """Makes pods on one node, and removes them all at the end."""
+
+    def __init__(self, api: ApiServer, dockerd: PrivateDockerd, name: str = "lab-node") -> None:
+        self.api = api
+        self.dockerd = dockerd
+        self.name = name
+        self.pods: list[Pod] = []
+
+    def pod(self, name: str = "", namespace: str = "default", *, start: bool = True, **options: Any) -> Pod:
+        """Makes a pod and, with `start`, runs it. Options as of `Pod`."""
+        pod = Pod(self, name or f"pod-{uuid.uuid4().hex[:6]}", namespace, **options)
+        self.pods.append(pod)
+        pod.create_object()
+        if start:
+            pod.start()
+        return pod
+
+    def remove_all(self) -> None:
+        """Deletes every pod, gracefully."""
+        for pod in self.pods:
+            pod.delete()
+        self.pods.clear()
+
+
+class Pod:
+    """One pod, from its object to its containers."""
+
+    def __init__(
+        self,
+        node: Node,
+        name: str,
+        namespace: str,
+        *,
+        annotations: Mapping[str, str] | None = None,
+        networks: list[Any] | None = None,
+        host_network: bool = False,
+        static: bool = False,
+        containers: tuple[str, ...] = ("main",),
+    ) -> None:
+        """`networks`: names, or entries, for the ``networks`` annotation.
+
+        `static`: as if out of a manifest file: the object is only its mirror, and the sandbox carries another UID.
+        """
+        self._node = node
+        self._api = node.api
+        self.name, self.namespace = name, namespace
+        self.host_network = host_network
+        self.containers = containers
+        self.object_uid = str(uuid.uuid4())
+        self.uid = hashlib.md5(self.object_uid.encode()).hexdigest() if static else self.object_uid
+        self._annotations = dict(annotations or {}) | ({_MIRROR: self.uid} if static else {})
+        if networks is not None:
+            self._annotations[NETWORKS] = annotation(networks)
+        self.attempt = 0
+        self.sandbox_id = ""
+        self.container_ids: dict[str, str] = {}
+        self.pid = 0
+
+    def __repr__(self) -> str:
+        return f"Pod({self.namespace}/{self.name}, {self.uid}, sandbox {self.sandbox_id[:12]})"
+
+    # --- steps of its life --------------------------------------------------------------------------------------
+
+    def create_object(self) -> None:
+        """The pod object, scheduled to the node and Pending."""
+        metadata = {"name": self.name, "namespace": self.namespace, "uid": self.object_uid}
+        spec: Json = {"nodeName": self._node.name, "containers": [{"name": n, "image": IMAGE} for n in self.containers]}
+        if self.host_network:
+            spec["hostNetwork"] = True
+        metadata_all: Json = metadata | {"annotations": self._annotations, "labels": {"app": self.name}}
+        pod = {"kind": "Pod", "metadata": metadata_all, "spec": spec, "status": {"phase": "Pending"}}
+        self._api.create(pod)
+
+    def start(self) -> None:
+        """Sandbox, containers, and status Running."""
+        self.start_sandbox()
+        self.start_containers()
+        self.report_running()
+
+    def start_sandbox(self) -> None:
+        """The pause container; it is the pod's network namespace."""
+        labels = {"io.kubernetes.docker.type": "podsandbox", "io.kubernetes.container.name": "POD"}
+        mode = "host" if self.host_network else "none"
+        self.sandbox_id = self._run("POD", labels, mode)
+        self.pid = self._docker.inspect_container(self.sandbox_id)["State"]["Pid"]
+
+    def start_containers(self) -> None:
+        for name in self.containers:
+            labels = {"io.kubernetes.docker.type": "container", "io.kubernetes.container.name": name}
+            labels["io.kubernetes.sandbox.id"] = self.sandbox_id
+            self.container_ids[name] = self._run(name, labels, f"container:{self.sandbox_id}")
+
+    def report_running(self) -> None:
+        """Writes the status, as the kubelet does once the containers run."""
+        statuses = [self._container_status(name, identifier) for name, identifier in self.container_ids.items()]
+        self._api.set_status(self.namespace, self.name, {"phase": "Running", "containerStatuses": statuses})
+
+    def replace_sandbox(self) -> None:
+        """The sandbox died under the living pod: the kubelet makes another one, with new containers in it."""
+        self._remove_containers()
+        self.attempt += 1
+        self.start()
+
+    def kill_sandbox(self) -> None:
+        """Ends the pause container, and with it the network namespace, without anybody noticing it yet."""
+        for identifier in (*self.container_ids.values(), self.sandbox_id):
+            self._docker.kill(identifier)
+
+    def restart_container(self, name: str = "main") -> None:
+        """Another application container in the same sandbox."""
+        self._docker.remove_container(self.container_ids.pop(name), force=True)
+        self.attempt += 1
+        labels = {"io.kubernetes.docker.type": "container", "io.kubernetes.container.name": name}
+        labels["io.kubernetes.sandbox.id"] = self.sandbox_id
+        self.container_ids[name] = self._run(name, labels, f"container:{self.sandbox_id}")
+        self.report_running()
+
+    def delete(self, *, grace: bool = True) -> None:
+        """Gracefully: marked, containers ended, object removed. By force: object removed first, containers after."""
+        exists = self._is_mine()
+        if exists and grace:
+            self._api.begin_deletion(self.namespace, self.name)
+            self._remove_containers()
+        if exists:
+            self._api.delete("pods", self.namespace, self.name)
+        self._remove_containers()
+
+    def finish(self, phase: str = "Succeeded") -> None:
+        """The containers ended by themselves; the object stays."""
+        self._remove_containers()
+        self._api.set_status(self.namespace, self.name, {"phase": phase})
+
+    # --- what tests ask and change ------------------------------------------------------------------------------
+
+    def annotate(self, networks: list[Any] | str | None) -> None:
+        """Sets the ``networks`` annotation: names or entries of a list, raw text, or None to remove it."""
+        text = annotation(networks) if isinstance(networks, list) else networks
+        self._api.patch_annotations(self.namespace, self.name, {NETWORKS: text})
+
+    def annotations(self) -> dict[str, str]:
+        return self._api.get("pods", self.namespace, self.name)["metadata"].get("annotations") or {}
+
+    @property
+    def netns(self) -> str:
+        """Path of the network namespace."""
+        return f"/proc/{self.pid}/ns/net"
+
+    def netns_inode(self) -> int:
+        return Path(self.netns).stat().st_ino
+
+    def links(self) -> Links:
+        """The interfaces in the sandbox, lo included; empty when it has ended."""
+        return links_of(self.pid) if self.pid else {}
+
+    def wait_for(self, predicate: Callable[[Links], Any], timeout: float = 15.0, what: str = "") -> Links:
+        """Waits until the pod's interfaces are as wanted, and returns them."""
+        last: Links = {}
+
+        def fits() -> bool:
+            last.clear()
+            last.update(self.links())
+            assert predicate(last), f"{last}"
+            return True
+
+        eventually(fits, timeout, what or f"the wanted interfaces in {self}")
+        return dict(last)
+
+    def wait_for_link(self, ifname: str, timeout: float = 15.0) -> Link:
+        """Waits until the interface is there, up and with an address."""
+        wanted = f"{ifname} with an address in {self}"
+        return self.wait_for(lambda links: ifname in links and links[ifname].addresses, timeout, wanted)[ifname]
+
+    def wait_for_no_link(self, ifname: str, timeout: float = 15.0) -> None:
+        self.wait_for(lambda links: ifname not in links, timeout, f"{ifname} to be gone from {self}")
+
+    # --- Docker -------------------------------------------------------------------------------------------------
+
+    @property
+    def _docker(self) -> Any:
+        return self._node.dockerd.client.api
+
+    def _run(self, name: str, labels: dict[str, str], network_mode: str) -> str:
+        about_pod = {"name": self.name, "namespace": self.namespace, "uid": self.uid}
+        labels = labels | {f"io.kubernetes.pod.{key}": value for key, value in about_pod.items()}
+        host_config = self._docker.create_host_config(network_mode=network_mode)
+        full_name = f"k8s_{name}_{self.name}_{self.namespace}_{self.uid}_{self.attempt}"
+        made = self._docker.create_container(IMAGE, name=full_name, labels=labels, host_config=host_config)
+        self._docker.start(made["Id"])
+        return str(made["Id"])
+
+    def _remove_containers(self) -> None:
+        for identifier in (*self.container_ids.values(), self.sandbox_id):
+            with contextlib.suppress(docker.errors.NotFound):
+                if identifier:
+                    self._docker.remove_container(identifier, force=True)
+        self.container_ids, self.sandbox_id, self.pid = {}, "", 0
+
+    def _container_status(self, name: str, identifier: str) -> Json:
+        state = {"running": {"startedAt": apistore.now()}}
+        about = {"name": name, "image": IMAGE, "imageID": "", "ready": True, "restartCount": self.attempt}
+        return about | {"containerID": f"docker://{identifier}", "state": state}
+
+    def _is_mine(self) -> bool:
+        """Whether the object of that name is this pod, not one that was made again under the name."""
+        pods = self._api.objects("pods", self.namespace)
+        return any(pod["metadata"]["uid"] == self.object_uid for pod in pods)
+
+
+def annotation(networks: list[Any]) -> str:
+    """The ``networks`` annotation for names or whole entries."""
+    return json.dumps([{"name": each} if isinstance(each, str) else each for each in networks])

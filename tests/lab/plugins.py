@@ -1,0 +1,216 @@
+"""CNI plugins for tests: a directory with the real ones, in which some are watched, held up, broken or replaced."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shlex
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lab import processes, pluginscripts
+from lab.networks import plugin_dir
+from lab.waiting import eventually
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One run of a plugin.
+
+    Attributes:
+        plugin: the path it was found at.
+        time: `time.monotonic()` when it began.
+        env: its whole environment.
+        stdin: what it read, undecoded.
+    """
+
+    plugin: str
+    time: float
+    env: dict[str, str]
+    stdin: str
+
+    @property
+    def command(self) -> str:
+        return self.env.get("CNI_COMMAND", "")
+
+    @property
+    def config(self) -> Json:
+        """The network configuration it was given."""
+        loaded: Json = json.loads(self.stdin)
+        return loaded
+
+    @property
+    def args(self) -> list[str]:
+        """The pairs of CNI_ARGS, in order."""
+        return [pair for pair in self.env.get("CNI_ARGS", "").split(";") if pair]
+
+
+@dataclass
+class Gate:
+    """Holds a plugin up at one point until it is opened."""
+
+    directory: Path
+    _opened: bool = field(default=False)
+
+    @property
+    def arrivals(self) -> int:
+        """How many runs have reached the point so far."""
+        return len(list(self.directory.glob("reached.*")))
+
+    def wait_reached(self, count: int = 1, timeout: float = 15.0) -> None:
+        eventually(lambda: self.arrivals >= count, timeout, f"a plugin to reach {self.directory.name}")
+
+    def open(self) -> None:
+        """Lets everyone through, from now on."""
+        (self.directory / "open").touch()
+
+
+class PluginDir:
+    """A CNI bin directory. The real plugins are in it as symbolic links; `restore` brings one back."""
+
+    def __init__(self, directory: Path, real: Path | None = None) -> None:
+        self.path = directory
+        self.real = real or plugin_dir()
+        self._notes = directory.parent / f".{directory.name}"
+        directory.mkdir(parents=True)
+        self._notes.mkdir()
+        for plugin in self.real.iterdir():
+            self.restore(plugin.name)
+
+    # --- watching -----------------------------------------------------------------------------------------------
+
+    def record(self, *names: str) -> None:
+        """The plugins go on working, and every run of them is noted: see `calls`."""
+        for name in names:
+            self._install(name, pluginscripts.RECORD, self._python(), target=str(self.real / name))
+
+    def kactus(self, name: str = "kactus", directory: Path | None = None) -> Path:
+        """A plugin that understands the agent's CNI_ARGS as kactus does, and notes every run.
+
+        It makes one end of a veth pair in the pod. `directory`: put it there instead, as a vendor would.
+        """
+        return self._install(name, pluginscripts.KACTUS, self._python(), directory=directory)
+
+    def calls(self, command: str = "", plugin: str = "") -> list[Call]:
+        """The noted runs, in order; of one CNI_COMMAND and of one plugin name if given."""
+        if not self._log.exists():
+            return []
+        noted = (json.loads(line) for line in self._log.read_text().splitlines())
+        found = (Call(**each) for each in noted)
+        return [c for c in found if command in ("", c.command) and plugin in ("", Path(c.plugin).name)]
+
+    def forget_calls(self) -> None:
+        self._log.unlink(missing_ok=True)
+
+    # --- holding up ---------------------------------------------------------------------------------------------
+
+    def gate(self, name: str, point: str = "before", command: str = "ADD") -> Gate:
+        """The real plugin `name`, held up ``before`` or ``after`` its work in `command`.
+
+        Give an IPAM plugin's name to stop in the middle of the plugin that calls it.
+        """
+        directory = self._notes / f"{point}-{name}-{command}"
+        shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir()
+        values = {"gate": str(directory), "command": command, "target": str(self.real / name)}
+        self._install(name, pluginscripts.GATES[point], "#!/bin/sh", **values)
+        return Gate(directory)
+
+    # --- breaking -----------------------------------------------------------------------------------------------
+
+    def hang(self, name: str, *commands: str, grandchild: bool = False) -> None:
+        """Never ends. With `grandchild`, it ends at once but leaves a process that holds its output open."""
+        script = pluginscripts.HANG_GRANDCHILD if grandchild else pluginscripts.HANG
+        self._break(name, commands, script)
+
+    def fail(self, name: str, *commands: str, code: int = 11, msg: str = "not now", details: str = "") -> None:
+        """Ends with the error object of the specification."""
+        error = {"cniVersion": "0.4.0", "code": code, "msg": msg, "details": details}
+        self._break(name, commands, f"printf '%s' {shlex.quote(json.dumps(error))}\nexit 1")
+
+    def fail_silently(self, name: str, *commands: str, stderr: str = "") -> None:
+        """Exits 1 with nothing on its output."""
+        self._break(name, commands, f"printf '%s' {shlex.quote(stderr)} >&2\nexit 1")
+
+    def print(self, name: str, *commands: str, text: str = "surely not JSON {") -> None:
+        """Succeeds, and prints that."""
+        self._break(name, commands, f"printf '%s' {shlex.quote(text)}")
+
+    def flood(self, name: str, *commands: str, megabytes: int = 100) -> None:
+        """Succeeds, and prints that many MB."""
+        self._break(name, commands, f"head -c {megabytes}000000 /dev/zero | tr '\\0' x")
+
+    def die(self, name: str, *commands: str, signal: str = "SEGV") -> None:
+        self._break(name, commands, f"kill -{signal} $$")
+
+    @contextlib.contextmanager
+    def busy(self, name: str) -> Iterator[None]:
+        """As while a package manager overwrites the file in place: running it gives ETXTBSY."""
+        self._remove(name)
+        path = self.path / name
+        shutil.copy2(self.real / name, path)
+        with path.open("r+b"):
+            yield
+
+    def restore(self, name: str) -> None:
+        """The real plugin again, or none if there is none."""
+        self._remove(name)
+        if (self.real / name).exists():
+            (self.path / name).symlink_to(self.real / name)
+
+    def processes(self) -> list[int]:
+        """Runs of our own scripts that have not ended."""
+        recorded = self._pids.read_text().split() if self._pids.exists() else []
+        ours = set(processes.mentioning(f"{self.path}/")) | set(processes.mentioning(f"{self._notes}/"))
+        return [int(pid) for pid in recorded if int(pid) in ours]
+
+    def close(self) -> None:
+        """Ends what hangs and removes everything."""
+        hanging = self.processes()
+        processes.end([*hanging, *(child for pid in hanging for child in processes.descendants(pid))])
+        shutil.rmtree(self.path, ignore_errors=True)
+        shutil.rmtree(self._notes, ignore_errors=True)
+
+    # --- making -------------------------------------------------------------------------------------------------
+
+    @property
+    def _log(self) -> Path:
+        return self._notes / "calls"
+
+    @property
+    def _pids(self) -> Path:
+        return self._notes / "pids"
+
+    def _break(self, name: str, commands: tuple[str, ...], body: str) -> None:
+        target = str(self.real / name) if (self.real / name).exists() else ""
+        pattern = "|".join(commands or ("ADD", "DEL", "CHECK"))
+        self._install(name, pluginscripts.BROKEN, "#!/bin/sh", commands=pattern, body=body, target=target)
+
+    def _install(
+        self, name: str, script: str, interpreter: str, *, directory: Path | None = None, **values: str
+    ) -> Path:
+        path = (directory or self.path) / name
+        values |= {"log": str(self._log), "pids": str(self._pids), "notes": str(self._notes)}
+        text = f"{interpreter}\n{script}"
+        for key, value in values.items():
+            text = text.replace(f"@{key}@", value)
+        # Renamed into place: a running script must not change under its interpreter.
+        new = self._notes / f"new-{name}"
+        new.write_text(text)
+        new.chmod(0o755)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(new, path)
+        return path
+
+    def _remove(self, name: str) -> None:
+        (self.path / name).unlink(missing_ok=True)
+
+    @staticmethod
+    def _python() -> str:
+        return f"#!{sys.executable} -IS"

@@ -1,0 +1,86 @@
+"""Finding and ending processes by what /proc says of them: only ever by PID, and only those that descend from us."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from lab.waiting import eventually
+
+
+def descendants(pid: int) -> list[int]:
+    """The children of `pid`, their children and so on, parents first."""
+    children: dict[int, list[int]] = {}
+    for each in _all_pids():
+        children.setdefault(parent_of(each), []).append(each)
+    found, open_ends = [], [pid]
+    while open_ends:
+        below = children.get(open_ends.pop(0), [])
+        found += below
+        open_ends += below
+    return found
+
+
+def mentioning(text: str) -> list[int]:
+    """Processes with `text` (such as a unique path) in their command line."""
+    wanted = os.fsencode(text)
+    return [pid for pid in _all_pids() if pid != os.getpid() and wanted in _read(pid, "cmdline")]
+
+
+def parent_of(pid: int) -> int:
+    """The parent's PID; 0 when there is none (any more)."""
+    fields = _read(pid, "stat").rpartition(b")")[2].split()
+    return int(fields[1]) if len(fields) > 1 else 0
+
+
+def is_alive(pid: int) -> bool:
+    """Whether it runs: a zombie does not."""
+    return _read(pid, "stat").rpartition(b")")[2].split()[:1] not in ([], [b"Z"], [b"X"])
+
+
+def memory_kib(pid: int) -> int:
+    """Resident set size in KiB."""
+    fields = dict(line.split(b":", 1) for line in _read(pid, "status").splitlines() if b":" in line)
+    return int(fields[b"VmRSS"].split()[0])
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time used so far."""
+    fields = _read(pid, "stat").rpartition(b")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def end(pids: Iterable[int], number: signal.Signals = signal.SIGKILL) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def wait_gone(pids: Iterable[int], timeout: float = 10.0) -> None:
+    wanted = list(pids)
+    eventually(lambda: not any(map(is_alive, wanted)), timeout, f"processes {wanted} to end")
+
+
+def wait_gone_or(pids: Iterable[int], timeout: float) -> bool:
+    """Whether all ended within `timeout` seconds."""
+    wanted, deadline = list(pids), time.monotonic() + timeout
+    while any(map(is_alive, wanted)):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def _all_pids() -> Iterator[int]:
+    return (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+
+
+def _read(pid: int, name: str) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/{name}").read_bytes()
+    except OSError:
+        return b""

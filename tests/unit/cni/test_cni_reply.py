@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from podagent.cni import reply
+from podagent.cni.reply import Ended
+from podagent.errors import PluginError
+
+
+def failure(exit_code: int, stdout: bytes = b"", stderr: bytes = b"") -> PluginError:
+    with pytest.raises(PluginError) as raised:
+        reply.require_success("bridge", Ended(exit_code, stdout, stderr))
+    return raised.value
+
+
+def versions(exit_code: int, stdout: object) -> tuple[str, ...]:
+    return reply.supported_versions("bridge", Ended(exit_code, json.dumps(stdout).encode(), b""))
+
+
+@pytest.mark.parametrize("stdout", [b"", b"rubbish", b'{"code": 7, "msg": "bad"}'])
+def test_exit_code_zero_is_success_whatever_was_printed(stdout: bytes) -> None:
+    reply.require_success("bridge", Ended(0, stdout, b"a warning"))
+
+
+def test_the_error_object_of_a_plugin_is_taken_over() -> None:
+    error = failure(1, b'{"cniVersion":"1.0.0","code":7,"msg":"invalid conf","details":"no ipam"}', b"noise")
+    assert (error.plugin, error.code, error.message, error.details) == ("bridge", 7, "invalid conf", "no ipam")
+    assert str(error) == "CNI plugin bridge: invalid conf (no ipam) [code 7]"
+
+
+@pytest.mark.parametrize(
+    ("stdout", "stderr", "expected"),
+    [
+        (b"panic: oh no", b"", "failed with exit code 2: panic: oh no"),
+        (b'["x"]', b"", 'failed with exit code 2: ["x"]'),
+        (b"", b"cannot open\nthe file", "failed with exit code 2: cannot open the file"),
+        (b" \n", b"cannot", "failed with exit code 2: cannot"),
+        (b"", b"", "failed with exit code 2: without a word"),
+        (b"{}", b"", "failed with exit code 2"),
+        (b'{"code": "7", "msg": 5}', b"", "failed with exit code 2"),
+    ],
+)
+def test_a_failure_without_an_error_object_shows_what_there_is(stdout: bytes, stderr: bytes, expected: str) -> None:
+    error = failure(2, stdout, stderr)
+    assert (error.code, error.message) == (999, expected)
+
+
+def test_a_long_or_unprintable_message_becomes_one_short_line() -> None:
+    error = failure(1, b"\x1b[31m\xff\0" + b"x" * 1_000_000 + b"\nthe end")
+    assert len(error.message) < 1100
+    assert error.message.endswith("x the end")
+    assert error.message.isprintable()
+
+
+@pytest.mark.parametrize(("number", "name"), [(9, "SIGKILL"), (11, "SIGSEGV"), (250, "signal 250")])
+def test_death_by_signal_names_the_signal(number: int, name: str) -> None:
+    error = failure(-number, b'{"code": 7, "msg": "x"}', b"last words")
+    assert (error.message, error.details) == (f"was ended by {name}", "last words")
+
+
+@pytest.mark.parametrize("stdout", [b"", b" ", b"rubbish", b"[]", b"null", b'{"a":' * 50_000, b'{"ips": 5}'])
+def test_an_add_without_a_usable_result_is_a_decoding_failure(stdout: bytes) -> None:
+    with pytest.raises(PluginError) as raised:
+        reply.add_result("bridge", Ended(0, stdout, b""), "1.0.0")
+    assert raised.value.code == 6
+
+
+def test_a_result_without_version_has_that_of_the_configuration() -> None:
+    assert reply.add_result("bridge", Ended(0, b"{}", b""), "0.4.0") == {"cniVersion": "0.4.0"}
+
+
+def test_the_answer_to_version_lists_the_supported_ones() -> None:
+    assert versions(0, {"cniVersion": "1.1.0", "supportedVersions": ["0.4.0", "1.1.0"]}) == ("0.4.0", "1.1.0")
+
+
+def test_a_0_2_0_plugin_need_not_list_its_versions() -> None:
+    assert versions(0, {"cniVersion": "0.2.0"}) == ("0.1.0", "0.2.0")
+
+
+def test_a_plugin_older_than_the_version_command_supports_0_1_0() -> None:
+    assert versions(1, {"code": 4, "msg": "unknown CNI_COMMAND: VERSION"}) == ("0.1.0",)
+
+
+@pytest.mark.parametrize(
+    ("answer", "complaint"),
+    [
+        ({}, "'cniVersion' is missing"),
+        ({"cniVersion": "1.0.0"}, "'supportedVersions' must be a list"),
+        ({"cniVersion": "1.0.0", "supportedVersions": "1.0.0"}, "'supportedVersions' must be a list"),
+        ({"cniVersion": "1.0.0", "supportedVersions": [1]}, "'supportedVersions' must be a list"),
+        ([], "a JSON object is needed"),
+    ],
+)
+def test_a_malformed_answer_to_version_is_a_decoding_failure(answer: object, complaint: str) -> None:
+    with pytest.raises(PluginError, match=complaint) as raised:
+        versions(0, answer)
+    assert raised.value.code == 6
+
+
+def test_another_failure_of_version_is_an_error() -> None:
+    with pytest.raises(PluginError, match="no such thing"):
+        versions(1, {"code": 4, "msg": "no such thing"})

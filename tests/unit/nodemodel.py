@@ -1,0 +1,230 @@
+"""A small model of a node for the core's tests: sandboxes, links, leases, a store that survives, and crashes on demand.
+
+It keeps invariants instead of a call log: what plugins do wrong in it is what the real ones do (bridge and host-local):
+a second ADD of an interface fails and burns nothing, DEL is idempotent, a failed ADD may leave link or lease behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from podagent.errors import DefinitionError, NetnsGone, PluginError, RuntimeUnavailable, SandboxNotFound
+from podagent.model import (
+    Attachment,
+    Invocation,
+    Json,
+    NetnsRef,
+    Pod,
+    Record,
+    Sandbox,
+    Target,
+    Via,
+    interface_name,
+)
+
+
+class Crash(BaseException):
+    """The agent's process ended, here and now."""
+
+
+class Invariant(AssertionError):
+    """Something happened that must never happen, whatever the end state."""
+
+
+@dataclass
+class Faults:
+    """What goes wrong from now on."""
+
+    crash_in: int | None = None
+    add_fails: dict[str, str] = field(default_factory=dict)
+    delete_fails: set[str] = field(default_factory=set)
+    undefined: set[str] = field(default_factory=set)
+    runtime_down: bool = False
+
+    def step(self) -> None:
+        """One step of the agent was about to be made."""
+        if self.crash_in is not None:
+            self.crash_in -= 1
+            if self.crash_in < 0:
+                self.crash_in = None
+                raise Crash
+
+
+class Node:
+    """Links and leases by sandbox; what is on disk; the desired pods."""
+
+    def __init__(self) -> None:
+        self.faults = Faults()
+        self.pods: dict[str, Pod] = {}
+        self.running: dict[str, Sandbox] = {}
+        self.links: dict[int, dict[str, int]] = {}
+        self.macs: dict[tuple[int, str], str] = {}
+        self.made_by_kubelet: set[tuple[str, str]] = set()
+        self.leases: set[tuple[str, str, str]] = set()
+        self.disk: dict[tuple[str, str], Record] = {}
+        self.boot_id = "boot-1"
+        self.operations: list[tuple[str, str, str]] = []
+        self._next_inode = 100
+        self._next_ifindex = 1
+
+    # -- what happens on the node ------------------------------------------------------------------------------------
+
+    def start_sandbox(self, uid: str) -> Sandbox:
+        """A new sandbox for the pod; the network namespace of the one before is gone with it."""
+        self.stop_sandbox(uid)
+        self._next_inode += 1
+        inode = self._next_inode
+        self.links[inode] = {"lo": 1}
+        sandbox = Sandbox(f"sandbox-{inode}", NetnsRef(f"/proc/{inode}/ns/net", inode, inode))
+        self.running[uid] = sandbox
+        return sandbox
+
+    def stop_sandbox(self, uid: str) -> None:
+        """The sandbox ends, and its network namespace with every link in it."""
+        sandbox = self.running.pop(uid, None)
+        if sandbox is not None and sandbox.netns is not None:
+            self.links.pop(sandbox.netns.inode, None)
+
+    def reboot(self) -> None:
+        """All sandboxes are gone; leases and records are on disk."""
+        for uid in list(self.running):
+            self.stop_sandbox(uid)
+        self.boot_id = f"boot-{int(self.boot_id.partition('-')[2]) + 1}"
+
+    def kubelet_attaches(self, uid: str, network: str) -> None:
+        """The system CNI plugin attaches a network at pod start, as a meta-plugin does."""
+        sandbox = self.running[uid]
+        assert sandbox.netns is not None
+        ifname = interface_name(network)
+        if ifname not in self.links[sandbox.netns.inode]:
+            self._next_ifindex += 1
+            self.links[sandbox.netns.inode][ifname] = self._next_ifindex
+            self.leases.add((network, sandbox.id, ifname))
+            self.made_by_kubelet.add((sandbox.id, ifname))
+
+    def links_of(self, uid: str) -> set[str]:
+        sandbox = self.running.get(uid)
+        if sandbox is None or sandbox.netns is None:
+            return set()
+        return set(self.links[sandbox.netns.inode]) - {"lo"}
+
+    # -- Pods, Runtime, Networks, Namespaces, Cni, Records: what the core sees ---------------------------------------
+
+    def get(self, uid: str) -> Pod | None:
+        return self.pods.get(uid)
+
+    def find_sandbox(self, uid: str) -> Sandbox:
+        if self.faults.runtime_down:
+            raise RuntimeUnavailable("down")
+        try:
+            return self.running[uid]
+        except KeyError:
+            raise SandboxNotFound(uid) from None
+
+    def prepare(self, pod: Pod, attachment: Attachment, sandbox: Sandbox) -> tuple[Via, Invocation]:
+        if attachment.network in self.faults.undefined:
+            raise DefinitionError(attachment.network)
+        netconf = {"cniVersion": "1.0.0", "name": attachment.network, "plugins": [{"type": "bridge"}]}
+        return Via.DELEGATE, Invocation(netconf, ("/bin",), (("MAC", attachment.mac or ""),))
+
+    @contextmanager
+    def hold(self, ref: NetnsRef) -> Iterator[_Netns]:
+        if ref.inode not in self.links:
+            raise NetnsGone(ref.path)
+        yield _Netns(self, ref.inode)
+
+    def add(self, call: Invocation, target: Target) -> Json:
+        network, key = call.netconf["name"], self._key(call, target)
+        self.operations.append(("ADD", *key[1:]))
+        self.faults.step()
+        links = self._links_at(target.netns)
+        if target.ifname in links:
+            raise PluginError("bridge", f"container veth name provided ({target.ifname}) already exists")
+        if key in self.leases:
+            raise PluginError("host-local", "duplicate allocation is not allowed")
+        mode = self.faults.add_fails.get(network)
+        if mode == "before":
+            raise PluginError("bridge", "no such bridge")
+        self._next_ifindex += 1
+        links[target.ifname] = self._next_ifindex
+        self.macs[self._inode(target.netns), target.ifname] = dict(call.args)["MAC"]
+        self.faults.step()
+        if mode == "link left":
+            raise PluginError("bridge", "IPAM failed")
+        self.leases.add(key)
+        self.faults.step()
+        if mode == "both left":
+            raise PluginError("bridge", "route failed")
+        return {"cniVersion": "1.0.0", "ips": [{"address": "10.0.0.2/24"}]}
+
+    def delete(self, call: Invocation, target: Target, added: Json | None) -> None:
+        self.operations.append(("DEL", target.container_id, target.ifname))
+        self.faults.step()
+        if call.netconf["name"] in self.faults.delete_fails:
+            raise PluginError("bridge", "cannot delete now")
+        self.leases.discard(self._key(call, target))
+        self.faults.step()
+        if target.netns:
+            self._links_at(target.netns).pop(target.ifname, None)
+        self.faults.step()
+
+    def of(self, uid: str) -> list[Record]:
+        return [record for (owner, _), record in self.disk.items() if owner == uid]
+
+    def next_sequence(self) -> int:
+        return max((record.sequence for record in self.disk.values()), default=0) + 1
+
+    def put(self, record: Record) -> None:
+        self.faults.step()
+        self.disk[record.pod.uid, record.attachment.ifname] = record
+        self.faults.step()
+
+    def remove(self, record: Record) -> None:
+        self.faults.step()
+        self.disk.pop((record.pod.uid, record.attachment.ifname), None)
+        self.faults.step()
+
+    def _links_at(self, path: str) -> dict[str, int]:
+        inode = self._inode(path)
+        if inode not in self.links:
+            raise PluginError("bridge", f"failed to open netns {path}")
+        return self.links[inode]
+
+    def _inode(self, path: str) -> int:
+        return int(path.split("/")[2])
+
+    def _key(self, call: Invocation, target: Target) -> tuple[str, str, str]:
+        if not target.container_id or not target.ifname:
+            raise Invariant("an operation without container or interface")
+        return call.netconf["name"], target.container_id, target.ifname
+
+
+class _Netns:
+    def __init__(self, node: Node, inode: int) -> None:
+        self._node = node
+        self._inode = inode
+
+    def links(self) -> dict[str, int]:
+        if self._inode not in self._node.links:
+            raise NetnsGone(str(self._inode))
+        return dict(self._node.links[self._inode])
+
+    def intact(self) -> bool:
+        return self._inode in self._node.links
+
+
+class SilentReport:
+    """Keeps what it is told, by method name."""
+
+    def __init__(self) -> None:
+        self.said: list[tuple[str, tuple[object, ...]]] = []
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return lambda *facts: self.said.append((name, facts))
+
+    def told(self, name: str) -> list[tuple[object, ...]]:
+        return [facts for told, facts in self.said if told == name]
