@@ -122,7 +122,7 @@ def _ifname(names: tuple[str, ...]) -> None:
 
 
 def _run(**flags: str | None) -> int:
-    settings = _settle(flags, os.environ)
+    settings = settle(_with_verbosity(flags), os.environ)
     # When the watchdog ends an agent that hangs (SIGABRT), the stack of every thread goes to the journal.
     faulthandler.enable(file=2)
     journal.setup(settings.log_level)
@@ -157,27 +157,35 @@ _RUN = _run_command()
 _podagent.add_command(_RUN)
 
 
-def _settle(flags: Mapping[str, str | None], environ: Mapping[str, str]) -> Settings:
+def run_flags(arguments: Sequence[str]) -> Mapping[str, str | None]:
+    """The flags of `podagent run` in `arguments`, by field of `Settings`; None for those not given.
+
+    Raises:
+        click.ClickException: there is no such flag, or it lacks its value.
+        SettingsError: a boolean flag has a value that is no truth value, or -v has none that is a number.
+    """
+    return _with_verbosity(_RUN.make_context("podagent", _click_style(arguments)).params)
+
+
+def settle(flags: Mapping[str, str | None], environ: Mapping[str, str]) -> Settings:
+    """The settings that `podagent run` would use with these flags in this environment.
+
+    Raises:
+        SettingsError: see `podagent.config.load`; or PODAGENT_EXTRA_ARGS cannot be understood.
+    """
     extra = _extra_flags(environ)
     config = flags.get("config") or extra.get("config")
-    return load(
-        _with_verbosity(flags),
-        environ,
-        Path(config) if config else None,
-        extra_flags=_with_verbosity(extra),
-    )
+    return load(flags, environ, Path(config) if config else None, extra_flags=extra)
 
 
 def _extra_flags(environ: Mapping[str, str]) -> Mapping[str, str | None]:
     """The flags in PODAGENT_EXTRA_ARGS, which the original's podagent.conf sets."""
     try:
-        arguments = _click_style(shlex.split(environ.get(EXTRA_ARGS_VARIABLE, "")))
-        params: Mapping[str, str | None] = _RUN.make_context("podagent", arguments).params
+        return run_flags(shlex.split(environ.get(EXTRA_ARGS_VARIABLE, "")))
     except (ValueError, SettingsError) as error:
         raise SettingsError(f"variable {EXTRA_ARGS_VARIABLE}: {error}") from None
     except click.ClickException as error:
         raise SettingsError(f"variable {EXTRA_ARGS_VARIABLE}: {error.format_message()}") from None
-    return params
 
 
 def _with_verbosity(flags: Mapping[str, str | None]) -> Mapping[str, str | None]:

@@ -1,8 +1,8 @@
 """Wires the agent together and runs it: threads, signals, READY and STOPPING. Holds no knowledge of networks.
 
-    watch --> PodTable --> WorkQueue --> Workers --> Reconciler --> Executor --> CNI
-                              ^                          |
-       Docker events, resync -+                          +--> Store, Reporter
+watch --> PodTable --> WorkQueue --> Workers --> Reconciler --> Executor --> CNI
+                          ^                          |
+   Docker events, resync -+                          +--> Store, Reporter
 """
 
 from __future__ import annotations
@@ -159,7 +159,6 @@ class Daemon:
         return load_credentials(self._settings.kubeconfig, os.environ, connections=self._settings.workers + 4)
 
     def _first_list_complete(self) -> None:
-        _log.info("the pods of node %s are known: %d", self._settings.node, len(self._pods.uids()))
         self._look_at_all()
         self._notifier.status(self._status())
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,7 +105,8 @@ class Agent:
             "attach-via": attach_via,
             "state-dir": str(self.state_dir),
             "log-level": "debug",
-        } | dict(options or {})
+        }
+        self.options.update(options or {})
         self.env = dict(env or {})
         self.notifications = Notifications(directory / "notify")
         self._process: subprocess.Popen[bytes] | None = None
@@ -165,7 +166,8 @@ class Agent:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-            raise AssertionError(f"the agent did not end within {timeout:g} s of SIGTERM:\n{self.log()[-4000:]}") from None
+            seen = self.log()[-4000:]
+            raise AssertionError(f"the agent did not end within {timeout:g} s of SIGTERM:\n{seen}") from None
 
     def kill(self) -> None:
         """SIGKILL to the agent alone: the plugins it runs go on without it."""
@@ -190,13 +192,12 @@ class Agent:
         processes.end([self.pid], signal.SIGHUP)
 
     def close(self) -> None:
-        """Ends it in whatever way is left, and its plugins."""
-        if self.running:
-            try:
+        """Ends it if it runs. AssertionError when it did not end by itself on SIGTERM."""
+        try:
+            if self.running:
                 self.stop()
-            finally:
-                self._reap()
-        self.notifications.close()
+        finally:
+            self.notifications.close()
 
     def rss_kib(self) -> int:
         return processes.memory_kib(self.pid)
@@ -221,10 +222,10 @@ class Agent:
             raise RuntimeError("the agent is not running")
         return process
 
-    def _reap(self) -> None:
-        processes.end(processes.mentioning(f"--state-dir={self.state_dir}"))
-
     def _environment(self) -> dict[str, str]:
         kept = {name: os.environ[name] for name in ("PATH", "LANG", "TZ") if name in os.environ}
         base = {"PYTHONPATH": str(_SOURCE), "NOTIFY_SOCKET": str(self.notifications.path), "HOME": "/nonexistent"}
         return kept | base | self.env
+
+
+AgentFactory = Callable[..., Agent]

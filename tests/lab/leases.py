@@ -6,7 +6,7 @@ import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 
-_ROOT = Path("/var/lib/cni/networks")
+ROOT = Path("/var/lib/cni/networks")
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Lease:
 
 
 def lease_dir(network: str) -> Path:
-    return _ROOT / network
+    return ROOT / network
 
 
 def leases(network: str) -> list[Lease]:
@@ -36,10 +36,10 @@ def leases(network: str) -> list[Lease]:
 
 def _read(network: str, path: Path) -> Lease | None:
     try:
-        container_id, _, ifname = path.read_text().partition("\r\n")
+        container_id, ifname = [*path.read_text().splitlines(), "", ""][:2]
     except FileNotFoundError:
         return None  # released since the directory was listed
-    return Lease(network, path.name, container_id.strip(), ifname.strip())
+    return Lease(network, path.name, container_id, ifname)
 
 
 def _is_address(name: str) -> bool:

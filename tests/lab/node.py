@@ -10,6 +10,7 @@ import json
 import subprocess
 import uuid
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from lab.waiting import eventually
 Json = dict[str, Any]
 
 NETWORKS = "networks"
+_AT_A_TIME = 4
 _MIRROR = "kubernetes.io/config.mirror"
 
 
@@ -35,6 +37,7 @@ class Link:
     mac: str
     addresses: tuple[str, ...]
     up: bool = True
+    master: str = ""
 
 
 Links = dict[str, Link]
@@ -50,7 +53,7 @@ def links_of(pid: int | None = None) -> Links:
 def _link(shown: Json) -> Link:
     inet = [each for each in shown["addr_info"] if each["scope"] != "link"]
     addresses = tuple(f"{each['local']}/{each['prefixlen']}" for each in inet)
-    return Link(shown["ifindex"], shown.get("address", ""), addresses, "UP" in shown["flags"])
+    return Link(shown["ifindex"], shown.get("address", ""), addresses, "UP" in shown["flags"], shown.get("master", ""))
 
 
 class Node:
@@ -71,10 +74,15 @@ class Node:
             pod.start()
         return pod
 
+    def many(self, count: int, **options: Any) -> list[Pod]:
+        """Makes so many pods, a few at a time."""
+        with ThreadPoolExecutor(_AT_A_TIME) as pool:
+            return list(pool.map(lambda _: self.pod(**options), range(count)))
+
     def remove_all(self) -> None:
         """Deletes every pod, gracefully."""
-        for pod in self.pods:
-            pod.delete()
+        with ThreadPoolExecutor(_AT_A_TIME) as pool:
+            list(pool.map(Pod.delete, self.pods))
         self.pods.clear()
 
 
@@ -240,7 +248,10 @@ class Pod:
         labels = labels | {f"io.kubernetes.pod.{key}": value for key, value in about_pod.items()}
         host_config = self._docker.create_host_config(network_mode=network_mode)
         full_name = f"k8s_{name}_{self.name}_{self.namespace}_{self.uid}_{self.attempt}"
-        made = self._docker.create_container(IMAGE, name=full_name, labels=labels, host_config=host_config)
+        # PID 1 ignores SIGTERM unless it asked for it: with SIGKILL nobody waits out a grace period.
+        made = self._docker.create_container(
+            IMAGE, name=full_name, labels=labels, host_config=host_config, stop_signal="SIGKILL"
+        )
         self._docker.start(made["Id"])
         return str(made["Id"])
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lab import processes, pluginscripts
+from lab import pluginscripts, processes
 from lab.networks import plugin_dir
 from lab.waiting import eventually
 
@@ -88,7 +88,7 @@ class PluginDir:
     def record(self, *names: str) -> None:
         """The plugins go on working, and every run of them is noted: see `calls`."""
         for name in names:
-            self._install(name, pluginscripts.RECORD, self._python(), target=str(self.real / name))
+            self._install(name, pluginscripts.RECORD, self._python(), {"target": str(self.real / name)})
 
     def kactus(self, name: str = "kactus", directory: Path | None = None) -> Path:
         """A plugin that understands the agent's CNI_ARGS as kactus does, and notes every run.
@@ -119,7 +119,7 @@ class PluginDir:
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir()
         values = {"gate": str(directory), "command": command, "target": str(self.real / name)}
-        self._install(name, pluginscripts.GATES[point], "#!/bin/sh", **values)
+        self._install(name, pluginscripts.GATES[point], "#!/bin/sh", values)
         return Gate(directory)
 
     # --- breaking -----------------------------------------------------------------------------------------------
@@ -190,15 +190,22 @@ class PluginDir:
     def _break(self, name: str, commands: tuple[str, ...], body: str) -> None:
         target = str(self.real / name) if (self.real / name).exists() else ""
         pattern = "|".join(commands or ("ADD", "DEL", "CHECK"))
-        self._install(name, pluginscripts.BROKEN, "#!/bin/sh", commands=pattern, body=body, target=target)
+        values = {"commands": pattern, "body": body, "target": target}
+        self._install(name, pluginscripts.BROKEN, "#!/bin/sh", values)
 
     def _install(
-        self, name: str, script: str, interpreter: str, *, directory: Path | None = None, **values: str
+        self,
+        name: str,
+        script: str,
+        interpreter: str,
+        values: dict[str, str] | None = None,
+        directory: Path | None = None,
     ) -> Path:
         path = (directory or self.path) / name
-        values |= {"log": str(self._log), "pids": str(self._pids), "notes": str(self._notes)}
+        common = {"log": str(self._log), "pids": str(self._pids), "notes": str(self._notes)}
+        common["veth"] = pluginscripts.VETH_PREFIX
         text = f"{interpreter}\n{script}"
-        for key, value in values.items():
+        for key, value in ((values or {}) | common).items():
             text = text.replace(f"@{key}@", value)
         # Renamed into place: a running script must not change under its interpreter.
         new = self._notes / f"new-{name}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+VETH_PREFIX = "plabv"
+
 _NOTE = '''
 import json, os, sys, time
 
@@ -50,7 +52,7 @@ def add(config, args):
     netns, ifname = os.environ["CNI_NETNS"], os.environ["CNI_IFNAME"]
     if ip("link", "show", ifname).returncode == 0:
         fail(999, "interface %s already exists" % ifname)
-    name = "pv" + hashlib.md5((os.environ["CNI_CONTAINERID"] + ifname).encode()).hexdigest()[:12]
+    name = "@veth@" + hashlib.md5((os.environ["CNI_CONTAINERID"] + ifname).encode()).hexdigest()[:9]
     mac = ["address", args["K8S_POD_IFMAC"]] if args.get("K8S_POD_IFMAC") else []
     made = ip("link", "add", name, "type", "veth", "peer", "name", ifname, *mac, "netns", netns, inside=False)
     if made.returncode:

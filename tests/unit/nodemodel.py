@@ -69,7 +69,7 @@ class Node:
         self._next_inode = 100
         self._next_ifindex = 1
 
-    # -- what happens on the node ------------------------------------------------------------------------------------
+    # --- what happens on the node
 
     def start_sandbox(self, uid: str) -> Sandbox:
         """A new sandbox for the pod; the network namespace of the one before is gone with it."""
@@ -110,7 +110,7 @@ class Node:
             return set()
         return set(self.links[sandbox.netns.inode]) - {"lo"}
 
-    # -- Pods, Runtime, Networks, Namespaces, Cni, Records: what the core sees ---------------------------------------
+    # --- Pods, Runtime, Networks, Namespaces, Cni, Records: what the core sees
 
     def get(self, uid: str) -> Pod | None:
         return self.pods.get(uid)

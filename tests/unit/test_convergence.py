@@ -22,7 +22,7 @@ MACS = (None, "02:00:00:00:00:01", "02:00:00:00:00:02")
 MALFORMED = "{not json"
 
 Wish = dict[str, str | None]
-Event = Callable[["History"], None]
+Event = Callable[["History"], object]
 
 
 class History:
@@ -73,7 +73,7 @@ class History:
         return {interface_name(entry["name"]): entry.get("ifMac") for entry in entries}
 
 
-# -- events ---------------------------------------------------------------------------------------------------------------
+# --- events
 
 uids = st.sampled_from(UIDS)
 networks = st.sampled_from(NETWORKS)
@@ -82,9 +82,7 @@ networks = st.sampled_from(NETWORKS)
 @st.composite
 def annotations(draw: st.DrawFn) -> Event:
     uid = draw(uids)
-    entries = draw(
-        st.lists(st.tuples(networks, st.sampled_from(MACS)), max_size=2, unique_by=lambda entry: entry[0])
-    )
+    entries = draw(st.lists(st.tuples(networks, st.sampled_from(MACS)), max_size=2, unique_by=lambda entry: entry[0]))
     text = json.dumps([{"name": name} | ({"ifMac": mac} if mac else {}) for name, mac in entries])
     return lambda history: history.annotate(uid, text)
 
@@ -123,12 +121,12 @@ def happenings(draw: st.DrawFn) -> Event:
         st.sampled_from(
             (
                 lambda h: h.annotate(uid, MALFORMED),
-                lambda h: h.node.pods.pop(uid, None) and None,
+                lambda h: h.node.pods.pop(uid, None),
                 lambda h: h.node.stop_sandbox(uid),
                 lambda h: h.replace_sandbox(uid, flag),
                 lambda h: h.link_vanishes(uid, network),
                 lambda h: h.start_agent(),
-                lambda h: (h.node.reboot(), h.start_agent()) and None,
+                lambda h: (h.node.reboot(), h.start_agent()),
                 lambda h: h.node.faults.add_fails.update({network: mode}),
                 lambda h: h.node.faults.add_fails.clear(),
                 lambda h: h.node.faults.delete_fails.update({network} if flag else ()),
@@ -148,7 +146,7 @@ histories = st.lists(
 )
 
 
-# -- what must hold at any time -------------------------------------------------------------------------------------------
+# --- what must hold at any time
 
 
 def assert_nothing_is_forgotten(node: Node) -> None:
@@ -170,7 +168,7 @@ def assert_malformed_detaches_nothing(history: History) -> None:
         assert not attached & {ifname for command, _, ifname in node.operations[before:] if command == "DEL"}
 
 
-# -- what must hold in the end --------------------------------------------------------------------------------------------
+# --- what must hold in the end
 
 
 def settle(history: History) -> None:

@@ -104,10 +104,17 @@ class EventRecorder:
     def run(self, stop: threading.Event) -> None:
         """Write Events until `stop` is set; what is still waiting then is dropped."""
         while not stop.is_set():
-            with contextlib.suppress(queue.Empty):
-                notice = self._queue.get(timeout=_WAKE_S)
-                if notice is not None and self._budgets.allows(notice.pod):
-                    self._write_in_turn(notice, stop)
+            self.run_once(stop, _WAKE_S)
+
+    def run_once(self, stop: threading.Event, timeout_s: float) -> bool:
+        """Deal with the next Event; False when none came for `timeout_s`."""
+        try:
+            notice = self._queue.get(timeout=timeout_s)
+        except queue.Empty:
+            return False
+        if notice is not None and self._budgets.allows(notice.pod):
+            self._write_in_turn(notice, stop)
+        return True
 
     def close(self) -> None:
         """Wake `run`; set its `stop` before."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import QUICK
+from kube_watching import QUICK
 
 from lab.waiting import eventually
 

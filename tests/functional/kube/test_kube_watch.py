@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import time
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import QUICK
+from kube_watching import QUICK
 
 from lab.apiserver import ApiServer
 from lab.waiting import eventually
@@ -163,7 +164,7 @@ def test_waits_as_long_as_a_busy_server_asks(server: ApiServer, watching: Any) -
     server.fail_next(1, 429, retry_after=2, match="/api/v1/pods")
     eventually(lambda: server.requests.count("watch", "pods") >= 4)
     watches = server.requests.all("watch", "pods")
-    gaps = [later.time - earlier.time for earlier, later in zip(watches, watches[1:], strict=False)]
+    gaps = [later.time - earlier.time for earlier, later in itertools.pairwise(watches)]
     assert max(gaps) >= 2
     assert server.requests.count("list", "pods") == 1
 

@@ -1,0 +1,243 @@
+"""One plugin process: what it sees, and everything it can do wrong."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import MakePlugin  # type: ignore[import-not-found]
+
+from lab.waiting import eventually
+from podagent.cni import plugin
+from podagent.cni.reply import Ended
+from podagent.errors import PluginError, PluginTimeout
+
+ENV = {"PATH": os.environ["PATH"]}
+
+
+def run(executable: str, stdin: bytes = b"{}", timeout: float = 30) -> Ended:
+    return plugin.run(executable, ENV, stdin, timeout, "plugin")
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def started(path: Path) -> int:
+    """The process ID that a plugin wrote into `path`."""
+    return eventually(lambda: int(path.read_text() or 0) if path.exists() else 0)
+
+
+@pytest.fixture(autouse=True)
+def _no_descriptor_is_left_open() -> Iterator[None]:
+    before = len(os.listdir("/proc/self/fd"))
+    yield
+    eventually(lambda: len(os.listdir("/proc/self/fd")) == before, what="as many open descriptors as before")
+
+
+def test_input_output_and_exit_code_go_through(make_plugin: MakePlugin) -> None:
+    executable = make_plugin("cat; echo careful >&2; exit 3")
+    assert run(executable, b'{"name": "data"}') == Ended(3, b'{"name": "data"}', b"careful\n")
+
+
+def test_the_environment_is_exactly_the_one_given(make_plugin: MakePlugin, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", "@secret")
+    env = {"CNI_COMMAND": "ADD", "CNI_ARGS": "", "PATH": ENV["PATH"]}
+    ended = plugin.run(make_plugin("cat /proc/$$/environ"), env, b"", 30, "plugin")
+    assert dict(entry.split("=", 1) for entry in ended.stdout.decode().split("\0") if entry) == env
+
+
+def test_only_the_three_standard_descriptors_are_inherited(make_plugin: MakePlugin, tmp_path: Path) -> None:
+    secret = os.open(tmp_path, os.O_RDONLY)
+    os.set_inheritable(secret, True)
+    try:
+        # 3 is the directory that ls itself has open.
+        assert run(make_plugin("ls /proc/self/fd")).stdout.split() == [b"0", b"1", b"2", b"3"]
+    finally:
+        os.close(secret)
+
+
+def test_it_runs_in_the_root_directory_and_in_its_own_session(make_plugin: MakePlugin) -> None:
+    executable = make_plugin('pwd; read -r pid _ _ _ group session _ < /proc/$$/stat; echo "$pid $group $session"')
+    directory, numbers = run(executable).stdout.decode().splitlines()
+    assert directory == "/"
+    assert len(set(numbers.split())) == 1
+    assert int(numbers.split()[1]) != os.getpgrp()
+
+
+def test_an_input_larger_than_a_pipe_arrives_whole(make_plugin: MakePlugin) -> None:
+    stdin = os.urandom(3 << 20)
+    assert run(make_plugin("cat"), stdin).stdout == stdin
+
+
+def test_a_plugin_that_does_not_read_its_input_is_no_error(make_plugin: MakePlugin) -> None:
+    assert run(make_plugin("exec <&-; echo {}"), b"x" * (3 << 20)) == Ended(0, b"{}\n", b"")
+
+
+def test_a_hanging_plugin_is_ended_with_its_whole_process_group(make_plugin: MakePlugin, tmp_path: Path) -> None:
+    executable = make_plugin('sleep 60 & echo $! > "$here/child"; echo $$ > "$here/self"; echo busy >&2; wait')
+    begun = time.monotonic()
+    with pytest.raises(PluginTimeout, match=r"did not end within 0\.5 s.*busy"):
+        run(executable, timeout=0.5)
+    assert time.monotonic() - begun < 5
+    for name in ("self", "child"):
+        eventually(lambda name=name: not is_running(started(tmp_path / name)))
+
+
+def test_a_plugin_that_ignores_sigterm_is_killed_with_its_children(make_plugin: MakePlugin, tmp_path: Path) -> None:
+    executable = make_plugin("trap '' TERM; (while :; do sleep 1; done) & echo $! > \"$here/child\"; wait; wait")
+    with pytest.raises(PluginTimeout):
+        run(executable, timeout=0.3)
+    eventually(lambda: not is_running(started(tmp_path / "child")))
+
+
+def test_a_plugin_that_ends_on_sigterm_leaves_no_child_behind(make_plugin: MakePlugin, tmp_path: Path) -> None:
+    child = "(trap '' TERM; while :; do sleep 1; done) </dev/null >/dev/null 2>&1 &"
+    executable = make_plugin(f'{child} echo $! > "$here/child"; wait')
+    with pytest.raises(PluginTimeout):
+        run(executable, timeout=0.3)
+    eventually(lambda: not is_running(started(tmp_path / "child")))
+
+
+def test_a_process_left_behind_with_the_output_open_is_not_waited_for(make_plugin: MakePlugin, tmp_path: Path) -> None:
+    executable = make_plugin('sleep 60 & echo $! > "$here/child"; echo "{}"')
+    begun = time.monotonic()
+    assert run(executable) == Ended(0, b"{}\n", b"", abandoned_child=True)
+    assert time.monotonic() - begun < 10
+    eventually(lambda: not is_running(started(tmp_path / "child")))
+
+
+def test_a_process_left_behind_that_writes_without_end_is_ended(make_plugin: MakePlugin) -> None:
+    ended = run(make_plugin("(exec yes) & while :; do read -r x < /proc/$!/comm; [ $x = yes ] && break; done; exit 0"))
+    assert ended.abandoned_child
+
+
+def test_a_daemon_that_let_go_of_the_output_lives_on_after_success(make_plugin: MakePlugin, tmp_path: Path) -> None:
+    run(make_plugin('sleep 60 </dev/null >/dev/null 2>&1 & echo $! > "$here/child"; echo "{}"'))
+    pid = started(tmp_path / "child")
+    assert is_running(pid)
+    os.kill(pid, signal.SIGKILL)
+
+
+def test_the_children_of_a_plugin_that_was_killed_are_ended(make_plugin: MakePlugin, tmp_path: Path) -> None:
+    executable = make_plugin('sleep 60 </dev/null >/dev/null 2>&1 & echo $! > "$here/child"; kill -KILL $$')
+    assert run(executable).exit_code == -signal.SIGKILL
+    eventually(lambda: not is_running(started(tmp_path / "child")))
+
+
+def test_a_flood_of_output_is_cut_off(make_plugin: MakePlugin, tmp_path: Path) -> None:
+    executable = make_plugin('echo $$ > "$here/self"; exec head -c 100000000 /dev/zero')
+    with pytest.raises(PluginError, match="printed more than 4 MiB"):
+        run(executable)
+    assert not is_running(started(tmp_path / "self"))
+
+
+def test_of_a_flood_of_errors_the_end_is_kept(make_plugin: MakePlugin) -> None:
+    ended = run(make_plugin("head -c 20000000 /dev/zero >&2; printf 'the end' >&2; exit 1"))
+    assert len(ended.stderr) == plugin.STDERR_KEPT
+    assert ended.stderr.endswith(b"\0the end")
+
+
+@pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGKILL, signal.SIGTERM])
+def test_death_by_signal_is_told_apart_from_an_exit_code(make_plugin: MakePlugin, number: signal.Signals) -> None:
+    assert run(make_plugin(f"kill -{int(number)} $$")).exit_code == -number
+
+
+def test_an_executable_being_replaced_is_tried_again(make_plugin: MakePlugin) -> None:
+    executable = make_plugin("echo {}")
+    writer = os.open(executable, os.O_RDWR)
+    timer = threading.Timer(0.2, os.close, (writer,))
+    timer.start()
+    assert run(executable).stdout == b"{}\n"
+    timer.join()
+
+
+def test_an_executable_that_stays_open_for_writing_is_an_error_in_the_end(make_plugin: MakePlugin) -> None:
+    executable = make_plugin("echo {}")
+    writer = os.open(executable, os.O_RDWR)
+    try:
+        with pytest.raises(PluginError, match="it is still being written to") as raised:
+            run(executable)
+    finally:
+        os.close(writer)
+    assert raised.value.code == 5
+
+
+def test_a_file_that_is_not_executable_is_an_error(make_plugin: MakePlugin) -> None:
+    executable = make_plugin("echo {}")
+    os.chmod(executable, 0o644)
+    with pytest.raises(PluginError, match="bin/plugin cannot be run: it is not executable"):
+        run(executable)
+
+
+def test_a_file_that_is_no_program_is_an_error(bin_dir: Path) -> None:
+    (bin_dir / "plugin").write_bytes(b"rubbish")
+    (bin_dir / "plugin").chmod(0o755)
+    with pytest.raises(PluginError, match="not a program of this machine"):
+        run(str(bin_dir / "plugin"))
+
+
+def test_a_missing_interpreter_is_an_error(make_plugin: MakePlugin) -> None:
+    with pytest.raises(PluginError, match="or the interpreter its first line names, does not exist"):
+        run(make_plugin("", interpreter="/nowhere/python"))
+
+
+def test_a_nul_in_the_environment_is_an_error(make_plugin: MakePlugin) -> None:
+    with pytest.raises(PluginError, match="cannot be run: embedded null byte"):
+        plugin.run(make_plugin("echo {}"), {"CNI_ARGS": "a\0b"}, b"", 30, "plugin")
+
+
+def test_many_plugins_run_at_the_same_time_from_many_threads(make_plugin: MakePlugin) -> None:
+    executable = make_plugin("cat")
+    wrong: list[int] = []
+
+    def work(number: int) -> None:
+        for turn in range(10):
+            sent = f"{number}/{turn}".encode() * 1000
+            if run(executable, sent) != Ended(0, sent, b""):
+                wrong.append(number)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def test_a_kernel_without_pidfd_does_as_well(make_plugin: MakePlugin, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "pidfd_open")
+    assert run(make_plugin("cat"), b"x" * (1 << 20)).stdout == b"x" * (1 << 20)
+    assert run(make_plugin('sleep 60 & echo "{}"')) == Ended(0, b"{}\n", b"", abandoned_child=True)
+    with pytest.raises(PluginTimeout):
+        run(make_plugin("sleep 60"), timeout=0.2)
+
+
+def test_the_first_directory_that_has_a_regular_file_wins(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "a" / "bridge").mkdir()
+    (tmp_path / "real").touch()
+    (tmp_path / "b" / "bridge").symlink_to(tmp_path / "real")
+    (tmp_path / "c" / "bridge").touch()
+    path = ["", ".", *(str(tmp_path / name) for name in ("missing", "a", "b", "c"))]
+    assert plugin.find("bridge", path) == f"{tmp_path}/b/bridge"
+
+
+def test_a_missing_plugin_is_an_error_that_shows_where_it_was_looked_for() -> None:
+    with pytest.raises(PluginError, match=r"CNI plugin bridge: not found in .*\(/nowhere:/neither\)"):
+        plugin.find("bridge", ["/nowhere", "/neither"])
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../bin/sh", "/bin/sh", "a/b", "sh\0"])
+def test_a_plugin_type_never_leads_out_of_the_directories(name: str) -> None:
+    with pytest.raises(PluginError, match="not the bare file name of a plugin"):
+        plugin.find(name, ["/bin"])

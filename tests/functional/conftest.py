@@ -1,0 +1,110 @@
+"""The parts of a node, as fixtures, and the check that a test leaves nothing of it behind."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.agent import Agent, AgentFactory
+from lab.apiserver import ApiServer
+from lab.dockerd import PrivateDockerd
+from lab.host import HostState
+from lab.networks import Networks
+from lab.node import Node
+from lab.plugins import PluginDir
+from lab.waiting import eventually
+
+
+@pytest.fixture(scope="session")
+def dockerd() -> Iterator[PrivateDockerd]:
+    with PrivateDockerd() as running:
+        yield running
+
+
+@pytest.fixture
+def workdir() -> Iterator[Path]:
+    """A directory whose path is short enough for unix sockets."""
+    with tempfile.TemporaryDirectory(prefix="podagent-test-") as directory:
+        yield Path(directory)
+
+
+@pytest.fixture
+def clean_host(dockerd: PrivateDockerd) -> Iterator[None]:
+    """Fails a test that leaves a lease, an interface, a named network namespace or a container behind."""
+    before = HostState.now(dockerd)
+    yield
+
+    def nothing_left() -> bool:
+        left = HostState.now(dockerd).since(before)
+        assert not left, f"left behind by this test: {left}"
+        return True
+
+    eventually(nothing_left, 10, "the host to be as it was before the test")
+
+
+@pytest.fixture
+def api() -> Iterator[ApiServer]:
+    with ApiServer() as server:
+        yield server
+
+
+@pytest.fixture
+def networks(api: ApiServer, clean_host: None) -> Iterator[Networks]:
+    made = Networks(api)
+    yield made
+    made.remove_all()
+
+
+@pytest.fixture
+def node(api: ApiServer, dockerd: PrivateDockerd, clean_host: None) -> Iterator[Node]:
+    lab_node = Node(api, dockerd)
+    yield lab_node
+    lab_node.remove_all()
+
+
+@pytest.fixture
+def plugins(workdir: Path, clean_host: None) -> Iterator[PluginDir]:
+    """The CNI bin directory of the agent."""
+    directory = PluginDir(workdir / "cni-bin")
+    yield directory
+    left = directory.processes()
+    directory.close()
+    assert not left, f"plugins still running after the agent has ended: {left}"
+
+
+@pytest.fixture
+def agent(
+    api: ApiServer, node: Node, networks: Networks, plugins: PluginDir, workdir: Path
+) -> Iterator[AgentFactory]:
+    """Makes agents of this node: ``agent()`` starts one, ``agent(start=False)`` only prepares it.
+
+    Keyword arguments as of `lab.agent.Agent`. When the test is over the pods are deleted, and an agent that still
+    runs must release every lease before it is stopped.
+    """
+    made: list[Agent] = []
+
+    def make(*, start: bool = True, **changes: Any) -> Agent:
+        known = {"kubeconfig": api.write_kubeconfig(workdir / "kubeconfig"), "node": node.name}
+        known |= {"docker_endpoint": node.dockerd.endpoint, "cni_bin_path": plugins.path}
+        prepared = Agent(workdir / f"agent{len(made)}", **(known | changes))
+        made.append(prepared)
+        return prepared.start() if start else prepared
+
+    yield make
+    try:
+        api.heal()
+        node.remove_all()
+        if any(each.running for each in made):
+            eventually(lambda: not _leases(networks), 20, "the agent to release the leases of deleted pods")
+    finally:
+        for each in made:
+            print(f"--- log of {each.directory.name}\n{each.log()}")
+            each.close()
+
+
+def _leases(networks: Networks) -> list[Any]:
+    return [lease for network in networks.made for lease in network.leases()]
