@@ -21,14 +21,13 @@ from urllib.parse import urlsplit
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1] / part) for part in ("tests", "src")]
 
+from benchmarks.bare import BarePlugin
+from benchmarks.netlink import Change, NamespaceMonitor, wait_for
 from lab.agent import Agent
 from lab.apiserver import ApiServer
 from lab.dockerd import PrivateDockerd
 from lab.networks import Network, Networks, plugin_dir
 from lab.node import Node, Pod
-
-from benchmarks.bare import BarePlugin
-from benchmarks.netlink import Change, NamespaceMonitor, wait_for
 from podagent.model import interface_name
 
 PODS, NETWORKS, ROUNDS = 30, 4, 30

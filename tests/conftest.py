@@ -31,7 +31,7 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
     yield
     without_root = sum(_NEEDS_ROOT in str(report.longrepr) for report in skipped)
-    if without_root:
+    if reporter and without_root:
         reporter.write_line(f"{without_root} skipped because they need root: run them with sudo", yellow=True)
-    if forbidden:
+    if reporter and forbidden:
         reporter.write_line(f"{len(skipped)} skipped, and CI=true allows none", red=True)

@@ -92,8 +92,8 @@ class Daemon:
         """See the module's `run`."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda received, _: self._signals.put(received))
-        _log.info("podagent %s starts on node %s, attach-via %s", __version__, self._settings.node,
-                  self._settings.attach_via)  # fmt: skip
+        node, attach_via = self._settings.node, self._settings.attach_via
+        _log.info("podagent %s starts on node %s, attach-via %s", __version__, node, attach_via)
         self._start_threads()
         self._notifier.status(self._status())
         self._notifier.ready()
@@ -207,7 +207,7 @@ class Daemon:
         try:
             self._api.reload()
         except KubeconfigError as error:
-            _log.error("reload: the credentials stay as they were: %s", error)  # noqa: TRY400 (the text says it all)
+            _log.error("reload: the credentials stay as they were: %s", error)
         self._backoffs.clear()
         self._look_at_all()
         _log.info("reloaded")

@@ -1,4 +1,4 @@
-"""The threads that reconcile: each takes a pod's UID from the queue, works on it, and puts it back for later if need be.
+"""The threads that reconcile: each takes a pod's UID from the queue, works on it, and puts it back if need be.
 
 Bounded parallelism over pods lives here; that no pod is worked on twice at once is the queue's doing.
 """

@@ -88,7 +88,7 @@ def agent(
     made: list[Agent] = []
 
     def make(*, start: bool = True, **changes: Any) -> Agent:
-        known = {"kubeconfig": api.write_kubeconfig(workdir / "kubeconfig"), "node": node.name}
+        known: dict[str, Any] = {"kubeconfig": api.write_kubeconfig(workdir / "kubeconfig"), "node": node.name}
         known |= {"docker_endpoint": node.dockerd.endpoint, "cni_bin_path": plugins.path}
         prepared = Agent(workdir / f"agent{len(made)}", **(known | changes))
         made.append(prepared)

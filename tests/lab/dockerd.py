@@ -6,6 +6,7 @@ It has no network: no bridge, no packet filter rules, no pulls. Its only image i
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import json
 import os
@@ -166,6 +167,8 @@ class PrivateDockerd:
 
     def _flags(self) -> list[str]:
         state = self.state_dir
+        # Hashed, because a containerd namespace may not contain all that a file name may.
+        token = hashlib.md5(str(state).encode(), usedforsecurity=False).hexdigest()[:12]
         flags = {
             "--host": self.endpoint,
             "--group": "root",
@@ -174,8 +177,8 @@ class PrivateDockerd:
             "--pidfile": state / "pid",
             "--config-file": state / "daemon.json",
             # Should the host's own containerd be used, then at least apart from the containers of the host's dockerd.
-            "--containerd-namespace": state.name,
-            "--containerd-plugins-namespace": f"{state.name}-plugins",
+            "--containerd-namespace": f"podagent-lab-{token}",
+            "--containerd-plugins-namespace": f"podagent-lab-{token}-plugins",
             "--bridge": "none",
             "--iptables": "false",
             "--log-driver": "none",

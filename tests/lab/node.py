@@ -252,7 +252,11 @@ class Pod:
         made = self._docker.create_container(
             IMAGE, name=full_name, labels=labels, host_config=host_config, stop_signal="SIGKILL"
         )
-        self._docker.start(made["Id"])
+        try:
+            self._docker.start(made["Id"])
+        except docker.errors.APIError:
+            self._docker.remove_container(made["Id"], force=True)
+            raise
         return str(made["Id"])
 
     def _remove_containers(self) -> None:

@@ -16,6 +16,7 @@ import select
 import signal
 import stat
 import subprocess
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -35,6 +36,9 @@ _CHUNK = 64 << 10
 # The most a pipe can hold (an unprivileged process may raise it to 1 MiB): more comes from a writer still at work.
 _DRAIN_LIMIT = 1 << 20
 _IO_FAILURE, _UNKNOWN = 5, 999
+# Between its fork and its exec a child holds a copy of every descriptor of this process. Were two children started at
+# once, one could for a moment keep the other's output open, which looks as if that one had left a process behind.
+_one_start_at_a_time = threading.Lock()
 
 
 def find(plugin_type: str, path: Sequence[str]) -> str:
@@ -80,7 +84,6 @@ def run(executable: str, env: Mapping[str, str], stdin: bytes, timeout: float, p
         # Usually the pipe takes it all, and the plugin finds it there when it starts.
         unwritten = pipes.write_stdin(memoryview(stdin))
         process = _spawn(executable, env, pipes, plugin_type)
-        pipes.close_child_ends()
         running = _Running(process, pipes, unwritten, plugin_type)
         return running.outcome(timeout)
 
@@ -89,16 +92,19 @@ def _spawn(executable: str, env: Mapping[str, str], pipes: _Pipes, plugin_type: 
     waits = iter(_BUSY_WAITS_S)
     while True:
         try:
-            return subprocess.Popen(
-                [executable],
-                stdin=pipes.child_stdin,
-                stdout=pipes.child_stdout,
-                stderr=pipes.child_stderr,
-                env=env,
-                cwd="/",
-                close_fds=True,
-                start_new_session=True,
-            )
+            with _one_start_at_a_time:
+                process = subprocess.Popen(
+                    [executable],
+                    stdin=pipes.child_stdin,
+                    stdout=pipes.child_stdout,
+                    stderr=pipes.child_stderr,
+                    env=env,
+                    cwd="/",
+                    close_fds=True,
+                    start_new_session=True,
+                )
+                pipes.close_child_ends()
+                return process
         except (OSError, ValueError) as fault:
             wait = next(waits, None) if isinstance(fault, OSError) and fault.errno == errno.ETXTBSY else None
             if wait is None:

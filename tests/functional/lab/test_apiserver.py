@@ -45,7 +45,8 @@ def pod(name: str, node: str = "here", phase: str = "Running", namespace: str = 
 
 
 def status_of(error: ApiException) -> Json:
-    return json.loads(error.body)
+    loaded: Json = json.loads(error.body)
+    return loaded
 
 
 class Watching:
