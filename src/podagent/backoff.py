@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable
 from dataclasses import dataclass
 
 FIRST_DELAY = 1.0
@@ -58,6 +58,12 @@ class Backoffs:
             of_pod.pop(ifname, None)
             if not of_pod:
                 self._failures.pop(uid, None)
+
+    def keep_only(self, uid: str, ifnames: Collection[str]) -> None:
+        """Forgets the failures of all other interfaces of the pod: nobody wants anything of them any more."""
+        of_pod = self._failures.get(uid, {})
+        for ifname in [ifname for ifname in of_pod if ifname not in ifnames]:
+            self.succeeded(uid, ifname)
 
     def forget(self, uid: str) -> None:
         """Forgets a pod."""

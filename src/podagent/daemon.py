@@ -41,7 +41,7 @@ from podagent.reconciler import Reconciler
 from podagent.report import Reporter
 from podagent.runtime.docker import DockerRuntime
 from podagent.store import Store
-from podagent.workers import WatchedCni, Workers
+from podagent.workers import STEP_ALLOWANCE, WatchedCni, WatchedNetworks, Workers
 from podagent.workqueue import WorkQueue
 
 _log = logging.getLogger(__name__)
@@ -94,10 +94,11 @@ class Daemon:
             signal.signal(number, lambda received, _: self._signals.put(received))
         node, attach_via = self._settings.node, self._settings.attach_via
         _log.info("podagent %s starts on node %s, attach-via %s", __version__, node, attach_via)
+        gc.collect()
+        gc.freeze()
         self._start_threads()
         self._notifier.status(self._status())
         self._notifier.ready()
-        gc.freeze()
         self._until_told_to_stop()
         return self._shut_down()
 
@@ -108,11 +109,11 @@ class Daemon:
         delegate = DelegateNetworks(NetworkDefinitions(self._api), bin_dir, namespaces)
         cni = CniRuntime(settings.plugin_timeout, os.environ)
         executor = Executor(
-            networks=ChosenNetworks(settings.attach_via, system, delegate),
+            networks=WatchedNetworks(ChosenNetworks(settings.attach_via, system, delegate), self._workers.expect),
             namespaces=NetworkNamespaces(),
             cni=WatchedCni(cni, self._workers.expect, settings.plugin_timeout),
             records=self._store,
-            await_leftovers=lambda container_id, ifname: await_leftovers(container_id, ifname, settings.plugin_timeout),
+            await_leftovers=self._await_leftovers,
             boot_id=boot_id(),
         )
         return Reconciler(
@@ -126,10 +127,21 @@ class Daemon:
             stopping=self._stop.is_set,
         )
 
+    def _await_leftovers(self, container_id: str, ifname: str) -> None:
+        timeout = self._settings.plugin_timeout
+        self._workers.expect(timeout + STEP_ALLOWANCE)
+        await_leftovers(container_id, ifname, timeout)
+
     def _reconcile(self, uid: str) -> float | None:
-        verify = uid in self._to_verify
-        self._to_verify.discard(uid)
-        return self._reconciler.reconcile(uid, verify=verify)
+        return self._reconciler.reconcile(uid, verify=self._take_from_verify(uid))
+
+    def _take_from_verify(self, uid: str) -> bool:
+        # In one step: another thread may add it at any time.
+        try:
+            self._to_verify.remove(uid)
+        except KeyError:
+            return False
+        return True
 
     def _start_threads(self) -> None:
         self._workers.start()

@@ -17,6 +17,7 @@ from podagent.validate import is_dns1123_label, is_dns1123_subdomain, is_mac
 
 _FIELDS = frozenset({"name", "ifMac", "isPrimary", "podagentSkip", "namespace", "upperLayers"})
 _SHOWN = 80
+_MOST_PROBLEMS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class Desired:
         attachments: to be attached, lower layers first.
         held: interface names that are left as they are: the entry is faulty, or asks the agent to keep off.
         hold_all: nothing may be detached: a fault hides what was wanted.
-        problems: one message for each fault, for the user.
+        problems: one message for each fault, for the user; at most so many that nobody floods the journal with them.
     """
 
     attachments: tuple[Attachment, ...] = ()
@@ -69,7 +70,7 @@ def read_annotation(text: str | None, pod_namespace: str, global_namespaces: Col
     ordered, cycle = attach_order(list(reading.attachments.values()))
     if cycle:
         reading.problems.append("networks: upperLayers form a cycle; its members are attached in the order given")
-    return Desired(tuple(ordered), frozenset(reading.held), reading.hold_all, tuple(reading.problems))
+    return Desired(tuple(ordered), frozenset(reading.held), reading.hold_all, _bounded(reading.problems))
 
 
 def _decode(text: str) -> list[Any]:
@@ -170,6 +171,12 @@ def _upper_layers(where: str, value: Any) -> Iterator[str]:
         if not isinstance(name, str) or not is_dns1123_subdomain(name):
             raise AnnotationError(f"{where}: upperLayers holds {_show(name)}, which is not the name of a network")
         yield name
+
+
+def _bounded(problems: list[str]) -> tuple[str, ...]:
+    left_out = len(problems) - _MOST_PROBLEMS
+    more = (f"networks: {left_out} more faults are not shown",) if left_out > 0 else ()
+    return (*problems[:_MOST_PROBLEMS], *more)
 
 
 def _show(value: Any) -> str:

@@ -175,4 +175,5 @@ class Executor:
 
 
 def _says_exists(error: PodagentError) -> bool:
-    return isinstance(error, PluginError) and "exist" in str(error)
+    # "does not exist" must not pass for it: then the interface is half made.
+    return isinstance(error, PluginError) and any(words in str(error) for words in ("already exists", "file exists"))

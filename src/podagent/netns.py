@@ -77,12 +77,13 @@ class NetworkNamespaces:
         except OSError as error:
             raise NetnsGone(f"network namespace {ref.path} is gone: {error}") from None
         try:
-            inode = os.fstat(fd).st_ino
-            if inode in self._host_inodes:
-                raise HostNetworkRefused(f"{ref.path} is the host's own network namespace: nothing is attached to it")
             held = HeldNetns(ref, fd)
+            inode = os.fstat(fd).st_ino
+            # Asked first: a recycled PID mostly is that of a host process, and then what was recorded is merely gone.
             if inode != ref.inode or not held.intact():
                 raise NetnsGone(f"{ref.path} is no longer the network namespace it was")
+            if inode in self._host_inodes:
+                raise HostNetworkRefused(f"{ref.path} is the host's own network namespace: nothing is attached to it")
             yield held
         finally:
             os.close(fd)
@@ -117,13 +118,13 @@ class _Visitor(threading.Thread):
     def __init__(self, fd: int) -> None:
         super().__init__(name="netns-visitor", daemon=True)
         self._fd = fd
-        self._links: dict[str, int] = {}
+        self._links: dict[str, int] | None = None
         self._error: OSError | None = None
 
     def links(self) -> dict[str, int]:
         self.start()
         self.join()
-        if self._error is not None:
+        if self._links is None:
             raise NetnsGone(f"cannot look into the network namespace: {self._error}") from self._error
         return self._links
 

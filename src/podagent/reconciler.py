@@ -11,13 +11,14 @@ from typing import Protocol
 
 from podagent.backoff import Backoffs
 from podagent.desired import Desired, read_annotation
-from podagent.errors import NetnsGone, NotYet, PodagentError, SandboxNotFound
+from podagent.errors import NotYet, PodagentError, SandboxNotFound
 from podagent.executor import Executor
 from podagent.model import Attachment, Pod, Record, Sandbox
 from podagent.plan import Plan, plan_gone, plan_pod
 
 _FINISHED = frozenset({"Succeeded", "Failed"})
 _STATIC_POD_RECHECK = 10.0
+_SANDBOX = ""  # the name of the backoff of looking it up, among those of interfaces
 
 
 class Pods(Protocol):
@@ -45,6 +46,10 @@ class Report(Protocol):
     def problems(self, pod: Pod, problems: Collection[str]) -> None: ...
 
     def waiting(self, pod: Pod, reason: PodagentError) -> None: ...
+
+    def sandbox_found(self, pod: Pod) -> None: ...
+
+    def keep_only(self, uid: str, ifnames: Collection[str]) -> None: ...
 
     def drifted(self, pod: Pod, ifnames: Collection[str]) -> None: ...
 
@@ -100,13 +105,20 @@ class Reconciler:
             return self._clean_up(uid, pod, records)
         desired = read_annotation(pod.networks, pod.key.namespace, self._global_namespaces)
         self._report.problems(pod, desired.problems)
+        self._keep_only(uid, desired, records)
         if not desired.attachments and not records:
-            self._backoffs.forget(uid)
             return None
         sandbox, wait = self._find_sandbox(pod, desired)
         drifted = self._drifted(pod, sandbox, records) if verify else frozenset()
         plan = plan_pod(desired, records, sandbox.id if sandbox else None, drifted)
         return _soonest([wait, *self._carry_out(uid, pod, sandbox, plan)])
+
+    def _keep_only(self, uid: str, desired: Desired, records: list[Record]) -> None:
+        """What failed for something that is no longer asked for starts afresh should it be asked for again."""
+        wanted = {attachment.ifname for attachment in desired.attachments}
+        recorded = {record.attachment.ifname for record in records}
+        self._backoffs.keep_only(uid, {_SANDBOX, *wanted, *map(_del, recorded)})
+        self._report.keep_only(uid, wanted | recorded)
 
     def _clean_up(self, uid: str, pod: Pod | None, records: list[Record]) -> float | None:
         if any(record.static for record in records) and self._still_runs(uid):
@@ -133,24 +145,28 @@ class Reconciler:
             sandbox = self._runtime.find_sandbox(pod.key.uid)
         except PodagentError as error:
             self._report.waiting(pod, error)
-            return None, self._backoffs.failed(pod.key.uid, "", "sandbox")
-        self._backoffs.succeeded(pod.key.uid, "")
+            return None, self._backoffs.failed(pod.key.uid, _SANDBOX, "sandbox")
+        self._backoffs.succeeded(pod.key.uid, _SANDBOX)
+        self._report.sandbox_found(pod)
         return sandbox, None
 
     def _drifted(self, pod: Pod, sandbox: Sandbox | None, records: list[Record]) -> frozenset[str]:
         try:
             drifted = self._executor.drifted(sandbox, records) if sandbox else frozenset()
-        except NetnsGone:
+        except PodagentError:
             return frozenset()  # the sandbox is ending; its end brings the next look
         if drifted:
             self._report.drifted(pod, drifted)
         return drifted
 
     def _carry_out(self, uid: str, pod: Pod | None, sandbox: Sandbox | None, plan: Plan) -> list[float | None]:
+        wanted = {attachment.ifname: attachment for attachment in plan.attach}
         still_there: set[str] = set()
         waits: list[float | None] = []
         for record in plan.detach:
-            waits.append(self._detach(uid, pod, record))
+            # Whatever failed before, a pod that is gone may be cleaned up at once, and what is wanted again made anew.
+            aim = (record.sequence, pod is None, wanted.get(record.attachment.ifname))
+            waits.append(self._detach(uid, pod, record, aim))
             if waits[-1] is not None:
                 still_there.add(record.attachment.ifname)
         if pod is not None and sandbox is not None:
@@ -158,10 +174,8 @@ class Reconciler:
             waits.extend(self._attach(pod, attachment, sandbox) for attachment in free)
         return waits
 
-    def _detach(self, uid: str, pod: Pod | None, record: Record) -> float | None:
+    def _detach(self, uid: str, pod: Pod | None, record: Record, aim: Hashable) -> float | None:
         started = self._clock()
-        # A pod that is gone may be cleaned up at once, whatever failed while it lived.
-        aim = (record.sequence, pod is None)
 
         def act() -> None:
             self._executor.detach(record)
@@ -170,10 +184,12 @@ class Reconciler:
         def failed(error: Exception, retry_in: float) -> None:
             self._report.detach_failed(pod, record, error, retry_in)
 
-        return self._attempt(uid, f"{record.attachment.ifname}/DEL", aim, act, failed)
+        return self._attempt(uid, _del(record.attachment.ifname), aim, act, failed)
 
     def _attach(self, pod: Pod, attachment: Attachment, sandbox: Sandbox) -> float | None:
         started = self._clock()
+        # With what the kubelet has got done: what had to wait for it is not waited for any longer.
+        aim = (attachment, sandbox.id, pod.phase, sandbox.populated)
 
         def act() -> None:
             record = self._executor.attach(pod, attachment, sandbox)
@@ -185,7 +201,7 @@ class Reconciler:
             else:
                 self._report.attach_failed(pod, attachment, error, retry_in)
 
-        return self._attempt(pod.key.uid, attachment.ifname, (attachment, sandbox.id), act, failed)
+        return self._attempt(pod.key.uid, attachment.ifname, aim, act, failed)
 
     def _attempt(
         self,
@@ -207,6 +223,11 @@ class Reconciler:
             return retry_in
         self._backoffs.succeeded(uid, name)
         return None
+
+
+def _del(ifname: str) -> str:
+    """The name of the backoff of detaching an interface; attaching it has one of its own."""
+    return f"{ifname}/DEL"
 
 
 def _soonest(waits: list[float | None]) -> float | None:

@@ -13,8 +13,15 @@ SCHEMA = 1
 
 
 def encode(record: Record) -> bytes:
-    """`record` as the content of its file."""
-    body = _canonical(_to_json(record))
+    """`record` as the content of its file.
+
+    Raises:
+        StoreError: its network configuration cannot be written.
+    """
+    try:
+        body = _canonical(_to_json(record))
+    except RecursionError:
+        raise StoreError(f"the network configuration of {record.attachment.network} is nested too deeply") from None
     return b'{"schema":%d,"sha256":"%s","record":%s}\n' % (SCHEMA, hashlib.sha256(body).hexdigest().encode(), body)
 
 
@@ -31,11 +38,11 @@ def decode(content: bytes) -> Record:
         raise StoreError(f"not a record ({error!r})") from None
     if schema != SCHEMA:
         raise StoreError(f"schema {schema!r} is not known to this version, which writes {SCHEMA}")
-    if hashlib.sha256(_canonical(body)).hexdigest() != checksum:
-        raise StoreError("the checksum does not match: the file was damaged")
     try:
+        if hashlib.sha256(_canonical(body)).hexdigest() != checksum:
+            raise StoreError("the checksum does not match: the file was damaged")
         return _from_json(body)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError) as error:
         raise StoreError(f"a field is missing or has another type ({error!r})") from None
 
 

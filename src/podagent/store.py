@@ -12,7 +12,7 @@ import hashlib
 import logging
 import os
 import threading
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 
 from podagent import recordfile
@@ -20,6 +20,8 @@ from podagent.errors import StoreError
 from podagent.model import Record
 
 _log = logging.getLogger(__name__)
+
+_UNFINISHED = ".new"
 
 
 class Store:
@@ -61,7 +63,7 @@ class Store:
             return sum(map(len, self._records.values()))
 
     def next_sequence(self) -> int:
-        """A number above that of every record written before, also by earlier processes."""
+        """A number above that of every record there is, also of those that earlier processes wrote."""
         with self._lock:
             return next(self._sequence)
 
@@ -94,7 +96,7 @@ class Store:
                 self._records.pop(record.pod.uid, None)
 
     def _path(self, record: Record) -> Path:
-        key = f"{record.pod.uid}\0{record.attachment.ifname}".encode()
+        key = f"{record.pod.uid}\0{record.attachment.ifname}".encode("utf-8", "surrogatepass")
         return self._attachments / f"{hashlib.sha256(key).hexdigest()[:40]}.json"
 
     def _own(self, directory: Path) -> None:
@@ -111,7 +113,7 @@ class Store:
         for path in sorted(self._attachments.iterdir()):
             if path.suffix == ".json":
                 self._load_file(path)
-            else:
+            elif path.suffix == _UNFINISHED:
                 path.unlink()  # a write that a crash cut short: the record it was to replace is still there
 
     def _load_file(self, path: Path) -> None:
@@ -119,16 +121,21 @@ class Store:
             record = recordfile.decode(path.read_bytes())
             if self._path(record) != path:
                 raise StoreError("its name does not fit its content: it was copied or renamed")
-        except StoreError as error:
-            kept = self._corrupt / path.name
-            path.replace(kept)
+        except (StoreError, OSError) as error:
+            kept = self._unused(path)
+            path.rename(kept)
             _log.error("record %s is unusable and was set aside as %s: %s", path.name, kept, error)
             return
         self._records.setdefault(record.pod.uid, {})[record.attachment.ifname] = record
 
+    def _unused(self, path: Path) -> Path:
+        """Where to keep a file that is set aside; what was set aside before stays too."""
+        places = (self._corrupt / f"{path.stem}{suffix}.json" for suffix in chain([""], map(".{}".format, count(2))))
+        return next(place for place in places if not os.path.lexists(place))
+
 
 def _write_atomically(path: Path, content: bytes) -> None:
-    temporary = path.with_suffix(".new")
+    temporary = path.with_suffix(_UNFINISHED)
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         with open(fd, "wb", closefd=True) as file:  # noqa: PTH123 (an open descriptor, not a path)

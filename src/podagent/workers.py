@@ -11,12 +11,12 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from podagent.model import Invocation, Json, Target
+from podagent.model import Attachment, Invocation, Json, Pod, Sandbox, Target, Via
 from podagent.workqueue import WorkQueue
 
 _log = logging.getLogger(__name__)
 
-_STEP_ALLOWANCE = 180.0  # lookups in the runtime and the API server between two plugins, all their time-outs added up
+STEP_ALLOWANCE = 180.0  # lookups in the runtime and the API server between two plugins, all their time-outs added up
 _AFTER_A_BUG = 60.0
 
 
@@ -81,7 +81,7 @@ class Workers:
     def _run(self, beat: Beat) -> None:
         self._beats.beat = beat
         while (uid := self._queue.get()) is not None:
-            beat.working(_STEP_ALLOWANCE)
+            beat.working(STEP_ALLOWANCE)
             wait = self._work(uid)
             self._queue.done(uid)
             if wait is not None:
@@ -94,6 +94,26 @@ class Workers:
         except Exception:
             _log.exception("internal error at work on pod UID %s, next try in %.0f s", uid, _AFTER_A_BUG)
             return _AFTER_A_BUG
+
+
+class Networks(Protocol):
+    """Says how a network is attached, see `podagent.attach`."""
+
+    def prepare(self, pod: Pod, attachment: Attachment, sandbox: Sandbox) -> tuple[Via, Invocation]: ...
+
+
+class WatchedNetworks:
+    """Tells the watchdog of each network that it is a step of its own, however many a pod has and however slow the
+    API server is to say what they are.
+    """
+
+    def __init__(self, networks: Networks, expect: Callable[[float], None]) -> None:
+        self._networks = networks
+        self._expect = expect
+
+    def prepare(self, pod: Pod, attachment: Attachment, sandbox: Sandbox) -> tuple[Via, Invocation]:
+        self._expect(STEP_ALLOWANCE)
+        return self._networks.prepare(pod, attachment, sandbox)
 
 
 class WatchedCni:
@@ -109,14 +129,14 @@ class WatchedCni:
         try:
             return self._cni.add(call, target)
         finally:
-            self._expect(_STEP_ALLOWANCE)
+            self._expect(STEP_ALLOWANCE)
 
     def delete(self, call: Invocation, target: Target, added: Json | None) -> None:
         self._expect(self._allowance(call))
         try:
             self._cni.delete(call, target, added)
         finally:
-            self._expect(_STEP_ALLOWANCE)
+            self._expect(STEP_ALLOWANCE)
 
     def _allowance(self, call: Invocation) -> float:
-        return len(call.netconf["plugins"]) * (self._plugin_timeout + 10) + _STEP_ALLOWANCE
+        return len(call.netconf["plugins"]) * (self._plugin_timeout + 10) + STEP_ALLOWANCE

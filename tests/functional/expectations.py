@@ -38,6 +38,18 @@ def records(agent: Agent) -> list[Json]:
     return found
 
 
+def wait_for_attached(agent: Agent, *networks: Network) -> None:
+    """Waits until the agent has recorded exactly these networks, all of them as attached."""
+    wanted = sorted((network.name, "ATTACHED") for network in networks)
+
+    def exactly() -> bool:
+        found = sorted((record["attachment"]["network"], record["phase"]) for record in records(agent))
+        assert found == wanted, f"{found}"
+        return True
+
+    eventually(exactly, 15, f"records of {wanted}")
+
+
 def wait_for_nothing_left(agent: Agent, *networks: Network) -> None:
     """Waits until no lease of these networks and no record of the agent is left."""
 

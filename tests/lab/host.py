@@ -7,9 +7,8 @@ from pathlib import Path
 
 from lab.dockerd import PrivateDockerd
 from lab.leases import ROOT
-from lab.networks import BRIDGE_PREFIX
 from lab.node import links_of
-from lab.pluginscripts import VETH_PREFIX
+from lab.session import BRIDGE_PREFIX, LEASES_PREFIX, VETH_PREFIX
 
 _NAMED_NAMESPACES = Path("/run/netns")
 
@@ -32,7 +31,7 @@ class HostState:
         containers = dockerd.client.api.containers(all=True)
         return HostState(
             frozenset(stray),
-            frozenset(name for name in _names(ROOT) if name.startswith("lab-")),
+            frozenset(name for name in _names(ROOT) if name.startswith(LEASES_PREFIX)),
             frozenset(_names(_NAMED_NAMESPACES)),
             frozenset(container["Names"][0] for container in containers),
         )

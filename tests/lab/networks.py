@@ -14,10 +14,10 @@ from typing import Any
 
 from lab.apiserver import ApiServer
 from lab.leases import Lease, lease_dir, leases
+from lab.session import BRIDGE_PREFIX, LEASES_PREFIX
 
 Json = dict[str, Any]
 
-BRIDGE_PREFIX = "plab"
 # 198.18.0.0/15 is set aside for measurements: no route of the host leads there.
 _SUBNETS = (f"198.{18 + number // 256 % 2}.{number % 256}" for number in itertools.count(random.randrange(512)))
 
@@ -101,7 +101,8 @@ class Networks:
 
     def _name(self, name: str, namespace: str) -> Network:
         token = uuid.uuid4().hex[:8]
-        network = Network(name or f"net-{token}", namespace, f"lab-{token}", f"{BRIDGE_PREFIX}{token}", next(_SUBNETS))
+        cni_name, bridge = f"{LEASES_PREFIX}{token}", f"{BRIDGE_PREFIX}{token}"
+        network = Network(name or f"net-{token}", namespace, cni_name, bridge, next(_SUBNETS))
         self.made.append(network)
         return network
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from lab import pluginscripts, processes
 from lab.networks import plugin_dir
+from lab.session import VETH_PREFIX
 from lab.waiting import eventually
 
 Json = dict[str, Any]
@@ -203,7 +204,7 @@ class PluginDir:
     ) -> Path:
         path = (directory or self.path) / name
         common = {"log": str(self._log), "pids": str(self._pids), "notes": str(self._notes)}
-        common["veth"] = pluginscripts.VETH_PREFIX
+        common["veth"] = VETH_PREFIX
         text = f"{interpreter}\n{script}"
         for key, value in ((values or {}) | common).items():
             text = text.replace(f"@{key}@", value)

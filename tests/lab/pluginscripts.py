@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-VETH_PREFIX = "plabv"
-
 _NOTE = '''
 import json, os, sys, time
 

@@ -6,10 +6,10 @@ is a chain; ``spec.plugin`` then is the type of its first plugin.
 
 from __future__ import annotations
 
-import json
-from typing import Any
+from functools import lru_cache
 
 from podagent.cni.conf import parse_list
+from podagent.cni.text import json_object
 from podagent.errors import DefinitionError, NetConfError
 from podagent.model import Json
 
@@ -32,27 +32,27 @@ def to_netconf(definition: Json, reference: str) -> Json:
     plugin = spec.get("plugin")
     if not isinstance(plugin, str) or not plugin:
         raise DefinitionError(f"network {reference}: spec.plugin must name a CNI plugin")
-    config = _config(spec.get("config"), reference)
+    text = spec.get("config")
+    if not isinstance(text, str) or len(text) > _LARGEST_CONFIG:
+        raise DefinitionError(f"network {reference}: spec.config must be JSON text of at most 1 MiB")
+    return _netconf(plugin, text, reference)
+
+
+@lru_cache(maxsize=128)
+def _netconf(plugin: str, text: str, reference: str) -> Json:
+    """Cached so that the records of one network share one copy; nobody changes it."""
+    try:
+        config = json_object(text)
+    except ValueError as error:
+        raise DefinitionError(f"network {reference}: spec.config: {error}") from None
     config.setdefault("name", reference.partition("/")[2])
     try:
         netconf = parse_list(_with_type(config, plugin, reference), origin=f"network {reference}")
     except NetConfError as error:
         raise DefinitionError(str(error)) from error
     for conf in netconf["plugins"]:
-        _check_types(conf, reference)
+        _check_ipam_type(conf, reference)
     return netconf
-
-
-def _config(text: Any, reference: str) -> Json:
-    if not isinstance(text, str) or len(text) > _LARGEST_CONFIG:
-        raise DefinitionError(f"network {reference}: spec.config must be JSON text of at most 1 MiB")
-    try:
-        config = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise DefinitionError(f"network {reference}: spec.config is not valid JSON: {error}") from None
-    if not isinstance(config, dict):
-        raise DefinitionError(f"network {reference}: spec.config must be a JSON object")
-    return config
 
 
 def _with_type(config: Json, plugin: str, reference: str) -> Json:
@@ -66,12 +66,9 @@ def _with_type(config: Json, plugin: str, reference: str) -> Json:
     return config
 
 
-def _check_types(conf: Json, reference: str) -> None:
-    """No plugin type may be a path, also not that of the IPAM plugin, which the plugin itself looks up."""
+def _check_ipam_type(conf: Json, reference: str) -> None:
+    """The IPAM plugin is looked up by the plugin itself: here is the last place where a path in its type is seen."""
     ipam = conf.get("ipam")
-    types = [conf.get("type"), ipam.get("type") if isinstance(ipam, dict) else None]
-    for name in types:
-        if name is not None and (not isinstance(name, str) or "/" in name or name in ("", ".", "..") or "\0" in name):
-            if isinstance(ipam, dict) and name == "" and name == ipam.get("type"):
-                continue  # an empty ipam type means that there is none
-            raise DefinitionError(f"network {reference}: plugin type {name!r:.80} is not the name of a plugin")
+    name = ipam.get("type", "") if isinstance(ipam, dict) else ""
+    if not isinstance(name, str) or name in (".", "..") or "/" in name or "\0" in name:
+        raise DefinitionError(f"network {reference}: ipam.type {name!r:.80} is not the name of a plugin")

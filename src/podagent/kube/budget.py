@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 
+# Who waits exactly as long as told must not find a token short of a rounding error, again and again.
+_ROUNDING = 1e-6
+
 
 class TokenBucket:
     """`burst` at once, and `per_second` in the long run."""
@@ -21,7 +24,7 @@ class TokenBucket:
         now = self._clock()
         self._tokens = min(self._burst, self._tokens + (now - self._filled_at) * self._per_second)
         self._filled_at = now
-        if self._tokens >= 1:
+        if self._tokens > 1 - _ROUNDING:
             self._tokens -= 1
             return 0.0
         return (1 - self._tokens) / self._per_second

@@ -11,7 +11,7 @@ _log = logging.getLogger(__name__)
 class Contact:
     """Remembers whether the API server answers, so that an outage of hours is two lines in the journal.
 
-    A reason that differs from the last one said is said as well, since "connection refused" may become "forbidden".
+    Another kind of trouble is said as well, since "connection refused" may become "forbidden".
     """
 
     def __init__(self, server: Callable[[], str], clock: Callable[[], float]) -> None:
@@ -19,24 +19,24 @@ class Contact:
         self._server = server
         self._clock = clock
         self._lost_at: float | None = None
-        self._reason = ""
+        self._kind: object = None
 
     @property
     def is_lost(self) -> bool:
         return self._lost_at is not None
 
-    def lost(self, reason: str) -> None:
+    def lost(self, reason: str, kind: object) -> None:
+        """`kind`: what stays equal while the trouble does; texts differ in ports, times and the like."""
         if self._lost_at is None:
             self._lost_at = self._clock()
             _log.warning("lost contact with %s: %s", self._server(), reason)
-        elif reason != self._reason:
+        elif kind != self._kind:
             _log.warning("still no contact with %s: %s", self._server(), reason)
         else:
-            _log.debug("still no contact with %s", self._server())
-        self._reason = reason
+            _log.debug("still no contact with %s: %s", self._server(), reason)
+        self._kind = kind
 
     def made(self) -> None:
         if self._lost_at is not None:
             _log.info("back in contact with %s after %.0f s", self._server(), self._clock() - self._lost_at)
         self._lost_at = None
-        self._reason = ""

@@ -65,8 +65,6 @@ def load(
 
 def _from_file(path: Path, configuration: Configuration) -> None:
     document = _parse(path)
-    # Only these two: anything else raised by the library is its bug or ours, but its loader reads the document
-    # without checking types, so a wrong shape surfaces as one of the built-in errors.
     try:
         KubeConfigLoader(config_dict=document, config_base_path=str(path.parent)).load_and_set(configuration)
     except ConfigException as error:
@@ -74,6 +72,7 @@ def _from_file(path: Path, configuration: Configuration) -> None:
     except OSError as error:
         raise KubeconfigError(f"kubeconfig {path}: cannot read {error.filename}: {error.strerror}") from error
     except (AttributeError, KeyError, TypeError, ValueError) as error:
+        # The library reads the document without checking types, so that a wrong shape surfaces as one of these.
         raise KubeconfigError(f"kubeconfig {path} is malformed: {error!r}") from error
     _check_server(path, configuration.host)
     _check_credentials(path, document, configuration)
@@ -90,6 +89,9 @@ def _parse(path: Path) -> Json:
         raise KubeconfigError(f"kubeconfig {path} is not a mapping of clusters, contexts and users")
     if not document.get("current-context"):
         raise KubeconfigError(f"kubeconfig {path}: current-context is missing; set it to one of its contexts")
+    for section in ("clusters", "contexts", "users"):
+        if not isinstance(document.get(section) or [], list):
+            raise KubeconfigError(f"kubeconfig {path}: {section} is not a list")
     return document
 
 

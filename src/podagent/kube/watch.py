@@ -134,7 +134,7 @@ class PodWatch:
                 self._list()
             self._follow(lifetime_s, stop)
         except KubeconfigError as error:
-            self._contact.lost(str(error))
+            self._contact.lost(str(error), KubeconfigError)
             return min(self._backoff.next(), _KUBECONFIG_POLL_S)
         except ApiError as error:
             if stop.is_set():
@@ -180,7 +180,7 @@ class PodWatch:
             # The server may have moved, and the kubeconfig with it.
             with contextlib.suppress(KubeconfigError):
                 self._api.reload()
-        self._contact.lost(f"{error}{_ADVICE.get(error.status, '')}")
+        self._contact.lost(f"{error}{_ADVICE.get(error.status, '')}", error.status)
 
     def _list(self) -> None:
         listing = list_pods(

@@ -5,6 +5,7 @@ GET requests only: the agent looks at containers and never changes one.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections.abc import Callable
@@ -40,7 +41,6 @@ class DockerRuntime:
         """
         self._endpoint = endpoint
         self._timeout_s = timeout_s
-        self._lock = threading.Lock()
         self._client: Any = None
         self._namespaces: dict[str, NetnsRef] = {}
 
@@ -60,7 +60,10 @@ class DockerRuntime:
             newest = max(running, key=lambda container: container["Created"])
             populated = any(_label(container, _SANDBOX_ID) == newest["Id"] for container in containers)
             return Sandbox(newest["Id"], self._netns(newest), populated)
+        except docker.errors.NotFound as error:
+            raise SandboxNotFound(f"the sandbox of pod UID {uid} ended while it was looked at") from error
         except (*_Errors, KeyError, TypeError) as error:
+            self._renegotiate_after(error)
             raise RuntimeUnavailable(f"Docker at {self._endpoint} does not answer: {error!r}") from error
 
     def follow(self, changed: Callable[[str], None], reconnected: Callable[[], None], stop: threading.Event) -> None:
@@ -74,29 +77,37 @@ class DockerRuntime:
         lost = False
         while not stop.is_set():
             try:
-                stream = self._events()
-                if lost:
-                    _log.info("Docker at %s answers again", self._endpoint)
-                    lost = False
-                reconnected()
-                for event in stream:
-                    changed(str(event["Actor"]["Attributes"].get(_UID, "")))
+                with contextlib.closing(self._events_client()) as client:
+                    stream = client.events(filters=_EVENTS, decode=True)
+                    if lost:
+                        _log.info("Docker at %s answers again", self._endpoint)
+                        lost = False
+                    reconnected()
+                    for event in stream:
+                        changed(str(event["Actor"]["Attributes"].get(_UID, "")))
             except (*_Errors, KeyError, TypeError) as error:
+                self._renegotiate_after(error)
                 if not lost:
                     _log.warning("Docker at %s does not answer, trying again: %s", self._endpoint, error)
                 lost = True
             stop.wait(_RETRY_SECONDS)
 
-    def _events(self) -> Any:
+    def _events_client(self) -> Any:
         # A client of its own, without a read timeout: silence is normal here, and the socket is local.
-        client = docker.APIClient(base_url=self._endpoint, timeout=None, version=self._api().api_version)
-        return client.events(filters=_EVENTS, decode=True)
+        return docker.APIClient(base_url=self._endpoint, timeout=None, version=self._api().api_version)
 
     def _api(self) -> Any:
-        with self._lock:
-            if self._client is None:
-                self._client = docker.APIClient(base_url=self._endpoint, timeout=self._timeout_s, version="auto")
-            return self._client
+        client = self._client
+        if client is None:
+            # Asks Docker for its version: without the lock, lest a Docker that hangs makes the workers wait in a row.
+            client = docker.APIClient(base_url=self._endpoint, timeout=self._timeout_s, version="auto")
+            self._client = client
+        return client
+
+    def _renegotiate_after(self, error: Exception) -> None:
+        """Docker may have been replaced by a version that no longer speaks, or does not yet speak, what was agreed."""
+        if isinstance(error, docker.errors.APIError) and error.status_code == 400:
+            self._client = None
 
     def _netns(self, container: dict[str, Any]) -> NetnsRef | None:
         if container["HostConfig"]["NetworkMode"] == "host":

@@ -16,7 +16,12 @@ import podagent
 from lab.waiting import eventually
 from podagent.cni.leftovers import await_leftovers
 
-ENV = {"CNI_COMMAND": "ADD", "CNI_CONTAINERID": "sandbox-of-this-test", "CNI_IFNAME": "net0", "PATH": os.environ["PATH"]}
+ENV = {
+    "CNI_COMMAND": "ADD",
+    "CNI_CONTAINERID": "sandbox-of-this-test",
+    "CNI_IFNAME": "net0",
+    "PATH": os.environ["PATH"],
+}
 Start = Callable[..., "subprocess.Popen[bytes]"]
 
 
@@ -45,7 +50,7 @@ def start() -> Iterator[Start]:
 
 
 def await_them(timeout_s: float) -> int:
-    return await_leftovers(ENV["CNI_CONTAINERID"], ENV["CNI_IFNAME"], timeout_s)
+    return await_leftovers(SANDBOX, IFNAME, timeout_s)
 
 
 def in_background(timeout_s: float) -> threading.Thread:
@@ -102,7 +107,7 @@ def test_plugins_of_other_attachments_are_left_alone(start: Start, changed: dict
 def test_it_never_waits_for_the_process_it_runs_in_nor_for_that_ones_parents() -> None:
     source = Path(podagent.__file__).parent.parent
     call = f"import sys; sys.path.insert(0, {str(source)!r}); from podagent.cni.leftovers import await_leftovers as a; "
-    call += f"print(a({ENV['CNI_CONTAINERID']!r}, {ENV['CNI_IFNAME']!r}, 0))"
+    call += f"print(a({SANDBOX!r}, {IFNAME!r}, 0))"
     script = f'{sys.executable} -ISc "{call}"; echo alive'
     done = subprocess.run(["/bin/sh", "-c", script], env=ENV, capture_output=True, text=True, timeout=60)
     assert done.stdout.split() == ["0", "alive"]

@@ -6,17 +6,17 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import MakePlugin  # type: ignore[import-not-found]
 
 from lab.waiting import eventually
 from podagent.cni import plugin
 from podagent.cni.reply import Ended
 from podagent.errors import PluginError, PluginTimeout
 
+MakePlugin = Callable[..., str]
 ENV = {"PATH": os.environ["PATH"]}
 
 
@@ -36,11 +36,15 @@ def started(path: Path) -> int:
     return eventually(lambda: int(path.read_text() or 0) if path.exists() else 0)
 
 
+def open_descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 @pytest.fixture(autouse=True)
 def _no_descriptor_is_left_open() -> Iterator[None]:
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_descriptors()
     yield
-    eventually(lambda: len(os.listdir("/proc/self/fd")) == before, what="as many open descriptors as before")
+    eventually(lambda: open_descriptors() == before, what="as many open descriptors as before")
 
 
 def test_input_output_and_exit_code_go_through(make_plugin: MakePlugin) -> None:
@@ -173,7 +177,7 @@ def test_an_executable_that_stays_open_for_writing_is_an_error_in_the_end(make_p
 
 def test_a_file_that_is_not_executable_is_an_error(make_plugin: MakePlugin) -> None:
     executable = make_plugin("echo {}")
-    os.chmod(executable, 0o644)
+    Path(executable).chmod(0o644)
     with pytest.raises(PluginError, match="bin/plugin cannot be run: it is not executable"):
         run(executable)
 

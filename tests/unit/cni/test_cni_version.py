@@ -13,9 +13,11 @@ def test_missing_parts_of_a_version_are_zero_and_none_at_all_is_0_1_0(text: str,
     assert version.parse(text) == numbers
 
 
-@pytest.mark.parametrize("text", ["1.0.0.0", "1..0", "v1.0", "1.x", " 1.0", "1.0\n", "-1.0", "+1", "1.٣", ".", "9" * 5000])
+@pytest.mark.parametrize(
+    "text", ["1.0.0.0", "1..0", "v1.0", "1.x", " 1.0", "1.0\n", "-1.0", "+1", "1.٣", ".", "9" * 5000]
+)
 def test_refuses_what_is_not_a_version(text: str) -> None:
-    with pytest.raises(ValueError, match=r"."):
+    with pytest.raises(ValueError, match="is not a CNI version"):
         version.parse(text)
 
 

@@ -64,15 +64,15 @@ def test_versions_are_compared_as_numbers_or_not_at_all() -> None:
     assert not is_older("a", "b")
 
 
-def test_an_outage_is_said_when_it_begins_when_its_reason_changes_and_when_it_ends(
+def test_an_outage_is_said_when_it_begins_when_its_kind_changes_and_when_it_ends(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)
     now = 100.0
     contact = Contact(lambda: "https://api", lambda: now)
     contact.made()
-    for reason in ["refused", "refused", "refused", "forbidden", "forbidden"]:
-        contact.lost(reason)
+    for reason, kind in [("refused", 0), ("timed out after 31 s", 0), ("forbidden", 403), ("forbidden", 403)]:
+        contact.lost(reason, kind)
     assert contact.is_lost
     now = 160.0
     contact.made()

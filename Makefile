@@ -1,0 +1,53 @@
+# Everything here sets itself up first: a virtual environment in .venv and, as root, missing system packages.
+# Once that is done nothing needs the network.
+
+PYTHON ?=
+export PYTHON
+
+VENV := .venv
+RUN := $(VENV)/bin/python
+SETUP := scripts/setup.sh
+MODE ?= delegate
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test bench lint fmt setup clean venv node
+
+help: ## Show this list
+	@echo "podagent: adds and removes network interfaces of running pods"
+	@echo
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "Variables: PYTHON=python3.12 (default: the first of python3, python3.13 ... python3.10 that will do)"
+
+demo: node venv ## See it work on real containers: the example of the README (root; MODE=delegate)
+	@PYTHONPATH=tests $(RUN) -m demo --mode $(MODE)
+
+test: venv ## Run the tests; without root, those that need it are skipped. ARGS="-k watch" chooses
+	@[ "$$(id -u)" != 0 ] || $(SETUP) node
+	@$(RUN) -m pytest $(ARGS)
+
+bench: node venv ## Measure the agent beside the bare CNI plugin (root; about two minutes)
+	@$(RUN) -m benchmarks.bench $(ARGS)
+
+lint: venv ## Check style, types and the direction of imports
+	@$(RUN) -m ruff check .
+	@$(RUN) -m ruff format --check .
+	@$(RUN) -m mypy
+	@$(VENV)/bin/lint-imports
+
+fmt: venv ## Format the code, and mend what the linter can
+	@$(RUN) -m ruff check --fix-only --quiet .
+	@$(RUN) -m ruff format .
+
+setup: node venv ## Only set up (what the others do by themselves)
+
+clean: ## Remove what was made here, the virtual environment included; system packages stay
+	@rm -rf $(VENV) build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+venv:
+	@$(SETUP) venv
+
+node:
+	@$(SETUP) node

@@ -1,0 +1,173 @@
+"""What the demo needs of the host, must not find on it, and takes away again.
+
+The clean-up looks at the host alone, never at what the play remembers: it is right at whatever moment the play ended,
+and for a play whose supervisor was killed before it could clean up. Must not import what runs in the play.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import docker
+import requests
+
+from lab import processes
+from lab.dockerd import PrivateDockerd
+from lab.leases import lease_dir
+from lab.networks import plugin_dir
+
+RUN_DIR = Path("/var/lib/podagent-demo")
+"""All files of the demo, except the leases. Its path is in the command line of everything that is started."""
+DOCKER_DIR = RUN_DIR / "docker-of-podagent-demo"  # its last part is the name of a containerd namespace
+AGENT_DIR = RUN_DIR / "agent"
+
+BRIDGE = "data-br"  # as examples/data-net.yaml says
+DEFAULT_BRIDGE = "podagent-demo"
+NETWORK = "data"
+
+_FOUND = RUN_DIR / "found-before.json"
+_STOP_SECONDS = 10.0
+# Made by plugins and by dockerd where they are missing. Parents come after what is in them.
+_KEY = Path("/etc/docker/key.json")
+_DIRECTORIES = [
+    *(lease_dir(NETWORK), *list(lease_dir(NETWORK).parents)[:2]),
+    *map(Path, ("/etc/docker", "/run/docker/plugins", "/run/docker", "/run/containerd/s", "/run/containerd")),
+]
+
+
+class NotHere(Exception):
+    """The demo cannot be played on this host as it is; the text says why, and what to do."""
+
+
+@contextlib.contextmanager
+def occupied() -> Iterator[None]:
+    """Holds the demo's place on this host, prepared for a play, and takes everything away at the end.
+
+    Raises:
+        NotHere: the host lacks something, has something that would be in the way, or would not be left clean.
+    """
+    _refuse_without_tools()
+    lock = _lock_run_dir()
+    try:
+        if _FOUND.exists():  # of a demo that was killed
+            _take_away()
+            RUN_DIR.mkdir(mode=0o700)
+            os.close(lock)
+            lock = _lock_run_dir()
+        try:
+            _refuse_what_is_in_the_way()
+        except NotHere:
+            RUN_DIR.rmdir()
+            raise
+        _note_what_was_found()
+        try:
+            yield
+        finally:
+            _take_away()
+    finally:
+        os.close(lock)
+    if left := _left_behind():
+        raise NotHere(f"could not be cleaned up: {', '.join(left)}")
+
+
+def _refuse_without_tools() -> None:
+    if os.geteuid() != 0:
+        raise NotHere("containers and network namespaces need root: run it with sudo")
+    missing = [tool for tool in ("ip", "nsenter", "dockerd", "runc", "busybox") if not shutil.which(tool)]
+    if missing:
+        raise NotHere(f"not installed: {', '.join(missing)}; `make demo` installs them on Debian and Ubuntu")
+    try:
+        plugin_dir()
+    except RuntimeError as error:
+        raise NotHere(str(error)) from None
+
+
+def _lock_run_dir() -> int:
+    """The lock ends with the process, however that ends; the descriptor is not handed down to others."""
+    with contextlib.suppress(FileExistsError):
+        RUN_DIR.mkdir(mode=0o700)
+    descriptor = os.open(RUN_DIR, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise NotHere("another demo is running on this host: wait for its end") from None
+    return descriptor
+
+
+def _refuse_what_is_in_the_way() -> None:
+    for bridge in (BRIDGE, DEFAULT_BRIDGE):
+        if _link_exists(bridge):
+            raise NotHere(
+                f"this host has an interface {bridge} already, which the demo would use and then delete; it is left"
+                f" alone. If nothing needs it: ip link delete {bridge}"
+            )
+    leases = lease_dir(NETWORK)
+    if leases.exists():
+        raise NotHere(
+            f"this host has addresses of a network called {NETWORK} in {leases} already, which the demo would mix with"
+            f" its own; they are left alone. If no container uses them: rm -r {leases}"
+        )
+
+
+def _note_what_was_found() -> None:
+    found = [str(path) for path in (*_DIRECTORIES, _KEY) if path.exists()]
+    # In one step: that the file is there says that nothing of what the demo takes away was there before.
+    partial = _FOUND.with_suffix(".new")
+    partial.write_text(json.dumps(found))
+    partial.rename(_FOUND)
+
+
+def _take_away() -> None:
+    found = json.loads(_FOUND.read_text())
+    _end_agent()
+    _end_dockerd()
+    for bridge in (BRIDGE, DEFAULT_BRIDGE):
+        subprocess.run(["ip", "link", "delete", bridge], check=False, capture_output=True, timeout=30)
+    shutil.rmtree(lease_dir(NETWORK), ignore_errors=True)
+    if str(_KEY) not in found:
+        _KEY.unlink(missing_ok=True)
+    for directory in _DIRECTORIES:
+        if str(directory) not in found:
+            with contextlib.suppress(OSError):  # not there, or somebody else uses it by now
+                directory.rmdir()
+    # Last, with the note in it: until here, the clean-up can begin again.
+    shutil.rmtree(RUN_DIR, ignore_errors=True)
+
+
+def _end_agent() -> None:
+    agents = processes.mentioning(f"--state-dir={AGENT_DIR}/")
+    processes.end(agents, signal.SIGTERM)
+    if not processes.wait_gone_or(agents, _STOP_SECONDS):
+        processes.end([*agents, *(below for agent in agents for below in processes.descendants(agent))])
+
+
+def _end_dockerd() -> None:
+    """In good order if it answers, so that the kernel's and containerd's traces of the containers go too."""
+    dockerd = PrivateDockerd(DOCKER_DIR)
+    if dockerd.socket.exists():
+        with contextlib.suppress(docker.errors.DockerException, requests.RequestException):
+            dockerd.remove_containers()
+    pids = processes.mentioning(f"--host={dockerd.endpoint}")
+    processes.end(pids, signal.SIGTERM)
+    processes.wait_gone_or(pids, _STOP_SECONDS)
+    dockerd.stop()
+
+
+def _left_behind() -> list[str]:
+    links = [f"interface {bridge}" for bridge in (BRIDGE, DEFAULT_BRIDGE) if _link_exists(bridge)]
+    paths = [str(path) for path in (lease_dir(NETWORK), RUN_DIR) if path.exists()]
+    running = [f"process {pid}" for pid in processes.mentioning(f"{RUN_DIR}/")]
+    return links + paths + running
+
+
+def _link_exists(name: str) -> bool:
+    return Path("/sys/class/net", name).exists()

@@ -1,0 +1,222 @@
+"""A stand-in for kubectl: what the example and the operator's scripts use of it, against the API server of the demo.
+
+Reads KUBECONFIG for the server and, for `exec`, DOCKER_HOST, as the real clients would. What it does not know, it
+refuses. Output is worded as the real one words it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import sys
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+Json = dict[str, Any]
+
+_PODS = "/api/v1/namespaces/{}/pods"
+_NETWORKS = "/apis/kaloom.com/v1/namespaces/{}/networks"
+_COLLECTIONS = {
+    **dict.fromkeys(("pod", "pods", "po"), _PODS),
+    **dict.fromkeys(("network", "networks", "networks.kaloom.com", "network.kaloom.com"), _NETWORKS),
+}
+# Of these the real one makes the random ends of names too: no vowels, so that no words come out.
+_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
+_NODE = "DEMO_NODE"
+
+
+class Refusal(Exception):
+    """Said on stderr; the exit code is 1."""
+
+
+def main(argv: list[str]) -> int:
+    """Returns the exit code."""
+    words, after = _split(argv)
+    # Intermixed: words may stand before and after options, as in `exec -t POD`.
+    args = _parser().parse_intermixed_args(words)
+    verbs: dict[str, Callable[[Any, list[str]], int]] = {
+        "apply": _apply,
+        "run": _run,
+        "get": _get,
+        "patch": _patch,
+        "exec": _exec,
+    }
+    try:
+        if args.verb not in verbs:
+            raise Refusal(f"error: the demo's stand-in for kubectl knows {', '.join(verbs)}; not {args.verb}")
+        return verbs[args.verb](args, after)
+    except Refusal as error:
+        print(error, file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"Unable to connect to the server: {error}", file=sys.stderr)
+        return 1
+
+
+def _split(argv: list[str]) -> tuple[list[str], list[str]]:
+    at = argv.index("--") if "--" in argv else len(argv)
+    return argv[:at], argv[at + 1 :]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("kubectl", description="The demo's stand-in for kubectl.", allow_abbrev=False)
+    parser.add_argument("verb")
+    parser.add_argument("words", nargs="*")
+    parser.add_argument("-n", "--namespace", default="default")
+    parser.add_argument("-o", "--output", default="", choices=("", "name", "json", "wide"))
+    parser.add_argument("-l", "--selector", default="")
+    parser.add_argument("-f", "--filename", default="")
+    parser.add_argument("-p", "--patch", default="")
+    parser.add_argument("--type", default="merge", choices=("merge",))
+    parser.add_argument("--image", default="")
+    parser.add_argument("--replicas", type=int, default=1)
+    parser.add_argument("-t", "--tty", action="store_true")
+    parser.add_argument("--ignore-not-found", action="store_true")
+    return parser
+
+
+def _apply(args: Any, _: list[str]) -> int:
+    import yaml  # noqa: PLC0415 - only here, and it takes its time
+
+    with Path(args.filename).open() as file:
+        objects = [obj for obj in yaml.safe_load_all(file) if obj]
+    for obj in objects:
+        kind, name = obj["kind"].lower(), obj["metadata"]["name"]
+        collection = _collection(kind, obj["metadata"].get("namespace", args.namespace))
+        group = obj["apiVersion"].rpartition("/")[0]
+        done = _create_or_patch(collection, name, obj)
+        print(f"{kind}{'.' if group else ''}{group}/{name} {done}")
+    return 0
+
+
+def _create_or_patch(collection: str, name: str, obj: Json) -> str:
+    try:
+        _call("POST", collection, obj)
+    except Refusal as error:
+        if "(AlreadyExists)" not in str(error):
+            raise
+        _call("PATCH", f"{collection}/{name}", obj)
+        return "configured"
+    return "created"
+
+
+def _run(args: Any, command: list[str]) -> int:
+    """Makes the pods at once: without the Deployment and the ReplicaSet, whose controllers are not part of the demo."""
+    (name,) = args.words
+    template = _ending(9)
+    container = {"name": name, "image": args.image, "args": command}
+    for _ in range(args.replicas):
+        metadata = {"name": f"{name}-{template}-{_ending(5)}", "labels": {"run": name, "pod-template-hash": template}}
+        # There is no scheduler either, and only one node.
+        spec = {"nodeName": os.environ[_NODE], "containers": [container]}
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec, "status": {"phase": "Pending"}}
+        _call("POST", _PODS.format(args.namespace), pod)
+    print(f"deployment.apps/{name} created")
+    return 0
+
+
+def _ending(length: int) -> str:
+    return "".join(random.choices(_LETTERS, k=length))
+
+
+def _get(args: Any, _: list[str]) -> int:
+    kind, *names = args.words
+    collection = _collection(kind, args.namespace)
+    if not names:
+        query = urllib.parse.urlencode({"labelSelector": args.selector})
+        found = _call("GET", f"{collection}?{query}")["items"]
+    else:
+        found = [obj for name in names for obj in _named(collection, name, args.ignore_not_found)]
+    if args.output == "json":
+        print("\n".join(json.dumps(obj, indent=4) for obj in found))
+    elif args.output == "name":
+        prefix = "pod" if collection == _PODS.format(args.namespace) else "network.kaloom.com"
+        print("".join(f"{prefix}/{obj['metadata']['name']}\n" for obj in found), end="")
+    else:
+        _print_table([_row(pod) for pod in found], wide=args.output == "wide")
+    return 0
+
+
+def _named(collection: str, name: str, ignore_not_found: bool) -> list[Json]:
+    try:
+        return [_call("GET", f"{collection}/{name}")]
+    except Refusal as error:
+        if ignore_not_found and "(NotFound)" in str(error):
+            return []
+        raise
+
+
+def _row(pod: Json) -> Json:
+    status = pod.get("status", {})
+    containers = status.get("containerStatuses", [])
+    created = datetime.fromisoformat(pod["metadata"]["creationTimestamp"].replace("Z", "+00:00"))
+    return {
+        "NAME": pod["metadata"]["name"],
+        "READY": f"{sum(each['ready'] for each in containers)}/{len(pod['spec']['containers'])}",
+        "STATUS": status.get("phase", ""),
+        "RESTARTS": str(sum(each["restartCount"] for each in containers)),
+        "AGE": f"{int((datetime.now(timezone.utc) - created).total_seconds())}s",
+        "IP": status.get("podIP", "<none>"),
+        "NODE": pod["spec"].get("nodeName", "<none>"),
+    }
+
+
+def _print_table(rows: list[Json], *, wide: bool) -> None:
+    columns = ["NAME", "READY", "STATUS", "RESTARTS", "AGE", *(["IP", "NODE"] if wide else [])]
+    table = [columns, *([row[column] for column in columns] for row in rows)]
+    widths = [max(map(len, column)) + 3 for column in zip(*table, strict=True)]
+    for cells in table:
+        print("".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip())
+
+
+def _patch(args: Any, _: list[str]) -> int:
+    kind, name = args.words
+    _call("PATCH", f"{_collection(kind, args.namespace)}/{name}", json.loads(args.patch))
+    print(f"{kind}/{name} patched")
+    return 0
+
+
+def _exec(args: Any, command: list[str]) -> int:
+    import docker  # noqa: PLC0415 - only here, and it takes its time
+
+    (name,) = args.words
+    pod = _call("GET", f"{_PODS.format(args.namespace)}/{name}")
+    container = pod["status"]["containerStatuses"][0]["containerID"].removeprefix("docker://")
+    client = docker.APIClient(base_url=os.environ["DOCKER_HOST"], version="auto")
+    started = client.exec_create(container, command, tty=args.tty)
+    for chunk in client.exec_start(started["Id"], tty=args.tty, stream=True):
+        sys.stdout.buffer.write(chunk)
+    return int(client.exec_inspect(started["Id"])["ExitCode"])
+
+
+def _collection(kind: str, namespace: str) -> str:
+    if kind not in _COLLECTIONS:
+        raise Refusal(f"error: the server doesn't have a resource type {kind!r}")
+    return _COLLECTIONS[kind].format(namespace)
+
+
+def _call(method: str, path: str, body: Json | None = None) -> Json:
+    kubeconfig = json.loads(Path(os.environ["KUBECONFIG"]).read_text())
+    url = kubeconfig["clusters"][0]["cluster"]["server"] + path
+    content_type = "application/merge-patch+json" if method == "PATCH" else "application/json"
+    data = json.dumps(body).encode() if body is not None else None
+    request = urllib.request.Request(url, data, {"Content-Type": content_type}, method=method)
+    try:
+        # Never through a proxy: the server is on loopback.
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(request, timeout=30) as answer:
+            return dict(json.load(answer))
+    except urllib.error.HTTPError as error:
+        status = json.load(error)
+        raise Refusal(f"Error from server ({status['reason']}): {status['message']}") from None
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,94 @@
+"""The node that the example is played on: API server, kubelet and kubectl (stand-ins); dockerd, CNI and agent (real)."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from demo import host
+from demo.kubelet import Kubelet
+from lab.agent import Agent
+from lab.apiserver import ApiServer
+from lab.dockerd import PrivateDockerd
+from lab.networks import plugin_dir
+
+ROOT = Path(__file__).resolve().parents[1]
+NODE = "demo-node"
+_COMMAND_SECONDS = 60.0
+
+# The pods' eth0. The range is set aside for measurements, so that it is nobody's; there is no way out of it.
+_DEFAULT_NETWORK = {
+    "cniVersion": "0.4.0",
+    "name": "podagent-demo",
+    "type": "bridge",
+    "bridge": host.DEFAULT_BRIDGE,
+    "ipam": {
+        "type": "host-local",
+        "dataDir": str(host.RUN_DIR / "leases"),
+        "ranges": [[{"subnet": "198.19.255.0/24"}]],
+    },
+}
+SYSTEM_CONFS = {"delegate": _DEFAULT_NETWORK}
+"""The node's system CNI configuration, by attach-via mode that can be shown."""
+
+
+@dataclass
+class Stage:
+    """Everything that runs, and the environment in which the commands of the example are run."""
+
+    api: ApiServer
+    dockerd: PrivateDockerd
+    kubelet: Kubelet
+    agent: Agent
+    environment: dict[str, str]
+
+    def run(self, command: str) -> tuple[int, str]:
+        """Runs a line of the example with bash, in the project's directory; returns exit code and output."""
+        ran = subprocess.run(
+            ["bash", "-c", command], cwd=ROOT, env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, timeout=_COMMAND_SECONDS, check=False,
+        )  # fmt: skip
+        return ran.returncode, ran.stdout.decode(errors="replace").replace("\r\n", "\n")
+
+
+def build(mode: str, progress: Callable[[str], None]) -> Stage:
+    """Starts everything; the supervisor takes it down. `progress` is told what comes next."""
+    progress("API server (stand-in)")
+    api = ApiServer()
+    api.start()
+    kubeconfig = api.write_kubeconfig(host.RUN_DIR / "kubeconfig")
+    progress("dockerd")
+    dockerd = PrivateDockerd(host.DOCKER_DIR)
+    dockerd.start()
+    dockerd.image()
+    progress("podagent")
+    conf = host.AGENT_DIR / "net.d" / "10-system.conf"
+    conf.parent.mkdir(parents=True)
+    conf.write_text(json.dumps(SYSTEM_CONFS[mode], indent=2))
+    agent = Agent(
+        host.AGENT_DIR,
+        kubeconfig=kubeconfig,
+        docker_endpoint=dockerd.endpoint,
+        cni_bin_path=plugin_dir(),
+        node=NODE,
+        attach_via=mode,
+        options={"log-level": "info"},
+    ).start()
+    kubelet = Kubelet(api, dockerd, NODE, conf, plugin_dir())
+    kubelet.start()
+    return Stage(api, dockerd, kubelet, agent, _environment(kubeconfig, dockerd.endpoint))
+
+
+def _environment(kubeconfig: Path, docker_endpoint: str) -> dict[str, str]:
+    programs = host.RUN_DIR / "bin"
+    programs.mkdir()
+    kubectl = programs / "kubectl"
+    kubectl.write_text(f'#!/bin/sh\nexec "{sys.executable}" -E "{ROOT}/demo/kubectl.py" "$@"\n')
+    kubectl.chmod(0o755)
+    own = {"KUBECONFIG": str(kubeconfig), "DOCKER_HOST": docker_endpoint, "DEMO_NODE": NODE}
+    return {**os.environ, **own, "PATH": f"{programs}:{os.environ['PATH']}"}

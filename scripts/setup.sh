@@ -1,0 +1,162 @@
+#!/usr/bin/env bash
+# Prepares a checkout for development, and the machine for tests and the demo. `make` calls it; so may you.
+# Usage: setup.sh venv|node
+#   venv  a virtual environment in .venv with the project and its tools
+#   node  what a node of a cluster has: container runtime, CNI plugins, network tools (as root; nothing is replaced)
+# Does nothing, and needs no network, when all is there. PYTHON=/path/to/python3.x chooses the interpreter.
+set -euo pipefail
+export LC_ALL=C
+
+readonly STAMP=.venv/.set-up-for
+readonly CNI_PLUGINS=(bridge host-local tuning static)
+readonly CNI_DIRS=(/opt/cni/bin /usr/lib/cni /usr/libexec/cni)
+readonly PYTHONS=(python3 python3.13 python3.12 python3.11 python3.10)
+readonly POLICY=/usr/sbin/policy-rc.d
+readonly DOCKER_UNITS=(docker.service docker.socket containerd.service)
+export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
+
+say() {
+    echo "set-up: $*"
+}
+
+die() {
+    echo "set-up: $*" >&2
+    exit 1
+}
+
+have() {
+    command -v "$1" >/dev/null
+}
+
+# --- system packages ------------------------------------------------------------------------------------------------
+
+# Installs Debian or Ubuntu packages; elsewhere, or without root, says what to do.
+install_packages() {
+    have apt-get || die "please install what these packages of Debian hold, by the names of your distribution: $*"
+    [[ $EUID -eq 0 ]] || die "missing: $*. Run this as root (sudo make ...), or: sudo apt-get install $*"
+    say "installing $* with apt-get (once)"
+    local log
+    log=$(mktemp)
+    # The lists of packages may be missing, or so old that what they name is gone from the servers.
+    if ! apt_install "$@" >"$log" 2>&1 && ! { apt_get update && apt_install "$@"; } >"$log" 2>&1; then
+        tail -n 15 "$log" >&2
+        rm -f "$log"
+        die "apt-get could not install $*: see above"
+    fi
+    rm -f "$log"
+}
+
+apt_install() {
+    apt_get install -y --no-install-recommends "$@"
+}
+
+apt_get() {
+    DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 apt-get -q -o DPkg::Lock::Timeout=300 "$@" </dev/null
+}
+
+has_cni_plugins() {
+    local dir plugin
+    for dir in "${CNI_DIRS[@]}"; do
+        for plugin in "${CNI_PLUGINS[@]}"; do
+            [[ -x $dir/$plugin ]] || continue 2
+        done
+        return 0
+    done
+    return 1
+}
+
+# A dynamically linked program names its loader in its first page.
+has_static_busybox() {
+    have busybox && ! head -c 4096 "$(command -v busybox)" | grep -qa '/ld-'
+}
+
+set_up_node() {
+    local missing=()
+    have dockerd || missing+=(docker.io)
+    have runc || missing+=(runc)
+    has_cni_plugins || missing+=(containernetworking-plugins)
+    has_static_busybox || missing+=(busybox-static)
+    have ip || missing+=(iproute2)
+    have nsenter || missing+=(util-linux)
+    have iptables || missing+=(iptables)
+    have openssl || missing+=(openssl)
+    [[ ${#missing[@]} -gt 0 ]] || return 0
+    if [[ " ${missing[*]} " != *" docker.io "* || $EUID -ne 0 ]]; then
+        install_packages "${missing[@]}"
+        return
+    fi
+    install_without_services "${missing[@]}"
+}
+
+# Tests and demo start a dockerd of their own. A machine that had none shall not get a service by them: neither now
+# (policy-rc.d, which maintainer scripts ask) nor at the next boot.
+install_without_services() {
+    local unit before=()
+    for unit in "${DOCKER_UNITS[@]}"; do
+        unit_exists "$unit" && before+=("$unit")
+    done
+    if [[ ! -e $POLICY ]]; then
+        trap 'rm -f "$POLICY"' EXIT
+        printf '#!/bin/sh\nexit 101\n' >"$POLICY"
+        chmod 755 "$POLICY"
+    fi
+    install_packages "$@"
+    for unit in "${DOCKER_UNITS[@]}"; do
+        if have systemctl && unit_exists "$unit" && [[ " ${before[*]-} " != *" $unit "* ]]; then
+            systemctl disable --quiet "$unit" >/dev/null 2>&1 || say "could not disable $unit"
+        fi
+    done
+    say "the service of docker.io is left off; to use it yourself: systemctl enable --now docker"
+}
+
+unit_exists() {
+    [[ -e /lib/systemd/system/$1 || -e /usr/lib/systemd/system/$1 || -e /etc/systemd/system/$1 ]]
+}
+
+# --- virtual environment --------------------------------------------------------------------------------------------
+
+set_up_venv() {
+    local wanted
+    wanted=$(fingerprint)
+    [[ -x .venv/bin/python && $(cat "$STAMP" 2>/dev/null) == "$wanted" ]] && .venv/bin/python -c '' && return
+    find_python
+    say "making .venv with $("$python" --version) ($python)"
+    "$python" -m venv --clear .venv
+    say "installing the project and its tools into .venv (once; a minute or so)"
+    [[ -e /etc/ssl/certs/ca-certificates.crt || ! -d /etc/apt ]] || install_packages ca-certificates
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input -e '.[dev]' ||
+        die "pip could not install the project: see above"
+    echo "$wanted" >"$STAMP"
+}
+
+# By content, not by time: another branch checked out and back is no reason to need the network.
+fingerprint() {
+    printf '%s %s' "$PWD ${PYTHON:-}" "$(cat setup.cfg pyproject.toml | sha256sum)"
+}
+
+# Sets `python` to an interpreter that is new enough and can make virtual environments with pip in them.
+find_python() {
+    local candidate
+    for candidate in ${PYTHON:-"${PYTHONS[@]}"}; do
+        python=$(command -v "$candidate") || continue
+        "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || continue
+        can_make_venv && return
+        [[ $(readlink -f "$python") == /usr/bin/python3.* ]] || continue
+        # Debian keeps these parts of Python in a package of their own.
+        install_packages "$(basename "$(readlink -f "$python")")-venv"
+        can_make_venv && return
+    done
+    die "no suitable Python: needed is 3.10 or later with venv and ensurepip; looked for ${PYTHON:-${PYTHONS[*]}}." \
+        "Another one: make PYTHON=/path/to/python3.x"
+}
+
+can_make_venv() {
+    "$python" -c 'import venv, ensurepip' 2>/dev/null
+}
+
+cd "$(dirname "$(readlink -f "$0")")/.."
+case ${1-} in
+    venv) set_up_venv ;;
+    node) set_up_node ;;
+    *) die "Usage: setup.sh venv|node" ;;
+esac

@@ -1,0 +1,89 @@
+"""What tests of the agent look at when it is done: interfaces, leases, records; and how they know that it is done."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+
+from expectations import ifname, records
+from lab.agent import Agent
+from lab.leases import Lease
+from lab.networks import Network
+from lab.node import Link, Pod, links_of
+from lab.waiting import eventually
+
+Wanted = Mapping[Pod, Collection[Network]]
+
+_SETTLED = re.compile(r"\d+ pods, \d+ attachments, 0 pods in work")
+
+
+def plugged(pod: Pod) -> dict[str, Link]:
+    """The pod's interfaces without lo."""
+    return {name: link for name, link in pod.links().items() if name != "lo"}
+
+
+def assert_exactly(wanted: Wanted, networks: Iterable[Network], agent: Agent | None = None) -> None:
+    """Each pod has one interface with one address in each of its networks, and nothing else exists anywhere.
+
+    Looks at the pods, at the bridges' ports, at the leases and, with `agent`, at its records.
+    """
+    leases = set()
+    for pod, its in wanted.items():
+        links = plugged(pod)
+        assert set(links) == {ifname(network) for network in its}, f"{pod} has {links}"
+        for network in its:
+            addresses = links[ifname(network)].addresses
+            assert len(addresses) == 1, f"{pod} has {addresses} in {network.name}"
+            assert network.holds(addresses[0]), f"{pod} has {addresses} in {network.name}"
+            leases.add(Lease(network.cni_name, addresses[0].split("/")[0], pod.sandbox_id, ifname(network)))
+    host_links = links_of().values()
+    for network in networks:
+        mine = {lease for lease in leases if lease.network == network.cni_name}
+        assert set(network.leases()) == mine
+        assert sum(link.master == network.bridge for link in host_links) == len(mine), f"ports of {network.bridge}"
+    if agent:
+        phases = [record["phase"] for record in records(agent)]
+        assert phases == ["ATTACHED"] * len(leases), f"records are {phases}"
+
+
+def wait_exactly(
+    wanted: Wanted, networks: Iterable[Network], agent: Agent | None = None, timeout: float = 30.0
+) -> None:
+    """Waits until `assert_exactly` holds."""
+    known = list(networks)
+
+    def holds() -> bool:
+        assert_exactly(wanted, known, agent)
+        return True
+
+    eventually(holds, timeout, "exactly the wanted interfaces, leases and records")
+
+
+def record_files(agent: Agent) -> list[Path]:
+    return sorted((agent.state_dir / "attachments").glob("*.json"))
+
+
+def settle(agent: Agent, since: float, timeout: float = 20.0) -> None:
+    """Waits until the agent said, after `since` (`time.monotonic()`), that it has looked at every pod and is done.
+
+    The agent must have been made with `PINGED`: it renews its status with every ping.
+    """
+
+    def settled() -> bool:
+        return any(_SETTLED.fullmatch(told.value) for told in agent.notifications.all("STATUS", since))
+
+    eventually(settled, timeout, "the agent to be done with all pods")
+
+
+def restart(agent: Agent) -> None:
+    """Starts the agent again and waits until it has looked at every pod."""
+    since = time.monotonic()
+    agent.start()
+    settle(agent, since)
+
+
+# The environment of a service that is watched: a ping and a status every half second.
+WATCHDOG_SECONDS = 1.5
+PINGED = {"WATCHDOG_USEC": str(int(WATCHDOG_SECONDS * 1e6))}

@@ -1,0 +1,57 @@
+"""Values of the core's types for tests: valid as they are, and changed where a test needs it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from podagent.model import (
+    Attachment,
+    Invocation,
+    NetnsRef,
+    Phase,
+    Pod,
+    PodKey,
+    Record,
+    Sandbox,
+    Via,
+    interface_name,
+)
+
+UID = "0f0b5bd8-62a4-4d9e-b1a3-5d3b63e9a0de"
+
+
+def pod(networks: str | None = None, uid: str = UID, **changes: Any) -> Pod:
+    """A running pod; `changes` are other fields of `Pod`."""
+    return replace(Pod(PodKey("default", "web", uid), uid, networks, "Running"), **changes)
+
+
+def attachment(network: str, **changes: Any) -> Attachment:
+    return replace(Attachment(network, interface_name(network)), **changes)
+
+
+def sandbox(number: int = 7, **changes: Any) -> Sandbox:
+    return replace(Sandbox(f"sandbox-{number}", NetnsRef(f"/proc/{number}/ns/net", number, number)), **changes)
+
+
+def invocation(network: str, **changes: Any) -> Invocation:
+    netconf = {"cniVersion": "1.0.0", "name": network, "plugins": [{"type": "bridge"}]}
+    return replace(Invocation(netconf, ("/opt/cni/bin",)), **changes)
+
+
+def record(network: str, uid: str = UID, **changes: Any) -> Record:
+    """An ATTACHED record; `changes` are other fields of `Record`."""
+    made = Record(
+        pod=PodKey("default", "web", uid),
+        attachment=attachment(network),
+        phase=Phase.ATTACHED,
+        via=Via.DELEGATE,
+        sandbox_id="sandbox-7",
+        netns=NetnsRef("/proc/7/ns/net", 7, 7),
+        boot_id="boot-1",
+        sequence=1,
+        invocation=invocation(network),
+        result={"cniVersion": "1.0.0", "ips": [{"address": "10.0.0.2/24"}]},
+        ifindex=2,
+    )
+    return replace(made, **changes)
