@@ -59,23 +59,18 @@ def occupied() -> Iterator[None]:
     try:
         if _FOUND.exists():  # of a demo that was killed
             _take_away()
-            RUN_DIR.mkdir(mode=0o700)
-            os.close(lock)
-            lock = _lock_run_dir()
-        try:
-            _refuse_what_is_in_the_way()
-        except NotHere:
-            RUN_DIR.rmdir()
-            raise
+        _refuse_what_is_in_the_way()
         _note_what_was_found()
         try:
             yield
         finally:
             _take_away()
     finally:
+        with contextlib.suppress(OSError):
+            RUN_DIR.rmdir()
         os.close(lock)
     if left := _left_behind():
-        raise NotHere(f"could not be cleaned up: {', '.join(left)}")
+        raise NotHere(f"this could not be cleaned up: {', '.join(left)}")
 
 
 def _refuse_without_tools() -> None:
@@ -139,8 +134,17 @@ def _take_away() -> None:
         if str(directory) not in found:
             with contextlib.suppress(OSError):  # not there, or somebody else uses it by now
                 directory.rmdir()
-    # Last, with the note in it: until here, the clean-up can begin again.
-    shutil.rmtree(RUN_DIR, ignore_errors=True)
+    _empty_run_dir()
+
+
+def _empty_run_dir() -> None:
+    """The note goes last: as long as it is there, the clean-up can begin again."""
+    for entry in set(RUN_DIR.iterdir()) - {_FOUND}:
+        if entry.is_dir():
+            shutil.rmtree(entry, ignore_errors=True)
+        else:
+            entry.unlink()
+    _FOUND.unlink()
 
 
 def _end_agent() -> None:

@@ -17,9 +17,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from benchmarks.netlink import NamespaceMonitor, wait_for
+
 from demo import host
 from demo.kubelet import RunningPod
-from demo.stage import ROOT, SYSTEM_CONFS, Stage, build
+from demo.stage import SYSTEM_CONFS, Stage, build
 from demo.telling import Teller
 from lab.networks import plugin_dir
 from lab.node import Links, links_of
@@ -126,7 +127,8 @@ class Play:
     def _show_bridge(self) -> None:
         self._tell.step("The node's end: the bridge, with the second pod on it")
         # The real brctl is not everywhere any more, and busybox's lists all bridges or none.
-        shown = self._run(f"brctl show {host.BRIDGE}" if shutil.which("brctl") else f"ip link show master {host.BRIDGE}")
+        show = "brctl show" if shutil.which("brctl") else "ip link show master"
+        shown = self._run(f"{show} {host.BRIDGE}")
         if host.BRIDGE not in shown or "veth" not in shown:
             raise Broken(f"bridge {host.BRIDGE} has no interface of the pod")
 
@@ -204,7 +206,7 @@ def _introduce(tell: Teller, mode: str) -> None:
     tell.line(f"   real      podagent (attach-via {mode}); containers, in a private dockerd ({version});")
     tell.line(f"             network namespaces; the CNI plugins in {plugin_dir()}")
     tell.line("   stand-in  API server, kubelet and kubectl are small programs of this project, in place of a cluster;")
-    tell.line("             the image \"alpine\" is this machine's busybox: nothing is downloaded")
+    tell.line('             the image "alpine" is this machine\'s busybox: nothing is downloaded')
     tell.line("   plays     the example of README.md; every command is run as you see it")
     tell.line()
 

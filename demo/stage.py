@@ -1,4 +1,4 @@
-"""The node that the example is played on: API server, kubelet and kubectl (stand-ins); dockerd, CNI and agent (real)."""
+"""The node that the example is played on: API server, kubelet, kubectl (stand-ins); dockerd, plugins, agent (real)."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ _COLOURS = {"bold": "1", "dim": "2", "red": "31", "green": "32", "cyan": "36"}
 
 
 class Teller:
-    """Writes to stdout: on a terminal in colour (unless NO_COLOR is set) and with time to read, else plain and at once."""
+    """Writes to stdout: on a terminal in colour (unless NO_COLOR is set), with time to read; else plain, at once."""
 
     def __init__(self) -> None:
         self._terminal = sys.stdout.isatty()

@@ -103,5 +103,9 @@ class PluginError(PodagentError):
         self.details = details
 
 
+class PluginNotRun(PluginError):
+    """The plugin was not even started: it is missing, cannot be executed, or would be given something unusable."""
+
+
 class PluginTimeout(PluginError):
     """The plugin did not end in time; its whole process group was ended."""

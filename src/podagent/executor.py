@@ -11,14 +11,23 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Protocol
 
-from podagent.errors import HostNetworkRefused, NetnsGone, PluginError, PodagentError, SandboxChanged
+from podagent.errors import (
+    HostNetworkRefused,
+    NetConfError,
+    NetnsGone,
+    PluginError,
+    PluginNotRun,
+    PodagentError,
+    SandboxChanged,
+)
 from podagent.model import Attachment, Invocation, Json, NetnsRef, Phase, Pod, Record, Sandbox, Target, Via
 
 
 class Cni(Protocol):
     """Runs CNI operations; `podagent.cni.runtime.CniRuntime` in the product."""
 
-    def add(self, call: Invocation, target: Target) -> Json: ...
+    def add(self, call: Invocation, target: Target) -> Json:
+        """Raises NetConfError or PluginNotRun only if no plugin of the list was run."""
 
     def delete(self, call: Invocation, target: Target, added: Json | None) -> None: ...
 
@@ -146,6 +155,10 @@ class Executor:
         return self._saved(replace(record, phase=Phase.ATTACHED, result=result, ifindex=ifindex))
 
     def _undo(self, record: Record, netns: Netns, error: PodagentError) -> None:
+        if isinstance(error, (NetConfError, PluginNotRun)):
+            # Nothing was built. A DEL would fail for the same reason, for ever, also once the definition is mended.
+            self._records.remove(record)
+            return
         if record.via is Via.SYSTEM and _says_exists(error) and record.attachment.ifname in netns.links():
             # The kubelet's call of the same plugin won the race: the interface is good, the next look adopts it.
             self._records.remove(record)

@@ -113,33 +113,41 @@ class JournalHandler(_Handler):
 
     Args:
         send: ``systemd.journal.send``.
+        fallback: gets what `send` refuses.
     """
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, fallback: logging.Handler) -> None:
         super().__init__()
         self._send = send
+        self._fallback = fallback
 
     def deliver(self, record: logging.LogRecord) -> None:
+        try:
+            self._deliver_fields(record)
+        except Exception:  # a full socket, a field that cannot be sent: a line without fields is better than none
+            self._fallback.handle(record)
+
+    def _deliver_fields(self, record: logging.LogRecord) -> None:
         lines = [printable(_message(record))]
         if record.exc_info:  # the journal keeps lines apart; a traceback in one line is hard to read
             lines += [printable(line) for line in _traceback(record)[:_TRACEBACK_LIMIT].splitlines()]
-        fields = _fields(record) | {
+        about: dict[str, object] = {
             "PRIORITY": str(_priority(record.levelno)),
             "SYSLOG_IDENTIFIER": "podagent",
             "LOGGER": record.name,
             "THREAD_NAME": str(record.threadName),
             "CODE_FILE": record.pathname,
-            "CODE_LINE": str(record.lineno),
+            "CODE_LINE": record.lineno,  # the one field that systemd.journal wants as a number
             "CODE_FUNC": record.funcName or "",
         }
-        self._send("\n".join(lines), **fields)
+        self._send("\n".join(lines), **{**_fields(record), **about})
 
 
 def _choose_handler(level: str, environ: Mapping[str, str]) -> logging.Handler:
     journal = stderr_is_journal(environ)
     send = _journal_send() if journal else None
     if send is not None:
-        return JournalHandler(send)
+        return JournalHandler(send, StderrHandler(sys.stderr, priorities=True, fields=True))
     return StderrHandler(sys.stderr, priorities=journal, fields=level == "debug")
 
 

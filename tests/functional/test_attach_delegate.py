@@ -209,6 +209,21 @@ def test_attaches_a_network_whose_definition_is_created_later(
     assert late.holds(pod.wait_for_link(ifname(late)).addresses[0])
 
 
+def test_attaches_once_a_definition_that_named_no_plugin_is_mended(
+    agent: AgentFactory, api: ApiServer, node: Node, networks: Networks
+) -> None:
+    network = networks.bridge()
+    api.patch("networks", network.namespace, network.name, {"spec": {"plugin": "bridgge"}})
+    running = agent()
+    pod = node.pod(networks=[network.name])
+    wait_for_event(api, pod, "NetworkAttachFailed", network.name, "bridgge: not found")
+    # Nothing was built, so that there is nothing to remember: a DEL would fail for ever.
+    assert not records(running)
+
+    api.patch("networks", network.namespace, network.name, {"spec": {"plugin": "bridge"}})
+    assert network.holds(pod.wait_for_link(ifname(network)).addresses[0])
+
+
 def test_a_changed_definition_does_not_touch_what_is_attached(
     agent: AgentFactory, api: ApiServer, node: Node, networks: Networks, plugins: PluginDir
 ) -> None:

@@ -105,7 +105,10 @@ def test_under_systemd_lines_carry_priorities_and_elsewhere_the_level(tmp_path: 
 
 
 def test_letters_of_all_scripts_do_not_stop_the_log_of_an_ascii_process() -> None:
-    code = "import logging\nfrom podagent import journal\njournal.setup('info')\nlogging.getLogger('podagent').info('Z\\xfc')"
+    code = (
+        "import logging\nfrom podagent import journal\njournal.setup('info')\n"
+        "logging.getLogger('podagent').info('Z\\xfc')"
+    )
     ended = subprocess.run(
         [sys.executable, "-X", "utf8=0", "-c", code],
         env=environment(LC_ALL="C", PYTHONCOERCECLOCALE="0"),

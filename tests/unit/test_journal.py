@@ -6,7 +6,7 @@ import io
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -31,13 +31,23 @@ def to_stderr(stream: io.StringIO, *, priorities: bool = False, fields: bool = F
 
 
 class Received:
-    """Stands where systemd.journal.send would."""
+    """Stands where systemd.journal.send would, and is as particular about types as that."""
 
     def __init__(self) -> None:
         self.entries: list[dict[str, str]] = []
 
-    def __call__(self, message: str, **fields: str) -> None:
-        self.entries.append({"MESSAGE": message, **fields})
+    def __call__(self, message: str, **fields: object) -> None:
+        line = fields.pop("CODE_LINE")
+        assert isinstance(line, int)
+        self.entries.append({"MESSAGE": message, "CODE_LINE": f"{line:d}"})
+        for name, value in fields.items():
+            assert isinstance(value, str)
+            self.entries[-1][name] = value
+
+
+def to_journal(received: Callable[..., None], stream: io.StringIO | None = None) -> logging.Logger:
+    fallback = StderrHandler(stream or io.StringIO(), priorities=True, fields=True)
+    return logger_to(JournalHandler(received, fallback))
 
 
 class Unprintable:
@@ -105,7 +115,7 @@ def test_fields_are_left_out_otherwise(stream: io.StringIO) -> None:
 def test_the_journal_gets_message_priority_and_fields() -> None:
     received = Received()
     extra = {"POD": "web-0", "DURATION_MS": 12, "MESSAGE_ID": "0" * 32, "POD_NAMESPACE": None}
-    logger_to(JournalHandler(received)).info("attached %s", "green\nx", extra=extra)
+    to_journal(received).info("attached %s", "green\nx", extra=extra)
     (entry,) = received.entries
     assert entry["MESSAGE"] == "attached green\\nx"
     assert (entry["PRIORITY"], entry["POD"], entry["DURATION_MS"]) == ("6", "web-0", "12")
@@ -113,12 +123,12 @@ def test_the_journal_gets_message_priority_and_fields() -> None:
     assert entry["SYSLOG_IDENTIFIER"] == "podagent"
     assert entry["LOGGER"] == "podagent.test"
     assert "POD_NAMESPACE" not in entry
-    assert all(isinstance(value, str) for value in entry.values())
+    assert int(entry["CODE_LINE"]) > 0
 
 
 def test_a_field_cannot_overwrite_what_the_journal_is_told_about_the_record() -> None:
     received = Received()
-    logger_to(JournalHandler(received)).info("x", extra={"PRIORITY": "0", "MESSAGE": "forged", "_PID": "1"})
+    to_journal(received).info("x", extra={"PRIORITY": "0", "MESSAGE": "forged", "_PID": "1"})
     (entry,) = received.entries
     assert (entry["MESSAGE"], entry["PRIORITY"]) == ("x", "6")
     assert "_PID" not in entry
@@ -129,7 +139,7 @@ def test_an_exception_is_readable_in_the_journal() -> None:
     try:
         raise ValueError("boom")
     except ValueError:
-        logger_to(JournalHandler(received)).exception("it failed")
+        to_journal(received).exception("it failed")
     lines = received.entries[0]["MESSAGE"].splitlines()
     assert lines[0] == "it failed"
     assert lines[-1] == "ValueError: boom"
@@ -150,9 +160,17 @@ def test_logging_never_raises(stream: io.StringIO) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise OSError("no journal")
 
-    logger_to(JournalHandler(refuse)).error("x")
+    to_journal(refuse).error("x")
     to_stderr(stream).info("still here")
     assert stream.getvalue().endswith("INFO still here\n")
+
+
+def test_what_the_journal_refuses_goes_to_stderr(stream: io.StringIO) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("no journal")
+
+    to_journal(refuse, stream).error("it failed", extra={"POD": "web-0"})
+    assert stream.getvalue() == "<3>it failed POD=web-0\n"
 
 
 def test_stderr_is_the_journal_only_if_it_is_the_very_stream(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from podagent.cni.version import LATEST
-from podagent.errors import PluginError
+from podagent.errors import PluginNotRun
 from podagent.model import Json, Target
 from podagent.validate import is_cni_name, is_interface_name
 
@@ -33,7 +33,7 @@ def attachment_variables(
     """The six CNI variables of ADD, CHECK and DEL.
 
     Raises:
-        PluginError: code 4, one of them is unusable. It names `network`, since no plugin is at fault.
+        PluginNotRun: code 4, one of them is unusable. It names `network`, since no plugin is at fault.
     """
     if not is_cni_name(target.container_id):
         raise _unusable(network, "container ID", target.container_id)
@@ -120,5 +120,5 @@ def _path(directories: Iterable[str], network: str) -> str:
     return ":".join(directories)
 
 
-def _unusable(network: str, what: str, value: str) -> PluginError:
-    return PluginError(network, f"not run: unusable {what} {value[:80]!r}", _INVALID_ENVIRONMENT)
+def _unusable(network: str, what: str, value: str) -> PluginNotRun:
+    return PluginNotRun(network, f"not run: unusable {what} {value[:80]!r}", _INVALID_ENVIRONMENT)

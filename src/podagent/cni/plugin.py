@@ -23,7 +23,7 @@ from contextlib import suppress
 
 from podagent.cni.reply import Ended
 from podagent.cni.text import excerpt
-from podagent.errors import PluginError, PluginTimeout
+from podagent.errors import PluginError, PluginNotRun, PluginTimeout
 
 STDOUT_LIMIT = 4 << 20
 STDERR_KEPT = 64 << 10
@@ -47,17 +47,17 @@ def find(plugin_type: str, path: Sequence[str]) -> str:
     A symbolic link in one of the directories may lead anywhere: whoever may write there is trusted.
 
     Raises:
-        PluginError: the type is not a bare file name, or no directory has it.
+        PluginNotRun: the type is not a bare file name, or no directory has it.
     """
     if not plugin_type or "/" in plugin_type or "\0" in plugin_type or plugin_type in (".", ".."):
-        raise PluginError(repr(plugin_type[:80]), "not the bare file name of a plugin", _IO_FAILURE)
+        raise PluginNotRun(repr(plugin_type[:80]), "not the bare file name of a plugin", _IO_FAILURE)
     # A relative directory would mean another one to us than to the plugin.
     for directory in (entry for entry in path if entry.startswith("/")):
         executable = f"{directory.rstrip('/')}/{plugin_type}"
         with suppress(OSError):
             if stat.S_ISREG(os.stat(executable).st_mode):  # noqa: PTH116 - see the module's docstring
                 return executable
-    raise PluginError(plugin_type, f"not found in any of the plugin directories ({':'.join(path)})", _IO_FAILURE)
+    raise PluginNotRun(plugin_type, f"not found in any of the plugin directories ({':'.join(path)})", _IO_FAILURE)
 
 
 def run(executable: str, env: Mapping[str, str], stdin: bytes, timeout: float, plugin_type: str) -> Ended:
@@ -74,12 +74,13 @@ def run(executable: str, env: Mapping[str, str], stdin: bytes, timeout: float, p
 
     Raises:
         PluginTimeout: it did not end in time.
-        PluginError: it cannot be run (code 5), or printed more than `STDOUT_LIMIT`.
+        PluginNotRun: it cannot be run (code 5).
+        PluginError: it printed more than `STDOUT_LIMIT`.
     """
     try:
         pipes = _Pipes()
     except OSError as fault:
-        raise PluginError(plugin_type, f"cannot be run: {fault.strerror}", _IO_FAILURE) from None
+        raise PluginNotRun(plugin_type, f"cannot be run: {fault.strerror}", _IO_FAILURE) from None
     with pipes:
         # Usually the pipe takes it all, and the plugin finds it there when it starts.
         unwritten = pipes.write_stdin(memoryview(stdin))
@@ -108,7 +109,7 @@ def _spawn(executable: str, env: Mapping[str, str], pipes: _Pipes, plugin_type: 
         except (OSError, ValueError) as fault:
             wait = next(waits, None) if isinstance(fault, OSError) and fault.errno == errno.ETXTBSY else None
             if wait is None:
-                raise PluginError(plugin_type, f"{executable} cannot be run: {_reason(fault)}", _IO_FAILURE) from None
+                raise PluginNotRun(plugin_type, f"{executable} cannot be run: {_reason(fault)}", _IO_FAILURE) from None
         time.sleep(wait)
 
 

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from podagent.cni import invocation, plugin, reply, result, version
-from podagent.errors import NetConfError, PluginError
+from podagent.errors import NetConfError, PluginError, PluginNotRun
 from podagent.model import Invocation, Json, Target
 
 _PREVIOUS_RESULT_SINCE = "0.4.0"  # on DEL; CHECK exists since then
@@ -53,7 +53,8 @@ class CniRuntime:
 
         Raises:
             NetConfError: a version nobody knows; nothing was run.
-            PluginError: a plugin is missing or an argument is unusable (nothing was run), or a plugin failed.
+            PluginNotRun: a plugin is missing or an argument is unusable; nothing was run.
+            PluginError: a plugin failed.
         """
         conf_version = _known_version(call.netconf)
         env = self._attachment_env("ADD", call, target)
@@ -61,7 +62,13 @@ class CniRuntime:
         latest: Json | None = None
         for conf, executable in found:
             stdin = invocation.attachment_stdin(call.netconf, conf, latest, call.capability_args)
-            latest = reply.add_result(conf["type"], self._run(conf["type"], executable, env, stdin), conf_version)
+            try:
+                ended = self._run(conf["type"], executable, env, stdin)
+            except PluginNotRun as fault:
+                if latest is None:
+                    raise
+                raise PluginError(fault.plugin, fault.message, fault.code, fault.details) from None
+            latest = reply.add_result(conf["type"], ended, conf_version)
         if latest is None:
             raise NetConfError(f"network {call.netconf['name']}: no plugins")
         return latest

@@ -92,11 +92,6 @@ def parse_event(line: bytes) -> Event:
     return Event(kind, version, None if kind == "BOOKMARK" else parse_pod(obj))
 
 
-def is_older(version: str, than: str) -> bool:
-    """Whether a version of pods precedes another one. False for versions that are no numbers: nobody can tell."""
-    return version.isdecimal() and than.isdecimal() and int(version) < int(than)
-
-
 def _list_query(node: str, page_size: int, token: str) -> list[tuple[str, str]]:
     query = [("fieldSelector", _selector(node)), ("limit", str(page_size))]
     return [*query, ("continue", token)] if token else query

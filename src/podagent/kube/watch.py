@@ -19,7 +19,7 @@ from podagent.errors import ApiError, KubeconfigError
 from podagent.kube.api import KubeApi
 from podagent.kube.backoff import Backoff
 from podagent.kube.contact import Contact
-from podagent.kube.podlist import Event, GarbledWatch, is_older, list_pods, parse_event, watch_pods
+from podagent.kube.podlist import Event, GarbledWatch, list_pods, parse_event, watch_pods
 from podagent.kube.stream import LineStream
 from podagent.model import Pod
 
@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 _KUBECONFIG_POLL_S = 5.0
 # What a thread may be late on a busy node without being taken for stuck.
 _GRACE_S = 10.0
-# Expired, or not a version this server ever gave (its data was restored or replaced).
+# Expired, or not a version that this server ever gave.
 _VERSION_REFUSED = (HTTPStatus.BAD_REQUEST, HTTPStatus.GONE)
 _ADVICE = {
     401: "; the kubeconfig needs valid credentials",
@@ -210,9 +210,6 @@ class PodWatch:
                 self._stream = None
 
     def _apply(self, event: Event) -> None:
-        if event.kind == "BOOKMARK" and is_older(event.version, self._version):
-            # Its data was restored from a backup. Changes up to our version would never be sent to us.
-            raise ApiError(f"the API server went back to version {event.version}", HTTPStatus.GONE)
         if event.pod and event.pod.key.name:
             if event.kind in ("ADDED", "MODIFIED"):
                 self._sink.upsert(event.pod)

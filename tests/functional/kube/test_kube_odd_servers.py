@@ -125,14 +125,3 @@ def test_a_list_without_a_version_is_an_error_and_nothing_is_taken_as_gone(
     watching = start_watching(path=odd_kubeconfig)
     eventually(lambda: "the list has no resourceVersion" in caplog.text)
     assert watching.pods.lists == []
-
-
-def test_lists_again_when_the_servers_data_was_restored_from_a_backup(
-    odd: OddServer, odd_kubeconfig: Path, start_watching: Start
-) -> None:
-    odd.version = "5000"
-    odd.line = b'{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":"4000"}}}\n'
-    start_watching(path=odd_kubeconfig)
-    eventually(lambda: odd.watches)
-    odd.version = "4000"
-    eventually(lambda: len(odd.lists) == 2)

@@ -9,7 +9,7 @@ import pytest
 from podagent.errors import ApiError
 from podagent.kube.answers import decode_object, status_error
 from podagent.kube.contact import Contact
-from podagent.kube.podlist import GarbledWatch, is_older, parse_event
+from podagent.kube.podlist import GarbledWatch, parse_event
 
 
 def test_a_status_inside_a_watch_keeps_its_code_words_and_wait() -> None:
@@ -55,13 +55,6 @@ def test_an_error_event_is_raised() -> None:
     with pytest.raises(ApiError, match="410 too old") as caught:
         parse_event(b'{"type":"ERROR","object":{"code":410,"message":"too old"}}')
     assert caught.value.status == 410
-
-
-def test_versions_are_compared_as_numbers_or_not_at_all() -> None:
-    assert is_older("9", "10")
-    assert not is_older("10", "9")
-    assert not is_older("", "9")
-    assert not is_older("a", "b")
 
 
 def test_an_outage_is_said_when_it_begins_when_its_kind_changes_and_when_it_ends(

@@ -1,0 +1,132 @@
+"""The decision table against the one of the design, cell by cell, and what surrounds it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from factory import attachment, record
+
+from podagent.desired import Desired
+from podagent.model import Attachment, Phase, Record, interface_name
+from podagent.plan import TABLE, Found, Plan, Step, Want, plan_gone, plan_pod
+
+# As the design has it. Forgetting a record is how a detach ends, so that "forget" is no step of its own.
+DESIGN = """
+| desired \\ record | none | ATTACHING | ATTACHED, same | ATTACHED, changed | DETACHING |
+| wanted | attach (or adopt: see below) | detach, attach | nothing | detach, attach | detach, attach |
+| not wanted | nothing | detach | detach | detach | detach |
+| pod gone | nothing | detach, forget | detach, forget | detach, forget | detach, forget |
+"""
+
+
+def design_table() -> dict[tuple[str, str], list[str]]:
+    header, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in DESIGN.strip().splitlines()]
+    cells = {}
+    for want, *steps in rows:
+        for found, text in zip(header[1:], steps, strict=True):
+            words = [word.strip() for word in text.partition("(")[0].split(",")]
+            cells[want, found] = [word for word in words if word not in ("nothing", "forget")]
+    return cells
+
+
+@pytest.mark.parametrize(("cell", "steps"), design_table().items())
+def test_the_table_is_that_of_the_design(cell: tuple[str, str], steps: list[str]) -> None:
+    want, found = Want(cell[0]), Found(cell[1])
+    assert [step.value for step in TABLE[want][found]] == steps
+
+
+def test_the_table_is_complete_and_has_nothing_the_design_does_not_name() -> None:
+    cells = {(want.value, found.value) for want, row in TABLE.items() for found in row}
+    assert cells == set(design_table()) == {(want.value, found.value) for want in Want for found in Found}
+
+
+def test_what_is_detached_and_attached_is_detached_first() -> None:
+    both = [steps for row in TABLE.values() for steps in row.values() if len(steps) > 1]
+    assert all(steps == (Step.DETACH, Step.ATTACH) for steps in both)
+
+
+# -- how a state is found in the table ---------------------------------------------------------------------------------
+
+
+def wanted(*attachments: Attachment, **more: object) -> Desired:
+    return replace(Desired(tuple(attachments)), **more)
+
+
+RED, GREEN = attachment("red"), attachment("green")
+AGAIN = "again"
+
+
+@pytest.mark.parametrize(
+    ("changes", "outcome"),
+    [
+        ({}, None),
+        ({"phase": Phase.ATTACHING}, AGAIN),
+        ({"phase": Phase.DETACHING}, AGAIN),
+        ({"sandbox_id": "sandbox-8"}, AGAIN),
+        ({"attachment": replace(RED, mac="02:00:00:00:00:01")}, AGAIN),
+        ({"attachment": replace(RED, ips=("10.0.0.9/24",))}, AGAIN),
+        ({"attachment": replace(RED, namespace="other")}, AGAIN),
+        ({"attachment": replace(RED, upper_layers=("green",))}, None),
+        ({"adopted": True, "result": None}, None),
+        ({"boot_id": "another", "sandbox_id": "sandbox-7"}, None),
+        ({"invocation": record("other").invocation}, None),
+    ],
+)
+def test_what_counts_as_a_change_of_an_attachment(changes: dict[str, object], outcome: str | None) -> None:
+    found = record("red", **changes)
+    expected = Plan((found,), (RED,)) if outcome == AGAIN else Plan()
+    assert plan_pod(wanted(RED), [found], "sandbox-7") == expected
+
+
+def test_a_link_that_vanished_is_attached_again() -> None:
+    found = record("red")
+    assert plan_pod(wanted(RED), [found], "sandbox-7", frozenset({RED.ifname})) == Plan((found,), (RED,))
+    assert not plan_pod(wanted(RED), [found], "sandbox-7", frozenset({GREEN.ifname}))
+
+
+def test_an_interface_of_another_name_is_another_interface() -> None:
+    renamed = replace(RED, ifname="net1")
+    found = record("red")
+    assert plan_pod(wanted(renamed), [found], "sandbox-7") == Plan((found,), (renamed,))
+
+
+def test_without_a_sandbox_what_is_wanted_waits_and_what_is_not_goes() -> None:
+    red, green = record("red", phase=Phase.ATTACHING), record("green")
+    assert plan_pod(wanted(RED), [red, green], None) == Plan((green,), ())
+
+
+@pytest.mark.parametrize("phase", Phase)
+def test_a_held_interface_is_not_touched(phase: Phase) -> None:
+    found = record("red", phase=phase)
+    assert plan_pod(wanted(held=frozenset({RED.ifname})), [found], "sandbox-7") == Plan()
+
+
+@pytest.mark.parametrize("phase", Phase)
+def test_a_fault_that_hides_what_was_wanted_detaches_nothing(phase: Phase) -> None:
+    assert plan_pod(wanted(hold_all=True), [record("red", phase=phase)], "sandbox-7") == Plan()
+
+
+def test_siblings_of_a_fault_are_attached_and_changed() -> None:
+    red, other = record("red", sandbox_id="old"), record("other")
+    assert plan_pod(wanted(RED, GREEN, hold_all=True), [red, other], "sandbox-7") == Plan((red,), (RED, GREEN))
+
+
+def test_attaches_in_the_order_wanted_and_detaches_newest_first() -> None:
+    records: list[Record] = [record("a", sequence=1), record("b", sequence=3), record("c", sequence=2)]
+    planned = plan_pod(wanted(GREEN, RED), records, "sandbox-7")
+    assert planned.attach == (GREEN, RED)
+    assert [each.attachment.network for each in planned.detach] == ["b", "c", "a"]
+
+
+@pytest.mark.parametrize("phase", Phase)
+def test_everything_of_a_pod_that_is_gone_goes_newest_first(phase: Phase) -> None:
+    records = [record("red", sequence=1, phase=phase), record("green", sequence=2, phase=phase)]
+    assert plan_gone(records) == Plan((records[1], records[0]))
+
+
+def test_nothing_to_do_is_an_empty_plan() -> None:
+    assert not plan_gone([])
+    assert not plan_pod(Desired(), [], "sandbox-7")
+    assert plan_pod(wanted(RED), [], "sandbox-7")
+    assert interface_name("red") == RED.ifname
