@@ -17,6 +17,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
 from podagent import __version__
 from podagent.attach.choose import ChosenNetworks
@@ -107,7 +108,7 @@ class Daemon:
         bin_dir = str(settings.cni_bin_path)
         system = SystemNetworks(SystemConf(settings.cni_conf_path).current, bin_dir, settings.cni_vendor_name)
         delegate = DelegateNetworks(NetworkDefinitions(self._api), bin_dir, namespaces)
-        cni = CniRuntime(settings.plugin_timeout, os.environ)
+        cni = CniRuntime(settings.plugin_timeout, os.environ, partial(_log.debug, "CNI plugin %s said: %s"))
         executor = Executor(
             networks=WatchedNetworks(ChosenNetworks(settings.attach_via, system, delegate), self._workers.expect),
             namespaces=NetworkNamespaces(),

@@ -1,0 +1,86 @@
+"""dockerd is restarted, or away for a while, under the agent."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from expectations import ifname
+from lab.agent import AgentFactory
+from lab.dockerd import PrivateDockerd
+from lab.networks import Networks
+from lab.node import Node
+from lab.plugins import PluginDir
+from outcomes import PINGED, plugged, settle, wait_exactly
+
+pytestmark = pytest.mark.root
+
+
+def test_pods_that_live_through_a_restart_of_docker_keep_their_interfaces(
+    agent: AgentFactory, node: Node, networks: Networks, plugins: PluginDir, dockerd: PrivateDockerd
+) -> None:
+    data, red = networks.bridge("data"), networks.bridge("red")
+    running = agent(env=PINGED)
+    pods = node.many(2, networks=["data"])
+    wait_exactly({pod: [data] for pod in pods}, [data], running)
+    before = [plugged(pod) for pod in pods]
+    plugins.record("bridge")
+    dockerd.restart(live_restore=True)
+    running.wait_for_log("answers again")
+    settle(running, time.monotonic() - 1)
+    assert [plugged(pod) for pod in pods] == before
+    assert plugins.calls() == []
+    changed, steady = pods
+    changed.annotate(["red"])
+    wait_exactly({changed: [red], steady: [data]}, [data, red], running)
+    assert plugged(steady) == before[1]
+
+
+def test_sandboxes_that_died_with_docker_are_plugged_again_when_they_are_replaced(
+    agent: AgentFactory, node: Node, networks: Networks, dockerd: PrivateDockerd
+) -> None:
+    data = networks.bridge("data")
+    running = agent()
+    replaced, deleted, unplugged = node.many(3, networks=["data"])
+    wait_exactly({replaced: [data], deleted: [data], unplugged: [data]}, [data], running)
+    dockerd.restart()
+    unplugged.annotate([])
+    deleted.delete()
+    replaced.replace_sandbox()
+    wait_exactly({replaced: [data]}, [data], running)
+    unplugged.replace_sandbox()
+    unplugged.annotate(["data"])
+    wait_exactly({replaced: [data], unplugged: [data]}, [data], running)
+
+
+def test_an_annotation_changed_while_docker_was_away_is_followed_when_it_is_back(
+    agent: AgentFactory, node: Node, networks: Networks, dockerd: PrivateDockerd
+) -> None:
+    data, red = networks.bridge("data"), networks.bridge("red")
+    running = agent()
+    comes, goes, changes = node.many(3)
+    for pod in (goes, changes):
+        pod.annotate(["data"])
+    wait_exactly({comes: [], goes: [data], changes: [data]}, [data, red], running)
+    with dockerd.away(live_restore=True):
+        running.wait_for_log("does not answer, trying again")
+        comes.annotate(["data"])
+        goes.annotate([])
+        changes.annotate(["red"])
+        # What is recorded can be detached without Docker.
+        goes.wait_for_no_link(ifname(data))
+        running.wait_for_log(f"pod {comes.namespace}/{comes.name}")
+    wait_exactly({comes: [data], goes: [], changes: [red]}, [data, red], running)
+
+
+def test_starts_and_works_once_docker_is_there(
+    agent: AgentFactory, node: Node, networks: Networks, dockerd: PrivateDockerd
+) -> None:
+    data = networks.bridge("data")
+    prepared = agent(start=False)
+    pod = node.pod(networks=["data"])
+    with dockerd.away(live_restore=True):
+        prepared.start()
+        prepared.wait_for_log("does not answer")
+    wait_exactly({pod: [data]}, [data], prepared)
