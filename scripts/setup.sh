@@ -28,6 +28,22 @@ have() {
     command -v "$1" >/dev/null
 }
 
+# Runs a command; what it prints is shown, from its end, only if it fails.
+quietly() {
+    "$@" >"$log" 2>&1 </dev/null && return
+    tail -n 15 "$log" >&2
+    return 1
+}
+
+clean_up() {
+    rm -f "$log" ${policy_made:+"$POLICY"}
+}
+
+log=$(mktemp)
+policy_made=
+trap clean_up EXIT
+trap 'die "interrupted; the next time it is taken up where it ended"' INT TERM HUP
+
 # --- system packages ------------------------------------------------------------------------------------------------
 
 # Installs Debian or Ubuntu packages; elsewhere, or without root, says what to do.
@@ -35,15 +51,13 @@ install_packages() {
     have apt-get || die "please install what these packages of Debian hold, by the names of your distribution: $*"
     [[ $EUID -eq 0 ]] || die "missing: $*. Run this as root (sudo make ...), or: sudo apt-get install $*"
     say "installing $* with apt-get (once)"
-    local log
-    log=$(mktemp)
     # The lists of packages may be missing, or so old that what they name is gone from the servers.
-    if ! apt_install "$@" >"$log" 2>&1 && ! { apt_get update && apt_install "$@"; } >"$log" 2>&1; then
-        tail -n 15 "$log" >&2
-        rm -f "$log"
+    apt_install "$@" >/dev/null 2>&1 </dev/null || quietly update_and_install "$@" ||
         die "apt-get could not install $*: see above"
-    fi
-    rm -f "$log"
+}
+
+update_and_install() {
+    apt_get update && apt_install "$@"
 }
 
 apt_install() {
@@ -51,7 +65,7 @@ apt_install() {
 }
 
 apt_get() {
-    DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 apt-get -q -o DPkg::Lock::Timeout=300 "$@" </dev/null
+    DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 apt-get -q -o DPkg::Lock::Timeout=300 "$@"
 }
 
 has_cni_plugins() {
@@ -96,7 +110,7 @@ install_without_services() {
         unit_exists "$unit" && before+=("$unit")
     done
     if [[ ! -e $POLICY ]]; then
-        trap 'rm -f "$POLICY"' EXIT
+        policy_made=1
         printf '#!/bin/sh\nexit 101\n' >"$POLICY"
         chmod 755 "$POLICY"
     fi
@@ -121,17 +135,17 @@ set_up_venv() {
     [[ -x .venv/bin/python && $(cat "$STAMP" 2>/dev/null) == "$wanted" ]] && .venv/bin/python -c '' && return
     find_python
     say "making .venv with $("$python" --version) ($python)"
-    "$python" -m venv --clear .venv
+    quietly "$python" -m venv --clear .venv || die "making .venv failed: see above"
     say "installing the project and its tools into .venv (once; a minute or so)"
     [[ -e /etc/ssl/certs/ca-certificates.crt || ! -d /etc/apt ]] || install_packages ca-certificates
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input -e '.[dev]' ||
+    quietly .venv/bin/python -m pip install --disable-pip-version-check --no-input -e '.[dev]' ||
         die "pip could not install the project: see above"
     echo "$wanted" >"$STAMP"
 }
 
 # By content, not by time: another branch checked out and back is no reason to need the network.
 fingerprint() {
-    printf '%s %s' "$PWD ${PYTHON:-}" "$(cat setup.cfg pyproject.toml | sha256sum)"
+    printf '%s %s' "$PWD ${PYTHON:-}" "$(sha256sum <setup.cfg)"
 }
 
 # Sets `python` to an interpreter that is new enough and can make virtual environments with pip in them.

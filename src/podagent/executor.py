@@ -96,7 +96,7 @@ class Executor:
         Raises:
             PodagentError: of the step that failed.
         """
-        if sandbox.netns is None:
+        if pod.host_network or sandbox.netns is None:
             raise HostNetworkRefused(f"pod {pod.key} uses the host's network: nothing is attached to it")
         via, invocation = self._networks.prepare(pod, attachment, sandbox)
         record = Record(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from expectations import (
     ifname,
     ifnames,
@@ -15,6 +14,7 @@ from expectations import (
     wait_for_line,
     wait_for_nothing_left,
 )
+
 from lab.agent import AgentFactory
 from lab.apiserver import ApiServer
 from lab.networks import Networks, definition
@@ -218,7 +218,7 @@ def test_attaches_once_a_definition_that_named_no_plugin_is_mended(
     pod = node.pod(networks=[network.name])
     wait_for_event(api, pod, "NetworkAttachFailed", network.name, "bridgge: not found")
     # Nothing was built, so that there is nothing to remember: a DEL would fail for ever.
-    assert not records(running)
+    eventually(lambda: not records(running))
 
     api.patch("networks", network.namespace, network.name, {"spec": {"plugin": "bridge"}})
     assert network.holds(pod.wait_for_link(ifname(network)).addresses[0])
@@ -250,9 +250,7 @@ def test_a_changed_definition_does_not_touch_what_is_attached(
     assert "mtu" not in delete.config
 
 
-def test_detaches_a_network_whose_definition_was_deleted(
-    agent: AgentFactory, node: Node, networks: Networks
-) -> None:
+def test_detaches_a_network_whose_definition_was_deleted(agent: AgentFactory, node: Node, networks: Networks) -> None:
     network = networks.bridge(tuning=True)
     running = agent()
     pod = node.pod(networks=[network.name])

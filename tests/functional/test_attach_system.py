@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from expectations import ifname, ifnames, records, wait_for_attached, wait_for_event, wait_for_line
+
 from lab.agent import AgentFactory
 from lab.apiserver import ApiServer
 from lab.networks import Networks

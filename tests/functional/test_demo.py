@@ -1,15 +1,15 @@
-"""`make demo`, for real: what it plays is the README's example, it notices what is wrong, and it leaves nothing behind."""
+"""`make demo`, for real: it plays the example of the README, notices what is wrong, and leaves nothing behind."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -70,6 +70,9 @@ class Demo:
             self.process.wait(60)
 
 
+Start = Callable[..., Demo]
+
+
 @pytest.fixture
 def demos(tmp_path: Path) -> Iterator[list[Demo]]:
     """Demos to be ended; afterwards the host must be as it was."""
@@ -86,7 +89,7 @@ def demos(tmp_path: Path) -> Iterator[list[Demo]]:
 
 
 @pytest.fixture
-def start(demos: list[Demo], tmp_path: Path) -> object:
+def start(demos: list[Demo], tmp_path: Path) -> Start:
     def start(*arguments: str, root: Path = ROOT) -> Demo:
         demos.append(Demo(tmp_path / f"output{len(demos)}", *arguments, root=root))
         return demos[-1]
@@ -94,7 +97,7 @@ def start(demos: list[Demo], tmp_path: Path) -> object:
     return start
 
 
-def test_plays_the_example_to_the_letter_and_finds_everything_as_promised(start) -> None:
+def test_plays_the_example_to_the_letter_and_finds_everything_as_promised(start: Start) -> None:
     demo = start()
     assert demo.end() == 0
     commands = re.findall(r"^ +\$ (.*)$", demo.text, re.MULTILINE)
@@ -119,7 +122,7 @@ def test_the_readme_shows_every_command_of_the_example() -> None:
 @pytest.mark.parametrize(
     "moment", ["podagent: networks", "starting dockerd", "starting podagent", "kubectl run", "network data added", "5."]
 )
-def test_leaves_nothing_behind_when_interrupted(start, moment: str) -> None:
+def test_leaves_nothing_behind_when_interrupted(start: Start, moment: str) -> None:
     demo = start()
     demo.wait_for(moment)
     demo.process.send_signal(signal.SIGINT)
@@ -128,18 +131,19 @@ def test_leaves_nothing_behind_when_interrupted(start, moment: str) -> None:
     assert "Traceback" not in demo.text
 
 
-def test_leaves_nothing_behind_when_interrupted_again_and_again_and_terminated(start) -> None:
+def test_leaves_nothing_behind_when_interrupted_again_and_again_and_terminated(start: Start) -> None:
     demo = start()
     demo.wait_for("network data added")
     while demo.process.poll() is None:
         demo.process.send_signal(signal.SIGINT)
         demo.process.send_signal(signal.SIGTERM)
-        time.sleep(0.1)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            demo.end(0.1)
     assert demo.end() in (128 + signal.SIGINT, 128 + signal.SIGTERM)
     assert "Traceback" not in demo.text
 
 
-def test_the_next_demo_cleans_up_after_one_that_was_killed(start) -> None:
+def test_the_next_demo_cleans_up_after_one_that_was_killed(start: Start) -> None:
     killed = start()
     killed.wait_for("network data added")
     killed.process.kill()
@@ -151,7 +155,7 @@ def test_the_next_demo_cleans_up_after_one_that_was_killed(start) -> None:
     assert following.end() == 128 + signal.SIGTERM
 
 
-def test_a_second_demo_at_the_same_time_is_refused_and_does_no_harm(start) -> None:
+def test_a_second_demo_at_the_same_time_is_refused_and_does_no_harm(start: Start) -> None:
     first = start()
     first.wait_for("starting")
     second = start()
@@ -160,7 +164,7 @@ def test_a_second_demo_at_the_same_time_is_refused_and_does_no_harm(start) -> No
     assert first.end() == 0
 
 
-def test_refuses_a_host_that_has_a_data_bridge_and_leaves_it_alone(start) -> None:
+def test_refuses_a_host_that_has_a_data_bridge_and_leaves_it_alone(start: Start) -> None:
     subprocess.run(["ip", "link", "add", "data-br", "type", "bridge"], check=True)
     try:
         demo = start()
@@ -171,7 +175,7 @@ def test_refuses_a_host_that_has_a_data_bridge_and_leaves_it_alone(start) -> Non
         subprocess.run(["ip", "link", "delete", "data-br"], check=True)
 
 
-def test_refuses_a_host_that_has_leases_of_a_data_network_and_leaves_them_alone(start) -> None:
+def test_refuses_a_host_that_has_leases_of_a_data_network_and_leaves_them_alone(start: Start) -> None:
     lease = lease_dir("data") / "172.20.1.10"
     lease.parent.mkdir(parents=True)
     lease.write_text("somebody\neth1")
@@ -184,7 +188,7 @@ def test_refuses_a_host_that_has_leases_of_a_data_network_and_leaves_them_alone(
         shutil.rmtree(lease.parent)
 
 
-def test_fails_when_an_address_is_not_of_the_promised_subnet(start, tmp_path: Path) -> None:
+def test_fails_when_an_address_is_not_of_the_promised_subnet(start: Start, tmp_path: Path) -> None:
     root = tmp_path / "checkout"
     for part in ("demo", "benchmarks", "examples", "scripts", "src", "tests/lab"):
         shutil.copytree(ROOT / part, root / part)
@@ -196,7 +200,7 @@ def test_fails_when_an_address_is_not_of_the_promised_subnet(start, tmp_path: Pa
     assert "As promised" not in demo.text
 
 
-def test_says_that_system_mode_is_not_to_be_seen_yet(start) -> None:
+def test_says_that_system_mode_is_not_to_be_seen_yet(start: Start) -> None:
     demo = start("--mode", "system")
     assert demo.end() == 2
     assert "MODE=delegate" in demo.text

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -109,12 +110,21 @@ class PrivateDockerd:
 
     def restart(self, *, live_restore: bool = False) -> None:
         """Stops and starts dockerd. With `live_restore` the containers run on, else dockerd ends them."""
+        with self.away(live_restore=live_restore):
+            pass
+
+    @contextlib.contextmanager
+    def away(self, *, live_restore: bool = False) -> Iterator[None]:
+        """dockerd is stopped meanwhile. With `live_restore` the containers run on, else dockerd ends them."""
         if live_restore:
             self._reload(live_restore=True)
         self._end_daemon()
-        self._spawn()
-        if live_restore:
-            self._reload(live_restore=False)
+        try:
+            yield
+        finally:
+            self._spawn()
+            if live_restore:
+                self._reload(live_restore=False)
 
     def _reload(self, *, live_restore: bool) -> None:
         self._configure(live_restore=live_restore)

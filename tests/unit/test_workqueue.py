@@ -71,21 +71,19 @@ def test_a_key_that_is_done_does_not_come_back_by_itself(queue: WorkQueue) -> No
 
 
 def take_due(queue: WorkQueue) -> list[str]:
-    """What is due now: "now" is asked for last, and so comes last."""
-    queue.add("now")
-    return drain_with_timers(queue)
+    """Works on what is due now. The first marker makes the queue look at its timers, the second one is behind them."""
+    return take_until(queue, "first") + take_until(queue, "last")
 
 
-def drain_with_timers(queue: WorkQueue) -> list[str]:
+def take_until(queue: WorkQueue, marker: str) -> list[str]:
+    queue.add(marker)
     taken = []
-    while True:
-        key = queue.get()
+    while (key := queue.get()) != marker:
         assert key is not None
         queue.done(key)
-        if key != "now":
-            taken.append(key)
-        if not len(queue):
-            return taken
+        taken.append(key)
+    queue.done(marker)
+    return taken
 
 
 def test_a_delayed_key_comes_when_it_is_due_and_not_before(queue: WorkQueue, clock: Time) -> None:
@@ -133,7 +131,7 @@ def test_a_delay_that_ends_while_the_key_is_in_work_brings_it_back(queue: WorkQu
     clock.now = 6.0
     assert take_due(queue) == []
     queue.done("a")
-    assert queue.get() == "a"
+    assert take_due(queue) == ["a"]
 
 
 def test_zero_delay_is_now(queue: WorkQueue) -> None:

@@ -15,7 +15,7 @@ LATEST = KNOWN[-1]
 def parse(text: str) -> tuple[int, int, int]:
     """The numbers of a version: "" is 0.1.0, missing parts are 0. Raises ValueError."""
     parts = (text or OLDEST).split(".")
-    if len(parts) > 3 or not all(part.isascii() and part.isdigit() for part in parts):
+    if len(parts) > 3 or not all(part.isascii() and part.isdigit() and len(part) < 10 for part in parts):
         raise ValueError(f"{text[:40]!r} is not a CNI version (at most three numbers separated by dots)")
     numbers = [int(part) for part in parts] + [0, 0]
     return numbers[0], numbers[1], numbers[2]

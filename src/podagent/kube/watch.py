@@ -164,6 +164,7 @@ class PodWatch:
             return self._backoff.next(error.retry_after, first_free=True)
         if error.status == 0 and self._watching_since is not None:
             _log.info("the watch broke and is resumed: %s", error)
+            self._api.close()  # what silenced this connection has probably silenced the idle ones too
             return self._backoff.next(first_free=True)
         self._lose_contact(error)
         return self._backoff.next(error.retry_after)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,12 +17,8 @@ import podagent
 from lab.waiting import eventually
 from podagent.cni.leftovers import await_leftovers
 
-ENV = {
-    "CNI_COMMAND": "ADD",
-    "CNI_CONTAINERID": "sandbox-of-this-test",
-    "CNI_IFNAME": "net0",
-    "PATH": os.environ["PATH"],
-}
+SANDBOX, IFNAME = f"sandbox-{uuid.uuid4().hex}", "net0"
+ENV = {"CNI_COMMAND": "ADD", "CNI_CONTAINERID": SANDBOX, "CNI_IFNAME": IFNAME, "PATH": os.environ["PATH"]}
 Start = Callable[..., "subprocess.Popen[bytes]"]
 
 
@@ -95,9 +92,7 @@ def test_kills_a_leftover_plugin_and_its_children_that_outlive_the_bound(start: 
     assert await_them(0) == 0
 
 
-@pytest.mark.parametrize(
-    "changed", [{"CNI_CONTAINERID": "sandbox-of-this-test2"}, {"CNI_IFNAME": "net01"}, {"CNI_IFNAME": ""}]
-)
+@pytest.mark.parametrize("changed", [{"CNI_CONTAINERID": SANDBOX + "2"}, {"CNI_IFNAME": "net01"}, {"CNI_IFNAME": ""}])
 def test_plugins_of_other_attachments_are_left_alone(start: Start, changed: dict[str, str]) -> None:
     process = start("read x", **changed)
     assert await_them(0) == 0

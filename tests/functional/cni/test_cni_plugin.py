@@ -125,7 +125,9 @@ def test_a_process_left_behind_that_writes_without_end_is_ended(make_plugin: Mak
 
 
 def test_a_daemon_that_let_go_of_the_output_lives_on_after_success(make_plugin: MakePlugin, tmp_path: Path) -> None:
-    run(make_plugin('sleep 60 </dev/null >/dev/null 2>&1 & echo $! > "$here/child"; echo "{}"'))
+    let_go = "until read -r name < /proc/$!/comm && [ $name = sleep ]; do :; done"
+    script = f'sleep 60 </dev/null >/dev/null 2>&1 & {let_go}; echo $! > "$here/child"; echo "{{}}"'
+    assert run(make_plugin(script)) == Ended(0, b"{}\n", b"")
     pid = started(tmp_path / "child")
     assert is_running(pid)
     os.kill(pid, signal.SIGKILL)
