@@ -6,6 +6,8 @@ import random
 from collections.abc import Callable, Collection, Hashable
 from dataclasses import dataclass
 
+from podagent.model import PodKey
+
 FIRST_DELAY = 1.0
 LONGEST_DELAY = 300.0
 _JITTER = 0.2
@@ -33,41 +35,41 @@ class Backoffs:
     def __init__(self, clock: Callable[[], float], rng: random.Random) -> None:
         self._clock = clock
         self._rng = rng
-        self._failures: dict[str, dict[str, _Failure]] = {}
+        self._failures: dict[PodKey, dict[str, _Failure]] = {}
 
-    def remaining(self, uid: str, ifname: str, aim: Hashable) -> float:
+    def remaining(self, pod: PodKey, ifname: str, aim: Hashable) -> float:
         """Seconds until `aim` may be tried for this interface; 0 when it may be tried now."""
-        failure = self._failures.get(uid, {}).get(ifname)
+        failure = self._failures.get(pod, {}).get(ifname)
         if failure is None or failure.aim != aim:
             return 0.0
         return max(0.0, failure.not_before - self._clock())
 
-    def failed(self, uid: str, ifname: str, aim: Hashable) -> float:
+    def failed(self, pod: PodKey, ifname: str, aim: Hashable) -> float:
         """Notes a failure; returns the seconds to wait."""
-        of_pod = self._failures.setdefault(uid, {})
+        of_pod = self._failures.setdefault(pod, {})
         before = of_pod.get(ifname)
         count = before.count + 1 if before is not None and before.aim == aim else 1
         delay = exponential(count, self._rng)
         of_pod[ifname] = _Failure(aim, count, self._clock() + delay)
         return delay
 
-    def succeeded(self, uid: str, ifname: str) -> None:
+    def succeeded(self, pod: PodKey, ifname: str) -> None:
         """Forgets the failures of one interface."""
-        of_pod = self._failures.get(uid)
+        of_pod = self._failures.get(pod)
         if of_pod is not None:
             of_pod.pop(ifname, None)
             if not of_pod:
-                self._failures.pop(uid, None)
+                self._failures.pop(pod, None)
 
-    def keep_only(self, uid: str, ifnames: Collection[str]) -> None:
+    def keep_only(self, pod: PodKey, ifnames: Collection[str]) -> None:
         """Forgets the failures of all other interfaces of the pod: nobody wants anything of them any more."""
-        of_pod = self._failures.get(uid, {})
+        of_pod = self._failures.get(pod, {})
         for ifname in [ifname for ifname in of_pod if ifname not in ifnames]:
-            self.succeeded(uid, ifname)
+            self.succeeded(pod, ifname)
 
-    def forget(self, uid: str) -> None:
+    def forget(self, pod: PodKey) -> None:
         """Forgets a pod."""
-        self._failures.pop(uid, None)
+        self._failures.pop(pod, None)
 
     def clear(self) -> None:
         """Everything may be tried at once."""

@@ -36,6 +36,7 @@ from podagent.kube.credentials import load as load_credentials
 from podagent.kube.definitions import NetworkDefinitions
 from podagent.kube.events import EventRecorder
 from podagent.kube.watch import PodWatch
+from podagent.model import PodKey
 from podagent.netns import NetworkNamespaces, boot_id
 from podagent.podtable import PodTable
 from podagent.reconciler import Reconciler
@@ -74,9 +75,9 @@ class Daemon:
         self._heartbeats = Heartbeats()
         self._watchdog = Watchdog(self._heartbeats, self._notifier, os.environ)
         self._store = Store(settings.state_dir)
-        self._queue = WorkQueue(time.monotonic)
+        self._queue: WorkQueue[PodKey] = WorkQueue(time.monotonic)
         self._pods = PodTable(self._queue.add, self._first_list_complete)
-        self._to_verify: set[str] = set()
+        self._to_verify: set[PodKey] = set()
         self._next_resync = self._resync_after(time.monotonic())
         self._backoffs = Backoffs(time.monotonic, self._rng)
         self._runtime = DockerRuntime(settings.docker_endpoint)
@@ -133,13 +134,13 @@ class Daemon:
         self._workers.expect(timeout + STEP_ALLOWANCE)
         await_leftovers(container_id, ifname, timeout)
 
-    def _reconcile(self, uid: str) -> float | None:
-        return self._reconciler.reconcile(uid, verify=self._take_from_verify(uid))
+    def _reconcile(self, pod: PodKey) -> float | None:
+        return self._reconciler.reconcile(pod, verify=self._take_from_verify(pod))
 
-    def _take_from_verify(self, uid: str) -> bool:
+    def _take_from_verify(self, pod: PodKey) -> bool:
         # In one step: another thread may add it at any time.
         try:
-            self._to_verify.remove(uid)
+            self._to_verify.remove(pod)
         except KeyError:
             return False
         return True
@@ -175,17 +176,17 @@ class Daemon:
         self._look_at_all()
         self._notifier.status(self._status())
 
-    def _look_at(self, uid: str) -> None:
+    def _look_at(self, pod: PodKey) -> None:
         """A hint that something happened to this pod. Before the first complete list, who is gone is not known."""
-        if self._pods.synced and uid:
-            self._queue.add(uid)
+        if self._pods.synced:
+            self._queue.add(pod)
 
     def _look_at_all(self) -> None:
         """Compare everything that is wanted and recorded with what is there."""
         if self._pods.synced:
-            for uid in {*self._pods.uids(), *self._store.uids()}:
-                self._to_verify.add(uid)
-                self._queue.add(uid)
+            for pod in {*self._pods.keys(), *self._store.pods()}:
+                self._to_verify.add(pod)
+                self._queue.add(pod)
 
     def _until_told_to_stop(self) -> None:
         while True:
@@ -231,7 +232,7 @@ class Daemon:
             return f"Waiting for credentials: {self._waiting_for}"
         if not self._pods.synced:
             return f"Waiting for the list of pods from {self._api.server}"
-        return f"{len(self._pods.uids())} pods, {len(self._store)} attachments, {len(self._queue)} pods in work"
+        return f"{len(self._pods.keys())} pods, {len(self._store)} attachments, {len(self._queue)} pods in work"
 
     def _shut_down(self) -> int:
         self._notifier.stopping()

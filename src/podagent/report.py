@@ -32,11 +32,11 @@ class Reporter:
     def __init__(self, events: Events) -> None:
         self._events = events
         self._lock = threading.Lock()
-        self._last_said: dict[str, dict[str, object]] = {}
+        self._last_said: dict[PodKey, dict[str, object]] = {}
 
     def problems(self, pod: Pod, problems: Collection[str]) -> None:
         """Faults in the pod's annotation; an empty collection says that there are none now."""
-        if self._repeats(pod.key.uid, _PROBLEMS, tuple(problems)):
+        if self._repeats(pod.key, _PROBLEMS, tuple(problems)):
             return
         for problem in problems:
             _log.error("pod %s: %s", pod.key, problem, extra=_fields(pod.key, RESULT="invalid"))
@@ -44,22 +44,22 @@ class Reporter:
 
     def waiting(self, pod: Pod, reason: PodagentError) -> None:
         """Nothing can be done for the pod at the moment."""
-        if self._repeats(pod.key.uid, _WAITING, str(reason)):
+        if self._repeats(pod.key, _WAITING, str(reason)):
             return
         level = logging.DEBUG if isinstance(reason, NotYet) else logging.WARNING
         _log.log(level, "pod %s: waiting: %s", pod.key, reason, extra=_fields(pod.key, RESULT="waiting"))
 
     def sandbox_found(self, pod: Pod) -> None:
         """What the pod waited for is there; should it be lost again, that is news."""
-        self._forget(pod.key.uid, _WAITING)
+        self._forget(pod.key, _WAITING)
 
-    def keep_only(self, uid: str, ifnames: Collection[str]) -> None:
+    def keep_only(self, pod: PodKey, ifnames: Collection[str]) -> None:
         """Nothing is wanted or known of the pod's other interfaces any more."""
         with self._lock:
-            topics = self._last_said.get(uid, {})
+            topics = self._last_said.get(pod, {})
             left = [topic for topic in topics if topic not in ifnames and topic not in (_PROBLEMS, _WAITING)]
         for topic in left:
-            self._forget(uid, topic)
+            self._forget(pod, topic)
 
     def drifted(self, pod: Pod, ifnames: Collection[str]) -> None:
         """Attached interfaces have vanished from the pod and are about to be attached again."""
@@ -71,7 +71,7 @@ class Reporter:
     def attached(self, pod: Pod, record: Record, seconds: float) -> None:
         """A network was attached, or its interface adopted."""
         network, ifname = record.attachment.network, record.attachment.ifname
-        self._forget(pod.key.uid, ifname)
+        self._forget(pod.key, ifname)
         fields = _fields(pod.key, network, ifname, RESULT="adopted" if record.adopted else "attached")
         if record.adopted:
             _log.info("adopted %s (network %s) of pod %s: it was there already", ifname, network, pod.key, extra=fields)
@@ -85,7 +85,7 @@ class Reporter:
     def detached(self, pod: Pod | None, record: Record, seconds: float) -> None:
         """A network was detached; the pod is None if it is gone."""
         network, ifname = record.attachment.network, record.attachment.ifname
-        self._forget(record.pod.uid, ifname)
+        self._forget(record.pod, ifname)
         fields = _fields(record.pod, network, ifname, CNI_COMMAND="DEL", RESULT="detached")
         fields["DURATION_MS"] = _milliseconds(seconds)
         message = f"detached {ifname} (network {network})"
@@ -106,10 +106,10 @@ class Reporter:
         if pod is not None:
             self._emit_failure(pod, record.attachment, "NetworkDetachFailed", f"{what} failed: {_text(error)}")
 
-    def forget(self, uid: str) -> None:
+    def forget(self, pod: PodKey) -> None:
         """The pod is gone and cleaned up."""
         with self._lock:
-            self._last_said.pop(uid, None)
+            self._last_said.pop(pod, None)
 
     def _failed(
         self, pod: PodKey, attachment: Attachment, command: str, what: str, error: Exception, retry_in: float
@@ -120,22 +120,22 @@ class Reporter:
         _log.error(message, what, retry_in, _text(error), extra=fields, exc_info=trace)
 
     def _emit_failure(self, pod: Pod, attachment: Attachment, reason: str, message: str) -> None:
-        if not self._repeats(pod.key.uid, attachment.ifname, message):
+        if not self._repeats(pod.key, attachment.ifname, message):
             self._events.emit(pod, "Warning", reason, message)
 
-    def _forget(self, uid: str, topic: str) -> None:
+    def _forget(self, pod: PodKey, topic: str) -> None:
         with self._lock:
-            topics = self._last_said.get(uid, {})
+            topics = self._last_said.get(pod, {})
             topics.pop(topic, None)
             if not topics:
-                self._last_said.pop(uid, None)
+                self._last_said.pop(pod, None)
 
-    def _repeats(self, uid: str, topic: str, said: object) -> bool:
+    def _repeats(self, pod: PodKey, topic: str, said: object) -> bool:
         if not said:
-            self._forget(uid, topic)
+            self._forget(pod, topic)
             return False
         with self._lock:
-            topics = self._last_said.setdefault(uid, {})
+            topics = self._last_said.setdefault(pod, {})
             repeats = topics.get(topic) == said
             topics[topic] = said
             return repeats

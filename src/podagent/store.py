@@ -17,7 +17,7 @@ from pathlib import Path
 
 from podagent import recordfile
 from podagent.errors import StoreError
-from podagent.model import Record
+from podagent.model import PodKey, Record
 
 _log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ class Store:
             StoreError: it cannot be used, or another agent is using it.
         """
         self._lock = threading.Lock()
-        self._records: dict[str, dict[str, Record]] = {}
+        self._records: dict[PodKey, dict[str, Record]] = {}
         self._attachments = directory / "attachments"
         self._corrupt = directory / "corrupt"
         try:
@@ -48,12 +48,12 @@ class Store:
         newest = max((record.sequence for of_pod in self._records.values() for record in of_pod.values()), default=0)
         self._sequence = count(newest + 1)
 
-    def of(self, uid: str) -> list[Record]:
+    def of(self, pod: PodKey) -> list[Record]:
         """The records of one pod, any order."""
         with self._lock:
-            return list(self._records.get(uid, {}).values())
+            return list(self._records.get(pod, {}).values())
 
-    def uids(self) -> list[str]:
+    def pods(self) -> list[PodKey]:
         """The pods that have records."""
         with self._lock:
             return list(self._records)
@@ -80,7 +80,7 @@ class Store:
         except OSError as error:
             raise StoreError(f"cannot write {path}: {error}") from error
         with self._lock:
-            self._records.setdefault(record.pod.uid, {})[record.attachment.ifname] = record
+            self._records.setdefault(record.pod, {})[record.attachment.ifname] = record
 
     def remove(self, record: Record) -> None:
         """Forgets a record. Without fsync: should it come back after a power cut, its DEL is merely repeated."""
@@ -90,13 +90,14 @@ class Store:
         except OSError as error:
             raise StoreError(f"cannot remove {path}: {error}") from error
         with self._lock:
-            of_pod = self._records.get(record.pod.uid, {})
+            of_pod = self._records.get(record.pod, {})
             of_pod.pop(record.attachment.ifname, None)
             if not of_pod:
-                self._records.pop(record.pod.uid, None)
+                self._records.pop(record.pod, None)
 
     def _path(self, record: Record) -> Path:
-        key = f"{record.pod.uid}\0{record.attachment.ifname}".encode("utf-8", "surrogatepass")
+        pod = record.pod
+        key = f"{pod.namespace}\0{pod.name}\0{pod.uid}\0{record.attachment.ifname}".encode("utf-8", "surrogatepass")
         return self._attachments / f"{hashlib.sha256(key).hexdigest()[:40]}.json"
 
     def _own(self, directory: Path) -> None:
@@ -126,7 +127,7 @@ class Store:
             path.rename(kept)
             _log.error("record %s is unusable and was set aside as %s: %s", path.name, kept, error)
             return
-        self._records.setdefault(record.pod.uid, {})[record.attachment.ifname] = record
+        self._records.setdefault(record.pod, {})[record.attachment.ifname] = record
 
     def _unused(self, path: Path) -> Path:
         """Where to keep a file that is set aside; what was set aside before stays too."""

@@ -1,4 +1,4 @@
-"""The threads that reconcile: each takes a pod's UID from the queue, works on it, and puts it back if need be.
+"""The threads that reconcile: each takes a pod from the queue, works on it, and puts it back if need be.
 
 Bounded parallelism over pods lives here; that no pod is worked on twice at once is the queue's doing.
 """
@@ -41,8 +41,8 @@ class Workers:
 
     def __init__(
         self,
-        queue: WorkQueue,
-        reconcile: Callable[[str], float | None],
+        queue: WorkQueue[PodKey],
+        reconcile: Callable[[PodKey], float | None],
         register_beat: Callable[[str], Beat],
         number: int,
     ) -> None:
@@ -80,19 +80,19 @@ class Workers:
 
     def _run(self, beat: Beat) -> None:
         self._beats.beat = beat
-        while (uid := self._queue.get()) is not None:
+        while (pod := self._queue.get()) is not None:
             beat.working(STEP_ALLOWANCE)
-            wait = self._work(uid)
-            self._queue.done(uid)
+            wait = self._work(pod)
+            self._queue.done(pod)
             if wait is not None:
-                self._queue.add_after(uid, wait)
+                self._queue.add_after(pod, wait)
             beat.idle()
 
-    def _work(self, uid: str) -> float | None:
+    def _work(self, pod: PodKey) -> float | None:
         try:
-            return self._reconcile(uid)
+            return self._reconcile(pod)
         except Exception:
-            _log.exception("internal error at work on pod UID %s, next try in %.0f s", uid, _AFTER_A_BUG)
+            _log.exception("internal error at work on pod %s, next try in %.0f s", pod, _AFTER_A_BUG)
             return _AFTER_A_BUG
 
 

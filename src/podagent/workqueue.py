@@ -7,40 +7,45 @@ from __future__ import annotations
 import heapq
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from itertools import count
+from typing import Generic, TypeVar
+
+Key = TypeVar("Key", bound=Hashable)
 
 
-class WorkQueue:
+class WorkQueue(Generic[Key]):
     """Thread-safe. Times are seconds of `clock` (monotonic)."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._changed = threading.Condition()
-        self._ready: deque[str] = deque()
-        self._queued: set[str] = set()
-        self._working: set[str] = set()
-        self._again: set[str] = set()
-        self._due: dict[str, float] = {}
-        self._timers: list[tuple[float, str]] = []
+        self._ready: deque[Key] = deque()
+        self._queued: set[Key] = set()
+        self._working: set[Key] = set()
+        self._again: set[Key] = set()
+        self._due: dict[Key, float] = {}
+        self._timers: list[tuple[float, int, Key]] = []
+        self._tie_breaker = count()
         self._closed = False
 
-    def add(self, key: str) -> None:
+    def add(self, key: Key) -> None:
         """Work on `key` as soon as a worker is free; a pending delay is overtaken."""
         with self._changed:
             self._due.pop(key, None)
             self._enqueue(key)
 
-    def add_after(self, key: str, delay: float) -> None:
+    def add_after(self, key: Key, delay: float) -> None:
         """Work on `key` in `delay` seconds, or earlier if somebody else asks for it; the earliest request counts."""
         with self._changed:
             due = self._clock() + delay
             if key in self._queued or self._due.get(key, due + 1) <= due:
                 return
             self._due[key] = due
-            heapq.heappush(self._timers, (due, key))
+            heapq.heappush(self._timers, (due, next(self._tie_breaker), key))
             self._changed.notify()
 
-    def get(self) -> str | None:
+    def get(self) -> Key | None:
         """The next key, waiting for one; None once the queue is closed. Every key got must be given to `done`."""
         with self._changed:
             while not self._closed:
@@ -53,7 +58,7 @@ class WorkQueue:
                 self._changed.wait(self._seconds_to_next())
             return None
 
-    def done(self, key: str) -> None:
+    def done(self, key: Key) -> None:
         """The work on `key` ended; if it was added meanwhile it is queued again."""
         with self._changed:
             self._working.discard(key)
@@ -71,7 +76,7 @@ class WorkQueue:
         with self._changed:
             return len(self._ready) + len(self._working)
 
-    def _enqueue(self, key: str) -> None:
+    def _enqueue(self, key: Key) -> None:
         if key in self._working:
             self._again.add(key)
         elif key not in self._queued:
@@ -82,7 +87,7 @@ class WorkQueue:
     def _promote_due(self) -> None:
         now = self._clock()
         while self._timers and self._timers[0][0] <= now:
-            due, key = heapq.heappop(self._timers)
+            due, _, key = heapq.heappop(self._timers)
             if self._due.get(key) == due:
                 del self._due[key]
                 self._enqueue(key)

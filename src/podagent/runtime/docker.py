@@ -15,13 +15,13 @@ import docker
 import requests
 
 from podagent.errors import NetnsGone, RuntimeUnavailable, SandboxNotFound
-from podagent.model import NetnsRef, Sandbox
+from podagent.model import NetnsRef, PodKey, Sandbox
 from podagent.netns import identify
 
 _log = logging.getLogger(__name__)
 
 _TYPE = "io.kubernetes.docker.type"
-_UID = "io.kubernetes.pod.uid"
+_NAMESPACE, _NAME, _UID = (f"io.kubernetes.pod.{part}" for part in ("namespace", "name", "uid"))
 _SANDBOX_ID = "io.kubernetes.sandbox.id"
 _SANDBOX = f"{_TYPE}=podsandbox"
 _EVENTS = {"type": ["container"], "event": ["start", "die"], "label": [_SANDBOX]}
@@ -44,33 +44,36 @@ class DockerRuntime:
         self._client: Any = None
         self._namespaces: dict[str, NetnsRef] = {}
 
-    def find_sandbox(self, uid: str) -> Sandbox:
+    def find_sandbox(self, pod: PodKey) -> Sandbox:
         """The newest running sandbox of the pod.
+
+        Namespace and name are compared too: the UID of a static pod comes from an annotation that anybody can write.
 
         Raises:
             SandboxNotFound: it has none.
             RuntimeUnavailable: Docker does not answer, or not sensibly.
         """
         try:
-            containers = self._api().containers(all=True, filters={"label": f"{_UID}={uid}"})
+            labels = [f"{_NAMESPACE}={pod.namespace}", f"{_NAME}={pod.name}", f"{_UID}={pod.uid}"]
+            containers = self._api().containers(all=True, filters={"label": labels})
             running = [c for c in containers if c["State"] == "running" and _label(c, _TYPE) == "podsandbox"]
             if not running:
                 self._forget(containers)
-                raise SandboxNotFound(f"Docker knows no running sandbox of pod UID {uid}")
+                raise SandboxNotFound(f"Docker knows no running sandbox of pod {pod} (UID {pod.uid})")
             newest = max(running, key=lambda container: container["Created"])
             populated = any(_label(container, _SANDBOX_ID) == newest["Id"] for container in containers)
             return Sandbox(newest["Id"], self._netns(newest), populated)
         except docker.errors.NotFound as error:
-            raise SandboxNotFound(f"the sandbox of pod UID {uid} ended while it was looked at") from error
+            raise SandboxNotFound(f"the sandbox of pod {pod} ended while it was looked at") from error
         except (*_Errors, KeyError, TypeError) as error:
             self._renegotiate_after(error)
             raise RuntimeUnavailable(f"Docker at {self._endpoint} does not answer: {error!r}") from error
 
-    def follow(self, changed: Callable[[str], None], reconnected: Callable[[], None], stop: threading.Event) -> None:
+    def follow(self, changed: Callable[[PodKey], None], reconnected: Callable[[], None], stop: threading.Event) -> None:
         """Tells of every sandbox that started or ended, until `stop`. Only a hint: it makes the agent look at once.
 
         Args:
-            changed: called with the pod's UID.
+            changed: called with the pod.
             reconnected: called when events may have been missed.
             stop: ends it; a read that is blocked meanwhile is given up with the process.
         """
@@ -84,7 +87,8 @@ class DockerRuntime:
                         lost = False
                     reconnected()
                     for event in stream:
-                        changed(str(event["Actor"]["Attributes"].get(_UID, "")))
+                        labels = event["Actor"]["Attributes"]
+                        changed(PodKey(labels[_NAMESPACE], labels[_NAME], labels[_UID]))
             except (*_Errors, KeyError, TypeError) as error:
                 self._renegotiate_after(error)
                 if not lost:
