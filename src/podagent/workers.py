@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from podagent.model import Attachment, Invocation, Json, Pod, Sandbox, Target, Via
+from podagent.model import Attachment, Invocation, Json, Pod, PodKey, Sandbox, Target, Via
 from podagent.workqueue import WorkQueue
 
 _log = logging.getLogger(__name__)

@@ -5,24 +5,22 @@ The plugins here have names of their own, so that directories under /opt can be 
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import subprocess
 import time
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from expectations import ifname, ifnames, records, wait_for_attached, wait_for_event, wait_for_line
+from systemplugin import SystemConf, expected_args, run_as_the_kubelet
 
 from lab.agent import AgentFactory
 from lab.apiserver import ApiServer
 from lab.networks import Networks
-from lab.node import Node, Pod
+from lab.node import Node
 from lab.plugins import Call, PluginDir
 from lab.waiting import eventually
 
@@ -30,21 +28,6 @@ pytestmark = pytest.mark.root
 
 MAC = "02:00:00:00:0b:01"
 _VARIABLES = {"COMMAND", "CONTAINERID", "NETNS", "ARGS", "IFNAME", "PATH"}
-
-
-@dataclass(frozen=True)
-class SystemConf:
-    """The node's CNI configuration directory."""
-
-    directory: Path
-
-    def write(self, file: str, plugin: str, **config: Any) -> None:
-        """Puts a configuration there, complete at once, as an installer should."""
-        self.directory.mkdir(exist_ok=True)
-        content = {"cniVersion": "0.4.0", "name": "cluster", "type": plugin} | config
-        new = self.directory / f"{file}.new"
-        new.write_text(json.dumps(content))
-        new.rename(self.directory / file)
 
 
 @pytest.fixture
@@ -62,13 +45,6 @@ def token() -> Iterator[str]:
 
 def has(network: str) -> Any:
     return lambda links: ifname(network) in links
-
-
-def expected_args(pod: Pod, network: str, mac: str = "") -> str:
-    return (
-        f"IgnoreUnknown=1;K8S_POD_NAMESPACE={pod.namespace};K8S_POD_NAME={pod.name};"
-        f"K8S_POD_INFRA_CONTAINER_ID={pod.sandbox_id};K8S_POD_NETWORK={network};K8S_POD_IFMAC={mac}"
-    )
 
 
 def test_calls_the_system_plugin_with_the_attachment_in_its_arguments(
@@ -214,7 +190,7 @@ def test_adopts_the_interfaces_that_the_system_plugin_made_at_pod_start(
     pod = node.pod(networks=["red", "green"], start=False)
     pod.start_sandbox()
     for network in ("red", "green"):
-        _run_as_the_kubelet(kactus, pod, network)
+        run_as_the_kubelet(kactus, pod, network)
     made = pod.links()
     assert set(made) == ifnames("red", "green")
     plugins.forget_calls()
@@ -291,10 +267,3 @@ def _wait_until_the_next_look_is_seconds_away() -> None:
 
 def _commands(calls: list[Call]) -> list[tuple[str, str]]:
     return [(call.command, call.env["CNI_IFNAME"]) for call in calls]
-
-
-def _run_as_the_kubelet(kactus: Path, pod: Pod, network: str) -> None:
-    """What happens at pod start: the system plugin attaches the annotated networks, long before anybody asks for it."""
-    env = {"PATH": os.environ["PATH"], "CNI_COMMAND": "ADD", "CNI_CONTAINERID": pod.sandbox_id, "CNI_NETNS": pod.netns}
-    env |= {"CNI_IFNAME": ifname(network), "CNI_PATH": str(kactus.parent), "CNI_ARGS": expected_args(pod, network)}
-    subprocess.run([str(kactus)], env=env, input="{}", text=True, check=True, capture_output=True, timeout=30)

@@ -20,6 +20,7 @@ from expectations import ifname, ifnames, records, wait_for_event, wait_for_line
 from lab.agent import Agent
 from lab.apiserver import ApiServer
 from lab.dockerd import PrivateDockerd
+from lab.host import HostState
 from lab.networks import Network, Networks, definition
 from lab.node import Node, Pod, annotation
 from lab.plugins import PluginDir
@@ -56,6 +57,7 @@ class Lab:
 
 @pytest.fixture(scope="module")
 def lab(dockerd: PrivateDockerd) -> Iterator[Lab]:
+    before = HostState.now(dockerd)
     with ExitStack() as stack:
         workdir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="podagent-test-")))
         api = stack.enter_context(ApiServer())
@@ -73,6 +75,7 @@ def lab(dockerd: PrivateDockerd) -> Iterator[Lab]:
         made = Lab(workdir, api, node, networks, plugins, agent, networks.bridge("keep"), networks.bridge("sibling"))
         stack.callback(_remove_pods, made)
         yield made
+    eventually(lambda: not HostState.now(dockerd).since(before), 10, "nothing to be left on the host")
 
 
 def _remove_pods(lab: Lab) -> None:

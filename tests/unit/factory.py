@@ -21,9 +21,13 @@ from podagent.model import (
 UID = "0f0b5bd8-62a4-4d9e-b1a3-5d3b63e9a0de"
 
 
+def key(uid: str = UID) -> PodKey:
+    return PodKey("default", "web", uid)
+
+
 def pod(networks: str | None = None, uid: str = UID, **changes: Any) -> Pod:
     """A running pod; `changes` are other fields of `Pod`."""
-    return replace(Pod(PodKey("default", "web", uid), uid, networks, "Running"), **changes)
+    return replace(Pod(key(uid), uid, networks, "Running"), **changes)
 
 
 def attachment(network: str, **changes: Any) -> Attachment:
@@ -42,7 +46,7 @@ def invocation(network: str, **changes: Any) -> Invocation:
 def record(network: str, uid: str = UID, **changes: Any) -> Record:
     """An ATTACHED record; `changes` are other fields of `Record`."""
     made = Record(
-        pod=PodKey("default", "web", uid),
+        pod=key(uid),
         attachment=attachment(network),
         phase=Phase.ATTACHED,
         via=Via.DELEGATE,

@@ -17,6 +17,7 @@ from podagent.model import (
     Json,
     NetnsRef,
     Pod,
+    PodKey,
     Record,
     Sandbox,
     Target,
@@ -57,13 +58,13 @@ class Node:
 
     def __init__(self) -> None:
         self.faults = Faults()
-        self.pods: dict[str, Pod] = {}
-        self.running: dict[str, Sandbox] = {}
+        self.pods: dict[PodKey, Pod] = {}
+        self.running: dict[PodKey, Sandbox] = {}
         self.links: dict[int, dict[str, int]] = {}
         self.macs: dict[tuple[int, str], str] = {}
         self.made_by_kubelet: set[tuple[str, str]] = set()
         self.leases: set[tuple[str, str, str]] = set()
-        self.disk: dict[tuple[str, str], Record] = {}
+        self.disk: dict[tuple[PodKey, str], Record] = {}
         self.boot_id = "boot-1"
         self.operations: list[tuple[str, str, str]] = []
         self._next_inode = 100
@@ -71,31 +72,31 @@ class Node:
 
     # --- what happens on the node
 
-    def start_sandbox(self, uid: str) -> Sandbox:
+    def start_sandbox(self, pod: PodKey) -> Sandbox:
         """A new sandbox for the pod; the network namespace of the one before is gone with it."""
-        self.stop_sandbox(uid)
+        self.stop_sandbox(pod)
         self._next_inode += 1
         inode = self._next_inode
         self.links[inode] = {"lo": 1}
         sandbox = Sandbox(f"sandbox-{inode}", NetnsRef(f"/proc/{inode}/ns/net", inode, inode))
-        self.running[uid] = sandbox
+        self.running[pod] = sandbox
         return sandbox
 
-    def stop_sandbox(self, uid: str) -> None:
+    def stop_sandbox(self, pod: PodKey) -> None:
         """The sandbox ends, and its network namespace with every link in it."""
-        sandbox = self.running.pop(uid, None)
+        sandbox = self.running.pop(pod, None)
         if sandbox is not None and sandbox.netns is not None:
             self.links.pop(sandbox.netns.inode, None)
 
     def reboot(self) -> None:
         """All sandboxes are gone; leases and records are on disk."""
-        for uid in list(self.running):
-            self.stop_sandbox(uid)
+        for pod in list(self.running):
+            self.stop_sandbox(pod)
         self.boot_id = f"boot-{int(self.boot_id.partition('-')[2]) + 1}"
 
-    def kubelet_attaches(self, uid: str, network: str) -> None:
+    def kubelet_attaches(self, pod: PodKey, network: str) -> None:
         """The system CNI plugin attaches a network at pod start, as a meta-plugin does."""
-        sandbox = self.running[uid]
+        sandbox = self.running[pod]
         assert sandbox.netns is not None
         ifname = interface_name(network)
         if ifname not in self.links[sandbox.netns.inode]:
@@ -104,24 +105,24 @@ class Node:
             self.leases.add((network, sandbox.id, ifname))
             self.made_by_kubelet.add((sandbox.id, ifname))
 
-    def links_of(self, uid: str) -> set[str]:
-        sandbox = self.running.get(uid)
+    def links_of(self, pod: PodKey) -> set[str]:
+        sandbox = self.running.get(pod)
         if sandbox is None or sandbox.netns is None:
             return set()
         return set(self.links[sandbox.netns.inode]) - {"lo"}
 
     # --- Pods, Runtime, Networks, Namespaces, Cni, Records: what the core sees
 
-    def get(self, uid: str) -> Pod | None:
-        return self.pods.get(uid)
+    def get(self, pod: PodKey) -> Pod | None:
+        return self.pods.get(pod)
 
-    def find_sandbox(self, uid: str) -> Sandbox:
+    def find_sandbox(self, pod: PodKey) -> Sandbox:
         if self.faults.runtime_down:
             raise RuntimeUnavailable("down")
         try:
-            return self.running[uid]
+            return self.running[pod]
         except KeyError:
-            raise SandboxNotFound(uid) from None
+            raise SandboxNotFound(pod) from None
 
     def prepare(self, pod: Pod, attachment: Attachment, sandbox: Sandbox) -> tuple[Via, Invocation]:
         if attachment.network in self.faults.undefined:
@@ -170,20 +171,20 @@ class Node:
             self._links_at(target.netns).pop(target.ifname, None)
         self.faults.step()
 
-    def of(self, uid: str) -> list[Record]:
-        return [record for (owner, _), record in self.disk.items() if owner == uid]
+    def of(self, pod: PodKey) -> list[Record]:
+        return [record for (owner, _), record in self.disk.items() if owner == pod]
 
     def next_sequence(self) -> int:
         return max((record.sequence for record in self.disk.values()), default=0) + 1
 
     def put(self, record: Record) -> None:
         self.faults.step()
-        self.disk[record.pod.uid, record.attachment.ifname] = record
+        self.disk[record.pod, record.attachment.ifname] = record
         self.faults.step()
 
     def remove(self, record: Record) -> None:
         self.faults.step()
-        self.disk.pop((record.pod.uid, record.attachment.ifname), None)
+        self.disk.pop((record.pod, record.attachment.ifname), None)
         self.faults.step()
 
     def _links_at(self, path: str) -> dict[str, int]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from factory import UID, attachment, pod
+from factory import attachment, key, pod
 from nodemodel import Crash, Node
 
 from podagent.errors import (
@@ -22,7 +22,8 @@ from podagent.executor import Executor
 from podagent.model import Attachment, Invocation, Json, Phase, Pod, Record, Sandbox, Target, Via, interface_name
 
 RED = attachment("red")
-KEY = (UID, RED.ifname)
+POD = key()
+KEY = (POD, RED.ifname)
 
 
 class Bench(Node):
@@ -37,8 +38,8 @@ class Bench(Node):
         self.delete_does_nothing = False
         self.waited: list[tuple[str, str]] = []
         self.targets: list[Target] = []
-        self.pods[UID] = pod()
-        self.sandbox = self.start_sandbox(UID)
+        self.pods[POD] = pod()
+        self.sandbox = self.start_sandbox(POD)
         self.executor = self.make_executor()
 
     def make_executor(self) -> Executor:
@@ -65,7 +66,7 @@ class Bench(Node):
         super().delete(call, target, added)
 
     def attach(self, wanted: Attachment = RED) -> Record:
-        return self.executor.attach(self.pods[UID], wanted, self.sandbox)
+        return self.executor.attach(self.pods[POD], wanted, self.sandbox)
 
     @property
     def record(self) -> Record:
@@ -86,7 +87,7 @@ def node() -> Bench:
 def test_attaches_and_records_all_that_detaching_will_need(node: Bench) -> None:
     made = node.attach(attachment("red", mac="02:00:00:00:00:01"))
     assert made == node.record
-    assert node.links_of(UID) == {RED.ifname}
+    assert node.links_of(POD) == {RED.ifname}
     assert (made.phase, made.via, made.boot_id, made.adopted) == (Phase.ATTACHED, Via.DELEGATE, "boot-1", False)
     assert (made.sandbox_id, made.netns) == (node.sandbox.id, node.sandbox.netns)
     assert made.ifindex == node.links[made.netns.inode][RED.ifname]
@@ -113,7 +114,7 @@ def test_no_add_runs_that_could_not_be_recorded(node: Bench) -> None:
 
 
 def test_an_interface_that_is_there_already_is_adopted_without_add(node: Bench) -> None:
-    node.kubelet_attaches(UID, "red")
+    node.kubelet_attaches(POD, "red")
     before = node.links[node.sandbox.netns.inode].copy()
     made = node.attach()
     assert (made.adopted, made.phase, made.result) == (True, Phase.ATTACHED, None)
@@ -123,14 +124,14 @@ def test_an_interface_that_is_there_already_is_adopted_without_add(node: Bench) 
 
 
 def test_an_adopted_interface_is_detached_like_any_other(node: Bench) -> None:
-    node.kubelet_attaches(UID, "red")
+    node.kubelet_attaches(POD, "red")
     node.executor.detach(node.attach())
-    assert (node.disk, node.links_of(UID), node.leases) == ({}, set(), set())
+    assert (node.disk, node.links_of(POD), node.leases) == ({}, set(), set())
 
 
 def test_the_host_network_is_refused_before_anything_is_asked_or_written(node: Bench) -> None:
     with pytest.raises(HostNetworkRefused, match="default/web"):
-        node.executor.attach(node.pods[UID], RED, Sandbox("host", None))
+        node.executor.attach(node.pods[POD], RED, Sandbox("host", None))
     assert (node.disk, node.operations) == ({}, [])
 
 
@@ -142,7 +143,7 @@ def test_without_a_definition_nothing_is_written(node: Bench) -> None:
 
 
 def test_a_sandbox_that_is_gone_already_is_not_touched(node: Bench) -> None:
-    node.stop_sandbox(UID)
+    node.stop_sandbox(POD)
     with pytest.raises(NetnsGone):
         node.attach()
     assert (node.disk, node.operations) == ({}, [])
@@ -153,7 +154,7 @@ def test_what_a_failed_add_left_behind_is_undone_and_forgotten(node: Bench, mode
     node.faults.add_fails["red"] = mode
     with pytest.raises(PluginError):
         node.attach()
-    assert (node.links_of(UID), node.leases, node.disk) == (set(), set(), {})
+    assert (node.links_of(POD), node.leases, node.disk) == (set(), set(), {})
     assert node.commands() == ["ADD", "DEL"]
 
 
@@ -167,7 +168,7 @@ def test_when_undoing_fails_too_it_stays_recorded_and_both_reasons_are_told(node
     assert node.record.phase is Phase.DETACHING
     node.faults.delete_fails.clear()
     node.executor.detach(node.record)
-    assert (node.links_of(UID), node.leases, node.disk) == (set(), set(), {})
+    assert (node.links_of(POD), node.leases, node.disk) == (set(), set(), {})
 
 
 def test_a_bug_in_the_middle_of_add_leaves_a_record_of_it(node: Bench) -> None:
@@ -181,7 +182,7 @@ def test_a_bug_in_the_middle_of_add_leaves_a_record_of_it(node: Bench) -> None:
 
 
 def test_a_sandbox_that_ends_during_add_is_undone_without_going_near_its_namespace(node: Bench) -> None:
-    node.after_add = lambda: node.stop_sandbox(UID)
+    node.after_add = lambda: node.stop_sandbox(POD)
     with pytest.raises(SandboxChanged, match="ended during ADD"):
         node.attach()
     assert (node.leases, node.disk) == (set(), {})
@@ -190,22 +191,22 @@ def test_a_sandbox_that_ends_during_add_is_undone_without_going_near_its_namespa
 
 def test_a_sandbox_that_is_replaced_during_add_keeps_the_new_one_untouched(node: Bench) -> None:
     def replaced() -> None:
-        node.start_sandbox(UID)
-        node.kubelet_attaches(UID, "red")
+        node.start_sandbox(POD)
+        node.kubelet_attaches(POD, "red")
 
     node.after_add = replaced
     with pytest.raises(SandboxChanged):
         node.attach()
-    assert node.links_of(UID) == {RED.ifname}
-    assert {sandbox for _, sandbox, _ in node.leases} == {node.running[UID].id}
+    assert node.links_of(POD) == {RED.ifname}
+    assert {sandbox for _, sandbox, _ in node.leases} == {node.running[POD].id}
 
 
 def test_the_interface_stays_when_the_kubelets_call_of_the_system_plugin_was_first(node: Bench) -> None:
     node.via = Via.SYSTEM
-    node.before_add = lambda: node.kubelet_attaches(UID, "red")
+    node.before_add = lambda: node.kubelet_attaches(POD, "red")
     with pytest.raises(PluginError, match="already exists"):
         node.attach()
-    assert (node.disk, node.links_of(UID), node.commands()) == ({}, {RED.ifname}, ["ADD"])
+    assert (node.disk, node.links_of(POD), node.commands()) == ({}, {RED.ifname}, ["ADD"])
     node.before_add = lambda: None
     assert node.attach().adopted
 
@@ -219,7 +220,7 @@ def test_another_failure_of_the_system_plugin_is_undone_although_it_left_a_link(
     node.after_add = fail
     with pytest.raises(PluginError, match=message):
         node.attach()
-    assert (node.disk, node.links_of(UID), node.leases) == ({}, set(), set())
+    assert (node.disk, node.links_of(POD), node.leases) == ({}, set(), set())
 
 
 def test_already_exists_without_the_interface_is_a_failure_like_any_other(node: Bench) -> None:
@@ -246,7 +247,7 @@ def test_detaches_with_what_was_recorded_and_then_forgets(node: Bench) -> None:
     node.faults.undefined.add("red")
     node.pods.clear()
     node.executor.detach(made)
-    assert (node.links_of(UID), node.leases, node.disk) == (set(), set(), {})
+    assert (node.links_of(POD), node.leases, node.disk) == (set(), set(), {})
     assert node.targets == [made.target]
 
 
@@ -269,7 +270,7 @@ def test_a_failed_del_stays_recorded_with_all_it_needs(node: Bench) -> None:
 
 def test_del_of_a_namespace_that_is_gone_names_none(node: Bench) -> None:
     made = node.attach()
-    node.stop_sandbox(UID)
+    node.stop_sandbox(POD)
     node.executor.detach(made)
     assert node.targets == [Target(made.sandbox_id, "", RED.ifname)]
     assert (node.leases, node.disk) == (set(), {})
@@ -280,16 +281,16 @@ def test_del_after_a_reboot_names_no_namespace_even_if_the_same_one_seems_to_be_
     node.boot_id = "boot-2"
     node.make_executor().detach(made)
     assert node.targets == [Target(made.sandbox_id, "", RED.ifname)]
-    assert node.links_of(UID) == {RED.ifname}
+    assert node.links_of(POD) == {RED.ifname}
 
 
 def test_the_namespace_of_another_sandbox_is_never_touched(node: Bench) -> None:
     made = node.attach()
-    node.start_sandbox(UID)
-    node.kubelet_attaches(UID, "red")
+    node.start_sandbox(POD)
+    node.kubelet_attaches(POD, "red")
     node.executor.detach(made)
-    assert node.links_of(UID) == {RED.ifname}
-    assert {sandbox for _, sandbox, _ in node.leases} == {node.running[UID].id}
+    assert node.links_of(POD) == {RED.ifname}
+    assert {sandbox for _, sandbox, _ in node.leases} == {node.running[POD].id}
 
 
 def test_a_namespace_that_goes_away_during_del_is_no_failure(node: Bench) -> None:
@@ -298,7 +299,7 @@ def test_a_namespace_that_goes_away_during_del_is_no_failure(node: Bench) -> Non
     def ends(target: Target) -> None:
         if target.netns:
             node.delete_does_nothing = True
-            node.stop_sandbox(UID)
+            node.stop_sandbox(POD)
 
     node.before_delete = ends
     node.executor.detach(made)
@@ -331,12 +332,12 @@ def test_a_crash_anywhere_in_an_attach_leaves_nothing_that_is_not_recorded(node:
     try:
         node.attach()
     except Crash:
-        left = bool(node.links_of(UID) or node.leases)
+        left = bool(node.links_of(POD) or node.leases)
         assert not left or node.record.phase in (Phase.ATTACHING, Phase.ATTACHED)
     node.faults.crash_in = None
     for made in list(node.disk.values()):
         node.make_executor().detach(made)
-    assert (node.links_of(UID), node.leases, node.disk) == (set(), set(), {})
+    assert (node.links_of(POD), node.leases, node.disk) == (set(), set(), {})
 
 
 @pytest.mark.parametrize("steps", range(8))
@@ -346,11 +347,11 @@ def test_a_crash_anywhere_in_a_detach_leaves_nothing_that_is_not_recorded(node: 
     try:
         node.executor.detach(made)
     except Crash:
-        assert not (node.links_of(UID) or node.leases) or KEY in node.disk
+        assert not (node.links_of(POD) or node.leases) or KEY in node.disk
     node.faults.crash_in = None
     for each in list(node.disk.values()):
         node.make_executor().detach(each)
-    assert (node.links_of(UID), node.leases, node.disk) == (set(), set(), {})
+    assert (node.links_of(POD), node.leases, node.disk) == (set(), set(), {})
 
 
 # -- drift ---------------------------------------------------------------------------------------------------------------
@@ -371,12 +372,12 @@ def test_only_links_of_this_sandbox_that_were_there_can_have_vanished(node: Benc
 
 
 def test_nothing_is_looked_into_where_nothing_is_recorded(node: Bench) -> None:
-    node.stop_sandbox(UID)
+    node.stop_sandbox(POD)
     assert node.executor.drifted(node.sandbox, []) == frozenset()
 
 
 def test_every_failure_is_one_the_agent_knows(node: Bench) -> None:
-    node.stop_sandbox(UID)
+    node.stop_sandbox(POD)
     with pytest.raises(PodagentError):
         node.attach(attachment("green"))
-    assert interface_name("green") not in node.links_of(UID)
+    assert interface_name("green") not in node.links_of(POD)

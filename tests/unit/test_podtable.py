@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from factory import pod
+from factory import key, pod
 
 from podagent.podtable import PodTable
 
@@ -15,7 +15,7 @@ class Table(PodTable):
 
     def __init__(self) -> None:
         self.calls: list[str] = []
-        super().__init__(self.calls.append, lambda: self.calls.append("complete"))
+        super().__init__(lambda pod: self.calls.append(pod.uid), lambda: self.calls.append("complete"))
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_the_first_list_is_told_once_as_a_whole(table: Table) -> None:
     table.upsert(pod(uid="stale"))
     table.replace([pod(uid="a"), pod(uid="b")])
     assert (table.calls, table.synced) == (["complete"], True)
-    assert sorted(table.uids()) == ["a", "b"]
+    assert sorted(each.uid for each in table.keys()) == ["a", "b"]
 
 
 def test_an_empty_first_list_is_a_complete_list_too(table: Table) -> None:
@@ -70,7 +70,7 @@ def test_every_change_of_a_pod_is_told(synced: Table, change: dict[str, str]) ->
 
 def test_what_is_told_can_be_read_at_once() -> None:
     seen = []
-    table = PodTable(lambda uid: seen.append(table.get(uid)), lambda: None)
+    table = PodTable(lambda changed: seen.append(table.get(changed)), lambda: None)
     table.replace([])
     table.upsert(pod(uid="a"))
     table.remove(pod(uid="a"))
@@ -79,7 +79,7 @@ def test_what_is_told_can_be_read_at_once() -> None:
 
 def test_a_pod_that_left_is_told_and_gone(synced: Table) -> None:
     synced.remove(pod(uid="a"))
-    assert (synced.calls, synced.get("a"), synced.uids()) == (["a"], None, ["b"])
+    assert (synced.calls, synced.get(key("a")), synced.keys()) == (["a"], None, [key("b")])
 
 
 def test_the_leaving_of_an_unknown_pod_is_no_news(synced: Table) -> None:
@@ -93,6 +93,6 @@ def test_the_end_of_an_old_mirror_does_not_take_the_static_pods_new_one_away(syn
     synced.upsert(old)
     synced.upsert(new)
     synced.remove(old)
-    assert synced.get("hash") == new
+    assert synced.get(key("hash")) == new
     synced.remove(new)
-    assert synced.get("hash") is None
+    assert synced.get(key("hash")) is None

@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from factory import record
+from factory import key, record
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -56,7 +56,7 @@ def end(stores: list[Store]) -> None:
 
 
 def everything(store: Store) -> list[Record]:
-    return sorted((each for uid in store.uids() for each in store.of(uid)), key=lambda each: each.sequence)
+    return sorted((each for pod in store.pods() for each in store.of(pod)), key=lambda each: each.sequence)
 
 
 def files(directory: Path) -> list[Path]:
@@ -72,7 +72,7 @@ def set_aside(directory: Path) -> list[bytes]:
 
 def test_a_new_state_directory_is_made_with_its_parents_and_is_empty(tmp_path: Path) -> None:
     store = Store(tmp_path / "var" / "lib" / "podagent")
-    assert (len(store), store.uids(), store.of("uid")) == (0, [], [])
+    assert (len(store), store.pods(), store.of(key("uid"))) == (0, [], [])
     end([store])
 
 
@@ -84,8 +84,8 @@ def test_what_was_put_is_there_after_a_restart(reopen: Reopen) -> None:
     assert everything(store) == kept
     store = reopen()
     assert everything(store) == kept
-    assert (len(store), sorted(store.uids())) == (3, ["a", "b"])
-    assert [each.attachment.network for each in store.of("b")] == ["red"]
+    assert (len(store), sorted(pod.uid for pod in store.pods())) == (3, ["a", "b"])
+    assert [each.attachment.network for each in store.of(key("b"))] == ["red"]
 
 
 def test_a_record_replaces_the_one_of_the_same_interface(reopen: Reopen, directory: Path) -> None:
@@ -104,7 +104,7 @@ def test_what_was_removed_stays_away(reopen: Reopen, directory: Path) -> None:
     store.remove(record("red"))
     assert everything(store) == everything(reopen()) == [record("green", sequence=2)]
     reopen().remove(record("green"))
-    assert (reopen().uids(), files(directory)) == ([], [])
+    assert (reopen().pods(), files(directory)) == ([], [])
 
 
 def test_the_sequence_rises_across_restarts(reopen: Reopen) -> None:
