@@ -37,9 +37,11 @@ _FOUND = RUN_DIR / "found-before.json"
 _STOP_SECONDS = 10.0
 # Made by plugins and by dockerd where they are missing. Parents come after what is in them.
 _KEY = Path("/etc/docker/key.json")
+_CGROUPS = Path("/sys/fs/cgroup")
 _DIRECTORIES = [
     *(lease_dir(NETWORK), *list(lease_dir(NETWORK).parents)[:2]),
     *map(Path, ("/etc/docker", "/run/docker/plugins", "/run/docker", "/run/containerd/s", "/run/containerd")),
+    *(_CGROUPS / "docker", *(controller / "docker" for controller in _CGROUPS.glob("*/"))),
 ]
 
 

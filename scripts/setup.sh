@@ -116,11 +116,13 @@ install_without_services() {
     fi
     install_packages "$@"
     for unit in "${DOCKER_UNITS[@]}"; do
-        if have systemctl && unit_exists "$unit" && [[ " ${before[*]-} " != *" $unit "* ]]; then
-            systemctl disable --quiet "$unit" >/dev/null 2>&1 || say "could not disable $unit"
-        fi
+        # As `systemctl disable` does, which is not there on every machine that may boot with systemd one day.
+        [[ " ${before[*]-} " == *" $unit "* ]] || rm -f /etc/systemd/system/*.wants/"$unit"
     done
-    say "the service of docker.io is left off; to use it yourself: systemctl enable --now docker"
+    if have update-rc.d && [[ -e /etc/init.d/docker ]]; then
+        update-rc.d docker disable >/dev/null 2>&1 || say "docker still starts at boot: update-rc.d failed"
+    fi
+    say "docker.io's service is left off; to use it yourself: systemctl enable --now containerd docker"
 }
 
 unit_exists() {

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import time
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from expectations import ifname, records
+
 from lab.agent import Agent
 from lab.leases import Lease
 from lab.networks import Network
@@ -63,6 +65,11 @@ def wait_exactly(
 
 def record_files(agent: Agent) -> list[Path]:
     return sorted((agent.state_dir / "attachments").glob("*.json"))
+
+
+def delete_link(pod: Pod, name: str) -> None:
+    """Somebody deletes an interface in the pod by hand."""
+    subprocess.run(["nsenter", "-t", str(pod.pid), "-n", "ip", "link", "del", name], check=True)
 
 
 def settle(agent: Agent, since: float, timeout: float = 20.0) -> None:

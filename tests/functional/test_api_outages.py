@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import socket
 import threading
 import time
@@ -12,15 +13,15 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-
 from expectations import ifname, messages, wait_for_event
+from outcomes import PINGED, WATCHDOG_SECONDS, assert_exactly, plugged, wait_exactly
+
 from lab.agent import AgentFactory
 from lab.apiserver import ApiServer
 from lab.networks import Networks
 from lab.node import Node
 from lab.plugins import PluginDir
 from lab.waiting import eventually
-from outcomes import PINGED, WATCHDOG_SECONDS, assert_exactly, plugged, wait_exactly
 
 pytestmark = pytest.mark.root
 
@@ -97,7 +98,7 @@ def test_everything_that_changed_while_the_api_server_was_away_is_made_up_for(
         assert 1 <= len(door.times) <= 6 + seconds
         assert busiest_second(door.times) <= FEW
         pings = [ping.time for ping in running.notifications.all("WATCHDOG", left)]
-        assert max(b - a for a, b in zip(pings, pings[1:], strict=False)) < WATCHDOG_SECONDS
+        assert max(b - a for a, b in itertools.pairwise(pings)) < WATCHDOG_SECONDS
     wanted = {steady: [data], changes: [red], comes: [data, red], created: [red]}
     wait_exactly(wanted, [data, red], running, 60)
     assert plugged(steady) == before

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 
 import pytest
-
 from expectations import ifname, wait_for_event
+from outcomes import PINGED, delete_link, plugged, settle, wait_exactly
+
 from lab.agent import AgentFactory
 from lab.apiserver import ApiServer
 from lab.networks import Networks
-from lab.node import Node, Pod
+from lab.node import Node
 from lab.plugins import PluginDir
 from lab.waiting import eventually
-from outcomes import PINGED, plugged, settle, wait_exactly
 
 pytestmark = pytest.mark.root
-
-
-def delete_link(pod: Pod, name: str) -> None:
-    subprocess.run(["nsenter", "-t", str(pod.pid), "-n", "ip", "link", "del", name], check=True)
 
 
 def test_a_link_deleted_by_hand_comes_back_with_the_next_resync(

@@ -75,7 +75,13 @@ def lab(dockerd: PrivateDockerd) -> Iterator[Lab]:
         made = Lab(workdir, api, node, networks, plugins, agent, networks.bridge("keep"), networks.bridge("sibling"))
         stack.callback(_remove_pods, made)
         yield made
-    eventually(lambda: not HostState.now(dockerd).since(before), 10, "nothing to be left on the host")
+    eventually(lambda: _as_it_was(dockerd, before), 10, "the host to be as it was")
+
+
+def _as_it_was(dockerd: PrivateDockerd, before: HostState) -> bool:
+    left = HostState.now(dockerd).since(before)
+    assert not left, f"left behind: {left}"
+    return True
 
 
 def _remove_pods(lab: Lab) -> None:

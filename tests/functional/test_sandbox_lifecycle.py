@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-
 from expectations import ifname
+from outcomes import PINGED, wait_exactly
+
 from lab.agent import AgentFactory
 from lab.networks import Networks
 from lab.node import Node
 from lab.plugins import PluginDir
-from outcomes import PINGED, wait_exactly
 
 pytestmark = pytest.mark.root
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 import json
 import os
 import signal
@@ -15,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from expectations import ifname
+from outcomes import PINGED, WATCHDOG_SECONDS, plugged, settle, wait_exactly
+
 from lab import processes
 from lab.agent import Agent, AgentFactory
 from lab.apiserver import ApiServer
@@ -24,7 +26,6 @@ from lab.networks import Networks
 from lab.node import Node
 from lab.plugins import PluginDir
 from lab.waiting import eventually
-from outcomes import PINGED, WATCHDOG_SECONDS, plugged, settle, wait_exactly
 
 pytestmark = pytest.mark.root
 
@@ -86,7 +87,7 @@ def test_takes_a_broken_kubeconfig_once_it_is_mended(
 
 def longest_gap(running: Agent, since: float) -> float:
     times = [ping.time for ping in running.notifications.all("WATCHDOG", since)]
-    return max(b - a for a, b in zip([since, *times], times, strict=False))
+    return max(b - a for a, b in itertools.pairwise([since, *times]))
 
 
 def test_pings_its_watchdog_also_when_the_api_server_does_not_answer(

@@ -221,7 +221,7 @@ def test_deep_nesting_is_a_fault_at_any_depth(depth: int) -> None:
         assert read(f"[{{{field}{inner}}}]").problems
 
 
-# -- anything at all ---------------------------------------------------------------------------------------------------
+# -- anything at all ------------------------------------------------------------------------------------------------
 
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

@@ -81,7 +81,7 @@ def node() -> Bench:
     return Bench()
 
 
-# -- attaching -----------------------------------------------------------------------------------------------------------
+# -- attaching ------------------------------------------------------------------------------------------------------
 
 
 def test_attaches_and_records_all_that_detaching_will_need(node: Bench) -> None:
@@ -239,7 +239,7 @@ def test_a_plugin_that_makes_no_link_is_recorded_without_one(node: Bench) -> Non
     assert node.attach().ifindex == 0
 
 
-# -- detaching -----------------------------------------------------------------------------------------------------------
+# -- detaching ------------------------------------------------------------------------------------------------------
 
 
 def test_detaches_with_what_was_recorded_and_then_forgets(node: Bench) -> None:
@@ -323,7 +323,7 @@ def test_waits_for_plugins_of_an_earlier_life_where_there_can_be_any(node: Bench
     assert node.waited == [(made.sandbox_id, RED.ifname)] * waits
 
 
-# -- crashes -------------------------------------------------------------------------------------------------------------
+# -- crashes --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("steps", range(8))
@@ -354,7 +354,7 @@ def test_a_crash_anywhere_in_a_detach_leaves_nothing_that_is_not_recorded(node: 
     assert (node.links_of(POD), node.leases, node.disk) == (set(), set(), {})
 
 
-# -- drift ---------------------------------------------------------------------------------------------------------------
+# -- drift ----------------------------------------------------------------------------------------------------------
 
 
 def test_sees_which_links_have_vanished(node: Bench) -> None:

@@ -46,7 +46,7 @@ def test_what_is_detached_and_attached_is_detached_first() -> None:
     assert all(steps == (Step.DETACH, Step.ATTACH) for steps in both)
 
 
-# -- how a state is found in the table ---------------------------------------------------------------------------------
+# -- how a state is found in the table ------------------------------------------------------------------------------
 
 
 def wanted(*attachments: Attachment, **more: object) -> Desired:

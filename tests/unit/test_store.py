@@ -67,7 +67,7 @@ def set_aside(directory: Path) -> list[bytes]:
     return sorted(path.read_bytes() for path in (directory / "corrupt").iterdir())
 
 
-# -- keeping and finding again -------------------------------------------------------------------------------------------
+# -- keeping and finding again --------------------------------------------------------------------------------------
 
 
 def test_a_new_state_directory_is_made_with_its_parents_and_is_empty(tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ def test_threads_write_records_of_different_pods_at_once(reopen: Reopen) -> None
     assert {each.attachment.network for each in everything(store)} == {"red"}
 
 
-# -- on disk -------------------------------------------------------------------------------------------------------------
+# -- on disk --------------------------------------------------------------------------------------------------------
 
 
 def test_directories_and_files_are_for_their_owner_only(reopen: Reopen, directory: Path) -> None:
@@ -259,7 +259,7 @@ def test_any_records_survive_a_restart(tmp_path_factory: pytest.TempPathFactory,
     end([store])
 
 
-# -- damage --------------------------------------------------------------------------------------------------------------
+# -- damage ---------------------------------------------------------------------------------------------------------
 
 
 def newer(content: bytes) -> bytes:
@@ -351,7 +351,7 @@ def test_a_link_in_the_place_of_a_temporary_file_is_not_followed(reopen: Reopen,
     assert everything(reopen()) == [record("red", sequence=3)]
 
 
-# -- failures ------------------------------------------------------------------------------------------------------------
+# -- failures -------------------------------------------------------------------------------------------------------
 
 
 def test_a_second_agent_on_the_same_directory_is_refused(reopen: Reopen, directory: Path) -> None:

@@ -165,52 +165,62 @@ operations = st.lists(
         st.tuples(st.just("after"), st.sampled_from("abc"), st.sampled_from([0.0, 1.0, 3.0])),
         st.tuples(st.just("work"), st.just(""), st.just(0.0)),
         st.tuples(st.just("done"), st.sampled_from("abc"), st.just(0.0)),
-        st.tuples(st.just("pass"), st.just(""), st.sampled_from([0.5, 2.0])),
+        st.tuples(st.just("passes"), st.just(""), st.sampled_from([0.5, 2.0])),
     ),
     max_size=40,
 )
 
 
+class Ledger:
+    """A queue, what it owes (key -> when it is due), and what is in work; complains when it gives what it must not."""
+
+    def __init__(self) -> None:
+        self.clock = Time()
+        self.queue: WorkQueue[str] = WorkQueue(self.clock)
+        self.owed: dict[str, float] = {}
+        self.working: set[str] = set()
+
+    def add(self, key: str, _: float) -> None:
+        self.queue.add(key)
+        self.owed[key] = self.clock.now
+
+    def after(self, key: str, seconds: float) -> None:
+        self.queue.add_after(key, seconds)
+        due = self.clock.now + seconds
+        self.owed[key] = min(self.owed.get(key, due), due)
+
+    def work(self, *_: object) -> None:
+        if not any(due <= self.clock.now for key, due in self.owed.items() if key not in self.working):
+            return
+        key = self.queue.get()
+        assert key is not None
+        assert key not in self.working, "worked on twice at once"
+        assert self.owed.pop(key) <= self.clock.now, "too early, or not asked for"
+        self.working.add(key)
+
+    def done(self, key: str, _: float = 0) -> None:
+        if key in self.working:
+            self.working.discard(key)
+            self.queue.done(key)
+
+    def passes(self, _: str, seconds: float) -> None:
+        self.clock.now += seconds
+
+
 @given(operations)
 def test_every_request_is_followed_by_work_that_begins_after_it(steps: list[tuple[str, str, float]]) -> None:
-    clock = Time()
-    queue = WorkQueue(clock)
-    owed: dict[str, float] = {}  # key -> when it is due
-    working: set[str] = set()
-
-    def work() -> None:
-        key = queue.get()
-        assert key is not None
-        assert key not in working, "worked on twice at once"
-        assert owed.pop(key) <= clock.now, "too early, or not asked for"
-        working.add(key)
-
+    ledger = Ledger()
     for step, key, seconds in steps:
-        if step == "add":
-            queue.add(key)
-            owed[key] = clock.now
-        elif step == "after":
-            queue.add_after(key, seconds)
-            owed[key] = min(owed.get(key, clock.now + seconds), clock.now + seconds)
-        elif step == "pass":
-            clock.now += seconds
-        elif step == "done" and key in working:
-            working.discard(key)
-            queue.done(key)
-        elif step == "work" and any(due <= clock.now for each, due in owed.items() if each not in working):
-            work()
-    clock.now += 10
-    while owed:
-        for key in list(working):
-            working.discard(key)
-            queue.done(key)
-        work()
-    for key in working:
-        queue.done(key)
-    assert len(queue) == 0
+        getattr(ledger, step)(key, seconds)
+    ledger.passes("", 10)
+    while ledger.owed or ledger.working:
+        for key in list(ledger.working):
+            ledger.done(key)
+        ledger.work()
+    assert len(ledger.queue) == 0
 
 
-# -- real threads --------------------------------------------------------------------------------------------------------
+# -- real threads ---------------------------------------------------------------------------------------------------
 
 
 class Crew:

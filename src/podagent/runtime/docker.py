@@ -67,7 +67,8 @@ class DockerRuntime:
             raise SandboxNotFound(f"the sandbox of pod {pod} ended while it was looked at") from error
         except (*_Errors, KeyError, TypeError) as error:
             self._renegotiate_after(error)
-            raise RuntimeUnavailable(f"Docker at {self._endpoint} does not answer: {error!r}") from error
+            reason = f"{type(error).__name__}: {error}"
+            raise RuntimeUnavailable(f"Docker at {self._endpoint} does not answer: {reason}") from error
 
     def follow(self, changed: Callable[[PodKey], None], reconnected: Callable[[], None], stop: threading.Event) -> None:
         """Tells of every sandbox that started or ended, until `stop`. Only a hint: it makes the agent look at once.
@@ -88,7 +89,7 @@ class DockerRuntime:
                     reconnected()
                     for event in stream:
                         labels = event["Actor"]["Attributes"]
-                        changed(PodKey(labels[_NAMESPACE], labels[_NAME], labels[_UID]))
+                        changed(PodKey(*(str(labels.get(label, "")) for label in (_NAMESPACE, _NAME, _UID))))
             except (*_Errors, KeyError, TypeError) as error:
                 self._renegotiate_after(error)
                 if not lost:
