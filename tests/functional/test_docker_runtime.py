@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import queue
 import re
 import selectors
@@ -289,8 +288,13 @@ def test_nothing_but_get_is_ever_asked_of_docker(node: Node, proxy: Proxy, follo
     pod.kill_sandbox()
     following.wait_for(key(pod))
     assert {request.split()[0] for request in proxy.requests} == {"GET"}
-    paths = [re.sub(r"/v[\d.]+/|\?.*", "/", request.split()[1]).replace(pod.sandbox_id, "ID") for request in proxy.requests]
-    assert {path.rstrip("/") for path in paths} == {"/version", "/events", "/containers/json", "/containers/ID/json"}
+    urls = [request.split()[1].replace(pod.sandbox_id, "ID") for request in proxy.requests]
+    assert {re.sub(r"^/v[\d.]+/|\?.*", "/", url).rstrip("/") for url in urls} == {
+        "/version",
+        "/events",
+        "/containers/json",
+        "/containers/ID/json",
+    }
 
 
 def test_a_known_sandbox_costs_one_request(node: Node, proxy: Proxy) -> None:
@@ -385,9 +389,7 @@ def test_sandboxes_that_start_and_end_are_told_and_nothing_else(
     assert following.told.empty()
 
 
-def test_a_sandbox_without_the_kubelets_labels_ends_nothing(
-    node: Node, runtime: DockerRuntime, follow: Follow
-) -> None:
+def test_a_sandbox_without_the_kubelets_labels_ends_nothing(node: Node, runtime: DockerRuntime, follow: Follow) -> None:
     following = follow(runtime)
     following.wait_for("reconnected")
     host_config = node.dockerd.client.api.create_host_config(network_mode="none")
@@ -418,18 +420,14 @@ def test_reconnecting_leaves_no_descriptor_open(proxy: Proxy, follow: Follow) ->
     following.wait_for("reconnected")
 
     def ours() -> int:
-        """Sockets of this process that lead to the proxy, both ends of them."""
-        return sum(os.readlink(f"/proc/self/fd/{fd}").startswith("socket:") for fd in _descriptors())
+        """Sockets of this process, both ends of those to the proxy among them."""
+        return sum(fd.is_socket() for fd in Path("/proc/self/fd").iterdir())
 
     before = ours()
     for _ in range(3):
         proxy.cut()
         following.wait_for("reconnected")
     eventually(lambda: ours() <= before, 5, f"at most {before} sockets")
-
-
-def _descriptors() -> list[str]:
-    return [fd for fd in os.listdir("/proc/self/fd") if os.path.lexists(f"/proc/self/fd/{fd}")]
 
 
 def test_a_restart_of_dockerd_is_survived_without_a_new_object(node: Node, follow: Follow) -> None:

@@ -1,4 +1,4 @@
-"""From the annotation to what is wanted: hostile bytes, clear messages, siblings served, nothing detached by mistake."""
+"""From the annotation to what is wanted: hostile bytes, clear messages, siblings served, nothing lost by mistake."""
 
 from __future__ import annotations
 

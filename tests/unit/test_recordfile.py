@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from typing import Any
@@ -24,6 +25,7 @@ json_values = st.recursive(
 )
 json_objects = st.dictionaries(text, json_values, max_size=4)
 texts = st.lists(text, max_size=3).map(tuple)
+pairs = st.lists(st.tuples(text, text), max_size=3).map(tuple)
 records = st.builds(
     Record,
     pod=st.builds(PodKey, text, text, text),
@@ -34,7 +36,7 @@ records = st.builds(
     netns=st.builds(NetnsRef, text, number, number),
     boot_id=text,
     sequence=number,
-    invocation=st.builds(Invocation, json_objects, texts, st.lists(st.tuples(text, text)).map(tuple), json_objects, text),
+    invocation=st.builds(Invocation, json_objects, texts, pairs, json_objects, text),
     result=st.none() | json_objects,
     ifindex=number,
     adopted=st.booleans(),
@@ -77,10 +79,8 @@ def test_a_changed_byte_is_never_taken_for_a_record_of_something_else(data: st.D
     content = bytearray(encode(record("red")))
     place = data.draw(st.integers(0, len(content) - 1))
     content[place] = data.draw(st.integers(0, 255))
-    try:
+    with contextlib.suppress(StoreError):
         assert decode(bytes(content)) == record("red")
-    except StoreError:
-        pass
 
 
 @given(st.integers(0, len(encode(record("red"))) - 2))
@@ -137,15 +137,11 @@ def test_deep_nesting_is_an_error_of_the_store_wherever_it_strikes(depth: int) -
     for _ in range(depth):
         nested = [nested]
     deep = record("red", invocation=invocation("red", netconf={"plugins": [], "x": nested}))
-    try:
-        content = encode(deep)
-    except StoreError as error:
-        assert "nested too deeply" in str(error)
-        content = b'{"schema":1,"sha256":"","record":' + b"[" * depth + b"]" * depth + b"}"
-        with pytest.raises(StoreError):
-            decode(content)
-        return
-    try:
-        decode(content)
-    except StoreError as error:
-        assert "RecursionError" in str(error)
+    told = []
+    for step in (lambda: decode(encode(deep)), lambda: decode(b"[" * depth + b"]" * depth)):
+        try:
+            step()
+        except StoreError as error:
+            told.append(str(error))
+    assert len(told) >= 1
+    assert all("nested too deeply" in text or "RecursionError" in text or "TypeError" in text for text in told)

@@ -176,11 +176,11 @@ def test_a_record_is_complete_on_disk_at_every_moment(reopen: Reopen, directory:
     done, broken = threading.Event(), []
 
     def read() -> None:
-        while not done.is_set():
-            try:
+        try:
+            while not done.is_set():
                 recordfile.decode(path.read_bytes())
-            except (StoreError, OSError) as error:
-                broken.append(error)
+        except (StoreError, OSError) as error:
+            broken.append(error)
 
     reader = threading.Thread(target=read)
     reader.start()
@@ -390,9 +390,7 @@ def test_a_file_in_the_place_of_the_state_directory_is_named(tmp_path: Path) -> 
         Store(tmp_path / "state")
 
 
-def test_a_write_that_fails_changes_neither_disk_nor_memory_and_names_the_file(
-    reopen: Reopen, directory: Path
-) -> None:
+def test_a_write_that_fails_changes_neither_disk_nor_memory_and_names_the_file(reopen: Reopen, directory: Path) -> None:
     store = reopen()
     store.put(record("red"))
     (path,) = files(directory)

@@ -156,7 +156,8 @@ def test_an_operation_may_take_as_long_as_all_its_plugins_and_what_follows_is_co
 def test_after_a_failed_operation_it_is_counted_anew_too() -> None:
     beat = Beat()
     cni = WatchedCni(Cni(PluginError("bridge", "x")), beat.working, plugin_timeout=120)
-    for operation in (lambda: cni.add(CHAIN, record("red").target), lambda: cni.delete(CHAIN, record("red").target, None)):
+    target = record("red").target
+    for operation in (lambda: cni.add(CHAIN, target), lambda: cni.delete(CHAIN, target, None)):
         with pytest.raises(PluginError):
             operation()
         assert beat.said[-1] == STEP_ALLOWANCE

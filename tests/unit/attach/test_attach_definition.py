@@ -131,7 +131,8 @@ def test_whatever_is_written_either_may_be_run_or_is_refused(config: str, plugin
     try:
         netconf = convert(config, plugin)
     except DefinitionError as error:
-        assert "default/data" in str(error)
+        told = str(error)
+        assert "default/data" in told
         return
     assert is_cni_name(netconf["name"])
     assert netconf["plugins"]
