@@ -134,7 +134,7 @@ unit_exists() {
 set_up_venv() {
     local wanted
     wanted=$(fingerprint)
-    [[ -x .venv/bin/python && $(cat "$STAMP" 2>/dev/null) == "$wanted" ]] && .venv/bin/python -c '' && return
+    is_set_up "$wanted" && return
     find_python
     say "making .venv with $("$python" --version) ($python)"
     quietly "$python" -m venv --clear .venv || die "making .venv failed: see above"
@@ -142,12 +142,19 @@ set_up_venv() {
     [[ -e /etc/ssl/certs/ca-certificates.crt || ! -d /etc/apt ]] || install_packages ca-certificates
     quietly .venv/bin/python -m pip install --disable-pip-version-check --no-input -e '.[dev]' ||
         die "pip could not install the project: see above"
-    echo "$wanted" >"$STAMP"
+    printf '%s\n' "$wanted" "$python" >"$STAMP"
 }
 
 # By content, not by time: another branch checked out and back is no reason to need the network.
 fingerprint() {
-    printf '%s %s' "$PWD ${PYTHON:-}" "$(sha256sum <setup.cfg)"
+    printf '%s %s' "$PWD" "$(sha256sum <setup.cfg)"
+}
+
+# Whether .venv was made here, for what setup.cfg says now, by the Python that is asked for (if one is).
+is_set_up() {
+    local made_for= made_by=
+    { read -r made_for && read -r made_by; } 2>/dev/null <"$STAMP" || return
+    [[ $made_for == "$1" && (-z ${PYTHON:-} || $(command -v "$PYTHON") == "$made_by") ]] && .venv/bin/python -c ''
 }
 
 # Sets `python` to an interpreter that is new enough and can make virtual environments with pip in them.

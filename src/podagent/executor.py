@@ -37,6 +37,8 @@ class Networks(Protocol):
 
     def prepare(self, pod: Pod, attachment: Attachment, sandbox: Sandbox) -> tuple[Via, Invocation]: ...
 
+    def current_netconf(self, record: Record) -> Json | None: ...
+
 
 class Netns(Protocol):
     """A network namespace that is held open."""
@@ -130,7 +132,13 @@ class Executor:
             self._await_leftovers(record.sandbox_id, record.attachment.ifname)
         if record.phase is not Phase.DETACHING:
             record = self._saved(replace(record, phase=Phase.DETACHING))
-        self._delete(record)
+        try:
+            self._delete(record)
+        except PluginError:
+            mended = self._mended(record)
+            if mended is None:
+                raise
+            self._delete(mended)
         self._records.remove(record)
 
     def drifted(self, sandbox: Sandbox, records: list[Record]) -> frozenset[str]:
@@ -167,6 +175,23 @@ class Executor:
             self.detach(record)
         except PodagentError as second:
             error.args = (f"{error}; undoing it failed too and will be tried again: {second}", *error.args[1:])
+
+    def _mended(self, record: Record) -> Record | None:
+        """The record with the definition of today, where that may clean up what the recorded one cannot.
+
+        A faulty configuration fails ADD and then DEL, for ever. Only for what was never attached, and only if the
+        network kept its name, under which IPAM keeps its leases: else DEL could succeed and release nothing.
+        """
+        if record.result is not None or record.adopted:
+            return None
+        recorded = record.invocation
+        try:
+            netconf = self._networks.current_netconf(record)
+        except PodagentError:
+            return None  # the failure of DEL is what is told
+        if netconf is None or netconf == recorded.netconf or netconf["name"] != recorded.netconf["name"]:
+            return None
+        return replace(record, invocation=replace(recorded, netconf=netconf))
 
     def _delete(self, record: Record) -> None:
         try:

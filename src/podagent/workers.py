@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from podagent.model import Attachment, Invocation, Json, Pod, PodKey, Sandbox, Target, Via
+from podagent.model import Attachment, Invocation, Json, Pod, PodKey, Record, Sandbox, Target, Via
 from podagent.workqueue import WorkQueue
 
 _log = logging.getLogger(__name__)
@@ -101,6 +101,8 @@ class Networks(Protocol):
 
     def prepare(self, pod: Pod, attachment: Attachment, sandbox: Sandbox) -> tuple[Via, Invocation]: ...
 
+    def current_netconf(self, record: Record) -> Json | None: ...
+
 
 class WatchedNetworks:
     """Tells the watchdog of each network that it is a step of its own, however many a pod has and however slow the
@@ -114,6 +116,10 @@ class WatchedNetworks:
     def prepare(self, pod: Pod, attachment: Attachment, sandbox: Sandbox) -> tuple[Via, Invocation]:
         self._expect(STEP_ALLOWANCE)
         return self._networks.prepare(pod, attachment, sandbox)
+
+    def current_netconf(self, record: Record) -> Json | None:
+        self._expect(STEP_ALLOWANCE)
+        return self._networks.current_netconf(record)
 
 
 class WatchedCni:

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from expectations import records
 from outcomes import record_files, wait_exactly
 
 from lab import processes
@@ -73,6 +74,9 @@ def test_converges_after_a_kill_in_the_middle_of_an_operation(
     if death == DEATHS[2]:
         killed.start()
         eventually(lambda: count_of_lists(killed) > lists, what="the next life to begin its work")
+        time.sleep(0.5)  # it must not do anything to these attachments now
+        assert gate.arrivals == 2
+        assert [record["phase"] for record in records(killed)] == ["ATTACHING" if command == "ADD" else "DETACHING"] * 2
         gate.open()
     else:
         gate.open()

@@ -6,6 +6,7 @@ bridge plugin has made an interface and taken a lease.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -198,3 +199,23 @@ def test_failures_are_tried_again_with_growing_delays(
 
 def _failures(agent: Agent, network: Network) -> list[str]:
     return [line for line in agent.log().splitlines() if "failed, next try in" in line and network.name in line]
+
+
+def test_what_a_faulty_definition_left_half_made_goes_once_it_is_mended(
+    agent: AgentFactory, api: ApiServer, node: Node, networks: Networks
+) -> None:
+    network = networks.bridge()
+    typo = network.config | {"ipam": network.config["ipam"] | {"type": "host-lokal"}}
+    api.patch("networks", network.namespace, network.name, {"spec": {"config": json.dumps(typo)}})
+    running = agent()
+    pod = node.pod(networks=[network.name])
+    wait_for_event(api, pod, "NetworkAttachFailed", network.name, "host-lokal")
+    # DEL fails as ADD did, so it stays recorded: what ADD got done is not known.
+    assert [record["phase"] for record in records(running)] == ["DETACHING"]
+
+    api.patch("networks", network.namespace, network.name, {"spec": {"config": json.dumps(network.config)}})
+    assert network.holds(pod.wait_for_link(ifname(network)).addresses[0])
+    wait_for_attached(running, network)
+    wait_for_lease(network, pod)
+    pod.annotate([])
+    wait_for_nothing_left(running, network)

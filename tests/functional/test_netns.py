@@ -221,8 +221,9 @@ def test_looking_at_what_is_no_namespace_is_an_error_and_not_an_empty_answer(
 def test_no_descriptor_is_left_open_whatever_happens(process: Process, namespaces: NetworkNamespaces) -> None:
     ref = identify(process.path)
     before = descriptors()
-    with pytest.raises(InterruptedError), namespaces.hold(ref) as held:
+    with namespaces.hold(ref) as held:
         held.links()
+    with pytest.raises(InterruptedError), namespaces.hold(ref):
         raise InterruptedError
     for wrong in (replace(ref, inode=1), replace(ref, started=1), identify(OWN)):
         with pytest.raises((NetnsGone, HostNetworkRefused)), namespaces.hold(wrong):

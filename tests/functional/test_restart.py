@@ -179,18 +179,19 @@ def test_after_a_reboot_vanished_pods_have_no_lease_and_the_others_are_attached_
     wait_exactly({survives: [data], unplugged: []}, [data], down)
 
 
-def test_after_a_reboot_a_recorded_path_that_leads_elsewhere_now_is_not_followed(
+def test_after_a_reboot_a_namespace_that_looks_like_a_recorded_one_is_another_pods(
     agent: AgentFactory, node: Node, networks: Networks
 ) -> None:
+    """PIDs and inode numbers begin anew with every boot."""
     data = networks.bridge("data")
     down = agent()
     old, stranger = node.many(2, networks=["data"])
     wait_exactly({old: [data], stranger: [data]}, [data], down)
     before = plugged(stranger)
     down.kill()
-    (path,) = [path for path in record_files(down) if old.uid in path.read_text()]
-    record = recordfile.decode(path.read_bytes())
-    recycled = dataclasses.replace(record.netns, path=stranger.netns)  # the PID belongs to another pod now
+    contents = {path: recordfile.decode(path.read_bytes()) for path in record_files(down)}
+    ((path, record),) = [item for item in contents.items() if item[1].pod.uid == old.uid]
+    (recycled,) = [record.netns for record in contents.values() if record.pod.uid == stranger.uid]
     path.write_bytes(recordfile.encode(dataclasses.replace(record, boot_id=OTHER_BOOT, netns=recycled)))
     old.delete()
     down.start()

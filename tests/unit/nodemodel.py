@@ -130,6 +130,9 @@ class Node:
         netconf = {"cniVersion": "1.0.0", "name": attachment.network, "plugins": [{"type": "bridge"}]}
         return Via.DELEGATE, Invocation(netconf, ("/bin",), (("MAC", attachment.mac or ""),))
 
+    def current_netconf(self, record: Record) -> Json | None:
+        return None if record.attachment.network in self.faults.undefined else record.invocation.netconf
+
     @contextmanager
     def hold(self, ref: NetnsRef) -> Iterator[_Netns]:
         if ref.inode not in self.links:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -137,11 +138,16 @@ def test_deep_nesting_is_an_error_of_the_store_wherever_it_strikes(depth: int) -
     for _ in range(depth):
         nested = [nested]
     deep = record("red", invocation=invocation("red", netconf={"plugins": [], "x": nested}))
-    told = []
-    for step in (lambda: decode(encode(deep)), lambda: decode(b"[" * depth + b"]" * depth)):
-        try:
-            step()
-        except StoreError as error:
-            told.append(str(error))
-    assert len(told) >= 1
-    assert all("nested too deeply" in text or "RecursionError" in text or "TypeError" in text for text in told)
+    told = [_complaint(lambda: encode(deep)), _complaint(lambda: decode(b"[" * depth + b"]" * depth))]
+    assert told[0] in ("", "the network configuration of red is nested too deeply")
+    assert "RecursionError" in told[1] or "TypeError" in told[1]
+    if not told[0]:
+        assert decode(encode(deep)).sequence == deep.sequence, "what could be written can be read"
+
+
+def _complaint(step: Callable[[], object]) -> str:
+    try:
+        step()
+    except StoreError as error:
+        return str(error)
+    return ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from podagent.attach.delegate import DelegateNetworks
 from podagent.attach.system import SystemNetworks
 from podagent.errors import NetConfError
-from podagent.model import Attachment, Invocation, Pod, Sandbox, Via
+from podagent.model import Attachment, Invocation, Json, Pod, Record, Sandbox, Via
 
 _META_PLUGIN = "kactus"
 
@@ -22,6 +22,12 @@ class ChosenNetworks:
         """See the two ways; decided anew each time, since the node's CNI configuration may change."""
         chosen = self._system if self.via() is Via.SYSTEM else self._delegate
         return chosen.prepare(pod, attachment, sandbox)
+
+    def current_netconf(self, record: Record) -> Json | None:
+        """The configuration as it is today of what was recorded; None if there is none any more."""
+        if record.via is Via.SYSTEM:
+            return self._system.current_netconf()
+        return self._delegate.current_netconf(record)
 
     def via(self) -> Via:
         """The way that is taken now."""

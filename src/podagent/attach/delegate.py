@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from podagent.attach.args import pod_args
 from podagent.attach.definition import to_netconf
 from podagent.errors import DefinitionError
-from podagent.model import Attachment, Invocation, Json, Pod, Sandbox, Via
+from podagent.model import Attachment, Invocation, Json, Pod, Record, Sandbox, Via
 
 _FALLBACK_NAMESPACE = "default"
 
@@ -46,6 +46,12 @@ class DelegateNetworks:
         if attachment.ips:
             capabilities["ips"] = list(attachment.ips)
         return Via.DELEGATE, Invocation(netconf, (self._bin_dir,), args, capabilities, reference)
+
+    def current_netconf(self, record: Record) -> Json | None:
+        """What the definition that was used says today; None if it is gone. Raises DefinitionError, ApiError."""
+        reference = record.invocation.definition
+        definition = self._definitions.kaloom(*reference.split("/", 1))
+        return None if definition is None else to_netconf(definition, reference)
 
     def _find(self, pod: Pod, attachment: Attachment) -> tuple[str, Json]:
         namespaces = self._namespaces(pod, attachment)

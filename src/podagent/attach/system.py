@@ -50,6 +50,10 @@ class SystemNetworks:
         )
         return Via.SYSTEM, Invocation(netconf, self._path(netconf), args)
 
+    def current_netconf(self) -> Json:
+        """The node's configuration as it is today. Raises NetConfError."""
+        return self._current_conf()[1]
+
     def _path(self, netconf: Json) -> tuple[str, ...]:
         plugin_type = netconf["plugins"][0]["type"]
         vendor_dir = f"/opt/{self._vendor}/cni/bin" if self._vendor else f"/opt/{plugin_type}/bin"
