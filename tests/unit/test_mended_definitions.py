@@ -20,7 +20,7 @@ MENDED = FAULTY | {"plugins": [{"type": "bridge", "ipam": {"type": "host-local"}
 class Mending(Node):
     """A node whose plugin can do nothing with the faulty configuration, neither ADD nor DEL."""
 
-    def __init__(self, today: Json | None | Exception) -> None:
+    def __init__(self, today: Json | Exception | None) -> None:
         super().__init__()
         self.today = today
         self.used: list[Json] = []
@@ -59,7 +59,7 @@ def test_what_was_never_attached_goes_with_the_mended_definition() -> None:
     ],
     ids=["gone", "unchanged", "unknown", "renamed", "was attached", "was adopted"],
 )
-def test_otherwise_it_stays_recorded_and_the_failure_is_told(left: Record, today: Json | None | Exception) -> None:
+def test_otherwise_it_stays_recorded_and_the_failure_is_told(left: Record, today: Json | Exception | None) -> None:
     node = Mending(today)
     with pytest.raises(PluginError, match="host-lokal"):
         node.detach(left)
