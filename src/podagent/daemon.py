@@ -51,6 +51,7 @@ _log = logging.getLogger(__name__)
 _STOP_MARGIN = 5.0
 _KUBECONFIG_POLL = 1.0
 _RESYNC_JITTER = 0.1
+_LOOP_DIED = 0  # among signal numbers, which begin at 1
 
 
 def run(settings: Settings) -> int:
@@ -101,8 +102,9 @@ class Daemon:
         self._start_threads()
         self._notifier.status(self._status())
         self._notifier.ready()
-        self._until_told_to_stop()
-        return self._shut_down()
+        why = self._until_told_to_stop()
+        self._shut_down()
+        return 1 if why == _LOOP_DIED else 0
 
     def _make_reconciler(self, settings: Settings) -> Reconciler:
         namespaces = settings.global_namespaces
@@ -153,7 +155,15 @@ class Daemon:
             "docker": lambda: self._runtime.follow(self._look_at, self._look_at_all, self._stop),
         }
         for name, loop in loops.items():
-            threading.Thread(target=loop, name=name, daemon=True).start()
+            threading.Thread(target=self._guarded, args=(name, loop), name=name, daemon=True).start()
+
+    def _guarded(self, name: str, loop: Callable[[], None]) -> None:
+        """No loop ends while the agent runs; should a bug end one, the agent does not go on without it."""
+        try:
+            loop()
+        except Exception:
+            _log.critical("internal error in the %s loop: the agent ends, to be started again", name, exc_info=True)
+            self._signals.put(_LOOP_DIED)
 
     def _watch_pods(self) -> None:
         while not self._stop.is_set():
@@ -188,7 +198,7 @@ class Daemon:
                 self._to_verify.add(pod)
                 self._queue.add(pod)
 
-    def _until_told_to_stop(self) -> None:
+    def _until_told_to_stop(self) -> int:
         while True:
             self._watchdog.run_once()
             self._notifier.status(self._status())
@@ -198,8 +208,10 @@ class Daemon:
                 self._resync_if_due()
                 continue
             if received != signal.SIGHUP:
-                _log.info("%s received: stopping", signal.Signals(received).name)
-                return
+                _log.info(
+                    "stopping" if received == _LOOP_DIED else f"{signal.Signals(received).name} received: stopping"
+                )
+                return received
             self._reload()
 
     def _seconds_to_next_duty(self) -> float:
@@ -234,7 +246,7 @@ class Daemon:
             return f"Waiting for the list of pods from {self._api.server}"
         return f"{len(self._pods.keys())} pods, {len(self._store)} attachments, {len(self._queue)} pods in work"
 
-    def _shut_down(self) -> int:
+    def _shut_down(self) -> None:
         self._notifier.stopping()
         self._stop.set()
         self._queue.close()
@@ -242,7 +254,6 @@ class Daemon:
         if at_work := self._workers.join(self._settings.plugin_timeout + _STOP_MARGIN):
             _log.warning("%d plugins are still at work; the next start of the agent takes care of them", at_work)
         _log.info("stopped")
-        return 0
 
 
 def _economise_memory() -> None:

@@ -18,6 +18,8 @@ from podagent.validate import is_dns1123_label, is_dns1123_subdomain, is_mac
 _FIELDS = frozenset({"name", "ifMac", "isPrimary", "podagentSkip", "namespace", "upperLayers"})
 _SHOWN = 80
 _MOST_PROBLEMS = 20
+# Far above what any pod has; each entry costs requests to the API server and plugin runs, also when it fails.
+_MOST_ENTRIES = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,8 @@ def _decode(text: str) -> list[Any]:
         raise AnnotationError(f"annotation networks is not valid JSON ({error}): {_show(text)}") from None
     if not isinstance(value, list):
         raise AnnotationError(f"annotation networks must be a JSON list of objects, not {_kind(value)}: {_show(text)}")
+    if len(value) > _MOST_ENTRIES:
+        raise AnnotationError(f"annotation networks has {len(value)} entries, more than the {_MOST_ENTRIES} allowed")
     return value
 
 

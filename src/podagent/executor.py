@@ -93,7 +93,7 @@ class Executor:
         """Attaches a network, or adopts the interface that is there already.
 
         There must be no record of this interface. Returns the ATTACHED record. On an error that is raised, what was
-        half done is undone, or recorded as DETACHING where that failed too.
+        half done is undone, or stays recorded where that failed too, to be undone later.
 
         Raises:
             PodagentError: of the step that failed.

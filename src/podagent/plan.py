@@ -11,7 +11,7 @@ from enum import Enum
 
 from podagent.desired import Desired
 from podagent.layers import detach_order
-from podagent.model import Attachment, Phase, Record
+from podagent.model import Attachment, Phase, Record, Sandbox
 
 
 class Want(Enum):
@@ -83,31 +83,39 @@ class Plan:
 
 
 def plan_pod(
-    desired: Desired, records: Iterable[Record], sandbox_id: str | None, drifted: frozenset[str] = frozenset()
+    desired: Desired, records: Iterable[Record], sandbox: Sandbox | None, drifted: frozenset[str] = frozenset()
 ) -> Plan:
     """The plan for a pod that exists.
 
     Args:
         desired: what its annotation asks for.
         records: its records, any order.
-        sandbox_id: its running sandbox; None when it has none at the moment: then what is wanted waits.
+        sandbox: its running sandbox; None when it has none at the moment: then what is wanted waits.
         drifted: interface names of ATTACHED records whose link has vanished from the network namespace.
     """
     recorded = {record.attachment.ifname: record for record in records}
-    detach: list[Record] = []
+    detach = _unwanted(desired, recorded)
     attach: list[Attachment] = []
-    for attachment in desired.attachments if sandbox_id is not None else ():
+    rebuilt_below: set[str] = set()  # networks whose lower layer is made anew: they cannot outlive it
+    for attachment in desired.attachments if sandbox is not None else ():
         record = recorded.get(attachment.ifname)
-        steps = TABLE[Want.WANTED][_found(record, attachment, sandbox_id, drifted)]
+        stale = attachment.ifname in drifted or attachment.network in rebuilt_below
+        steps = TABLE[Want.WANTED][_found(record, attachment, sandbox, stale)]
         if record is not None and Step.DETACH in steps:
             detach.append(record)
+            rebuilt_below.update(attachment.upper_layers)
         if Step.ATTACH in steps:
             attach.append(attachment)
-    kept = {attachment.ifname for attachment in desired.attachments} | desired.held
-    for ifname, record in recorded.items():
-        if ifname not in kept and not desired.hold_all:
-            detach.extend([record] * (Step.DETACH in TABLE[Want.UNWANTED][_phase(record)]))
     return Plan(tuple(detach_order(detach)), tuple(attach))
+
+
+def _unwanted(desired: Desired, recorded: Mapping[str, Record]) -> list[Record]:
+    kept = {attachment.ifname for attachment in desired.attachments} | desired.held
+    return [
+        record
+        for ifname, record in recorded.items()
+        if ifname not in kept and not desired.hold_all and TABLE[Want.UNWANTED][_phase(record)]
+    ]
 
 
 def plan_gone(records: Iterable[Record]) -> Plan:
@@ -115,14 +123,15 @@ def plan_gone(records: Iterable[Record]) -> Plan:
     return Plan(tuple(detach_order([r for r in records if TABLE[Want.GONE][_phase(r)]])))
 
 
-def _found(record: Record | None, wanted: Attachment, sandbox_id: str | None, drifted: frozenset[str]) -> Found:
+def _found(record: Record | None, wanted: Attachment, sandbox: Sandbox | None, stale: bool) -> Found:
     if record is None:
         return Found.NONE
     phase = _phase(record)
     if phase is not Found.SAME:
         return phase
-    same = record.sandbox_id == sandbox_id and _same(record.attachment, wanted) and wanted.ifname not in drifted
-    return Found.SAME if same else Found.CHANGED
+    # A sandbox that was restarted keeps its ID and has another network namespace.
+    here = sandbox is not None and (record.sandbox_id, record.netns) == (sandbox.id, sandbox.netns)
+    return Found.SAME if here and _same(record.attachment, wanted) and not stale else Found.CHANGED
 
 
 def _phase(record: Record) -> Found:

@@ -110,7 +110,7 @@ class Reconciler:
             return None
         sandbox, wait = self._find_sandbox(pod, desired)
         drifted = self._drifted(pod, sandbox, records) if verify else frozenset()
-        plan = plan_pod(desired, records, sandbox.id if sandbox else None, drifted)
+        plan = plan_pod(desired, records, sandbox, drifted)
         return _soonest([wait, *self._carry_out(key, pod, sandbox, plan)])
 
     def _keep_only(self, key: PodKey, desired: Desired, records: list[Record]) -> None:

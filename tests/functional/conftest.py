@@ -77,9 +77,7 @@ def plugins(workdir: Path, clean_host: None) -> Iterator[PluginDir]:
 
 
 @pytest.fixture
-def agent(
-    api: ApiServer, node: Node, networks: Networks, plugins: PluginDir, workdir: Path
-) -> Iterator[AgentFactory]:
+def agent(api: ApiServer, node: Node, networks: Networks, plugins: PluginDir, workdir: Path) -> Iterator[AgentFactory]:
     """Makes agents of this node: ``agent()`` starts one, ``agent(start=False)`` only prepares it.
 
     Keyword arguments as of `lab.agent.Agent`. When the test is over the pods are deleted, and an agent that still

@@ -35,7 +35,7 @@ os.execv("@target@", ["@target@"])
 
 KACTUS = (
     _NOTE
-    + '''
+    + """
 import hashlib, subprocess
 
 def fail(code, message):
@@ -77,7 +77,7 @@ elif command == "ADD":
     print(json.dumps({"cniVersion": config.get("cniVersion", "0.4.0"), "interfaces": [], "ips": []}))
 elif command == "DEL":
     delete()
-'''
+"""
 )
 
 # The directory goes when the test is over: whoever still waits then leaves without doing anything.

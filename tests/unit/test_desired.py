@@ -196,11 +196,17 @@ def test_another_namespace_is_refused_with_the_setting_that_would_allow_it() -> 
     assert "global-namespaces" in problem
 
 
-@pytest.mark.parametrize("entries", [[7] * 5000, [GOOD] * 5000, [{"name": "good"} | {f"x{n}": 1 for n in range(5000)}]])
+@pytest.mark.parametrize("entries", [[7] * 512, [GOOD] * 512, [{"name": "good"} | {f"x{n}": 1 for n in range(5000)}]])
 def test_nobody_floods_the_journal_with_faults(entries: list[Any]) -> None:
     problems = read(entries).problems
     assert len(problems) <= 21
     assert "more faults" in problems[-1]
+
+
+def test_a_list_far_longer_than_any_pod_needs_is_refused_as_a_whole() -> None:
+    desired = read([{"name": f"n{number}"} for number in range(513)])
+    assert (desired.attachments, desired.hold_all) == ((), True)
+    assert "513 entries" in desired.problems[0]
 
 
 def test_long_values_are_shown_shortened() -> None:
@@ -209,7 +215,7 @@ def test_long_values_are_shown_shortened() -> None:
 
 
 def test_a_long_list_of_layers_is_read_in_reasonable_time() -> None:
-    names = [f"n{number}" for number in range(3000)]
+    names = [f"n{number}" for number in range(512)]
     entries = [{"name": name, "upperLayers": names[number + 1 : number + 20]} for number, name in enumerate(names)]
     assert networks(read(entries)) == names
 

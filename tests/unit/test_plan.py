@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from factory import attachment, record
+from factory import attachment, record, sandbox
 
 from podagent.desired import Desired
-from podagent.model import Attachment, Phase, Record, interface_name
+from podagent.model import Attachment, NetnsRef, Phase, Record, interface_name
 from podagent.plan import TABLE, Found, Plan, Step, Want, plan_gone, plan_pod
 
 # As the design has it. Forgetting a record is how a detach ends, so that "forget" is no step of its own.
@@ -54,6 +54,7 @@ def wanted(*attachments: Attachment, **more: object) -> Desired:
 
 
 RED, GREEN = attachment("red"), attachment("green")
+SANDBOX = sandbox(7)
 AGAIN = "again"
 
 
@@ -64,31 +65,32 @@ AGAIN = "again"
         ({"phase": Phase.ATTACHING}, AGAIN),
         ({"phase": Phase.DETACHING}, AGAIN),
         ({"sandbox_id": "sandbox-8"}, AGAIN),
+        ({"netns": NetnsRef("/proc/8/ns/net", 8, 8)}, AGAIN),
         ({"attachment": replace(RED, mac="02:00:00:00:00:01")}, AGAIN),
         ({"attachment": replace(RED, ips=("10.0.0.9/24",))}, AGAIN),
         ({"attachment": replace(RED, namespace="other")}, AGAIN),
         ({"attachment": replace(RED, upper_layers=("green",))}, None),
         ({"adopted": True, "result": None}, None),
-        ({"boot_id": "another", "sandbox_id": "sandbox-7"}, None),
+        ({"boot_id": "another"}, None),
         ({"invocation": record("other").invocation}, None),
     ],
 )
 def test_what_counts_as_a_change_of_an_attachment(changes: dict[str, object], outcome: str | None) -> None:
     found = record("red", **changes)
     expected = Plan((found,), (RED,)) if outcome == AGAIN else Plan()
-    assert plan_pod(wanted(RED), [found], "sandbox-7") == expected
+    assert plan_pod(wanted(RED), [found], SANDBOX) == expected
 
 
 def test_a_link_that_vanished_is_attached_again() -> None:
     found = record("red")
-    assert plan_pod(wanted(RED), [found], "sandbox-7", frozenset({RED.ifname})) == Plan((found,), (RED,))
-    assert not plan_pod(wanted(RED), [found], "sandbox-7", frozenset({GREEN.ifname}))
+    assert plan_pod(wanted(RED), [found], SANDBOX, frozenset({RED.ifname})) == Plan((found,), (RED,))
+    assert not plan_pod(wanted(RED), [found], SANDBOX, frozenset({GREEN.ifname}))
 
 
 def test_an_interface_of_another_name_is_another_interface() -> None:
     renamed = replace(RED, ifname="net1")
     found = record("red")
-    assert plan_pod(wanted(renamed), [found], "sandbox-7") == Plan((found,), (renamed,))
+    assert plan_pod(wanted(renamed), [found], SANDBOX) == Plan((found,), (renamed,))
 
 
 def test_without_a_sandbox_what_is_wanted_waits_and_what_is_not_goes() -> None:
@@ -99,22 +101,22 @@ def test_without_a_sandbox_what_is_wanted_waits_and_what_is_not_goes() -> None:
 @pytest.mark.parametrize("phase", Phase)
 def test_a_held_interface_is_not_touched(phase: Phase) -> None:
     found = record("red", phase=phase)
-    assert plan_pod(wanted(held=frozenset({RED.ifname})), [found], "sandbox-7") == Plan()
+    assert plan_pod(wanted(held=frozenset({RED.ifname})), [found], SANDBOX) == Plan()
 
 
 @pytest.mark.parametrize("phase", Phase)
 def test_a_fault_that_hides_what_was_wanted_detaches_nothing(phase: Phase) -> None:
-    assert plan_pod(wanted(hold_all=True), [record("red", phase=phase)], "sandbox-7") == Plan()
+    assert plan_pod(wanted(hold_all=True), [record("red", phase=phase)], SANDBOX) == Plan()
 
 
 def test_siblings_of_a_fault_are_attached_and_changed() -> None:
     red, other = record("red", sandbox_id="old"), record("other")
-    assert plan_pod(wanted(RED, GREEN, hold_all=True), [red, other], "sandbox-7") == Plan((red,), (RED, GREEN))
+    assert plan_pod(wanted(RED, GREEN, hold_all=True), [red, other], SANDBOX) == Plan((red,), (RED, GREEN))
 
 
 def test_attaches_in_the_order_wanted_and_detaches_newest_first() -> None:
     records: list[Record] = [record("a", sequence=1), record("b", sequence=3), record("c", sequence=2)]
-    planned = plan_pod(wanted(GREEN, RED), records, "sandbox-7")
+    planned = plan_pod(wanted(GREEN, RED), records, SANDBOX)
     assert planned.attach == (GREEN, RED)
     assert [each.attachment.network for each in planned.detach] == ["b", "c", "a"]
 
@@ -127,6 +129,25 @@ def test_everything_of_a_pod_that_is_gone_goes_newest_first(phase: Phase) -> Non
 
 def test_nothing_to_do_is_an_empty_plan() -> None:
     assert not plan_gone([])
-    assert not plan_pod(Desired(), [], "sandbox-7")
-    assert plan_pod(wanted(RED), [], "sandbox-7")
+    assert not plan_pod(Desired(), [], SANDBOX)
+    assert plan_pod(wanted(RED), [], SANDBOX)
     assert interface_name("red") == RED.ifname
+
+
+@pytest.mark.parametrize("below", [{"phase": Phase.ATTACHING}, {"attachment": replace(RED, mac="02:00:00:00:00:01")}])
+def test_what_stacks_on_a_layer_that_is_made_anew_is_made_anew_too(below: dict[str, object]) -> None:
+    bond = replace(RED, upper_layers=("green",))
+    vlan = replace(GREEN, upper_layers=("top",))
+    top = attachment("top")
+    lower, middle, upper = record("red", sequence=1, **below), record("green", sequence=2), record("top", sequence=3)
+    middle, upper = replace(middle, attachment=vlan), replace(upper, attachment=top)
+    if "attachment" not in below:
+        lower = replace(lower, attachment=bond)
+    planned = plan_pod(wanted(bond, vlan, top), [lower, middle, upper], SANDBOX)
+    assert planned.attach == (bond, vlan, top)
+    assert planned.detach == (upper, middle, lower)
+
+
+def test_a_layer_that_comes_late_leaves_what_is_there() -> None:
+    bond = replace(RED, upper_layers=("green",))
+    assert plan_pod(wanted(bond, GREEN), [record("green")], SANDBOX) == Plan((), (bond,))
