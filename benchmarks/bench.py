@@ -22,10 +22,10 @@ from urllib.parse import urlsplit
 sys.path[:0] = [str(Path(__file__).resolve().parents[1] / part) for part in ("tests", "src")]
 
 from benchmarks.bare import BarePlugin
-from benchmarks.netlink import Change, NamespaceMonitor, wait_for
 from lab.agent import Agent
 from lab.apiserver import ApiServer
 from lab.dockerd import PrivateDockerd
+from lab.netlink import Change, NamespaceMonitor, wait_for
 from lab.networks import Network, Networks, plugin_dir
 from lab.node import Node, Pod
 from podagent.model import interface_name

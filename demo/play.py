@@ -16,12 +16,11 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
-from benchmarks.netlink import NamespaceMonitor, wait_for
-
 from demo import host
 from demo.kubelet import RunningPod
 from demo.stage import SYSTEM_CONFS, Stage, build
 from demo.telling import Teller
+from lab.netlink import NamespaceMonitor, wait_for
 from lab.networks import plugin_dir
 from lab.node import Links, links_of
 from lab.waiting import eventually
