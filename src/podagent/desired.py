@@ -30,6 +30,8 @@ class Desired:
         attachments: to be attached, lower layers first.
         held: interface names that are left as they are: the entry is faulty, or asks the agent to keep off.
         hold_all: nothing may be detached: a fault hides what was wanted.
+        entries: every entry that could be understood, those that the agent leaves alone included, lower layers first.
+        primaries: interface names of the entries that are ``isPrimary``.
         problems: one message for each fault, for the user; at most so many that nobody floods the journal with them.
     """
 
@@ -37,13 +39,21 @@ class Desired:
     held: frozenset[str] = frozenset()
     hold_all: bool = False
     problems: tuple[str, ...] = ()
+    entries: tuple[Attachment, ...] = ()
+    primaries: tuple[str, ...] = ()
+
+    @property
+    def faulty(self) -> bool:
+        """Whether an entry, or all of it, could not be understood."""
+        return self.hold_all or not self.held <= {entry.ifname for entry in self.entries}
 
 
 @dataclass(slots=True)
 class _Reading:
     """The accumulator of one pass over the list."""
 
-    attachments: dict[str, Attachment] = field(default_factory=dict)
+    entries: dict[str, Attachment] = field(default_factory=dict)
+    primaries: list[str] = field(default_factory=list)
     held: set[str] = field(default_factory=set)
     problems: list[str] = field(default_factory=list)
     hold_all: bool = False
@@ -69,10 +79,17 @@ def read_annotation(text: str | None, pod_namespace: str, global_namespaces: Col
     reading = _Reading()
     for index, entry in enumerate(entries):
         _read_entry(reading, index, entry, {pod_namespace, *global_namespaces})
-    ordered, cycle = attach_order(list(reading.attachments.values()))
+    ordered, cycle = attach_order(list(reading.entries.values()))
     if cycle:
         reading.problems.append("networks: upperLayers form a cycle; its members are attached in the order given")
-    return Desired(tuple(ordered), frozenset(reading.held), reading.hold_all, _bounded(reading.problems))
+    return Desired(
+        attachments=tuple(entry for entry in ordered if entry.ifname not in reading.held),
+        held=frozenset(reading.held),
+        hold_all=reading.hold_all,
+        problems=_bounded(reading.problems),
+        entries=tuple(ordered),
+        primaries=tuple(reading.primaries),
+    )
 
 
 def _decode(text: str) -> list[Any]:
@@ -97,17 +114,20 @@ def _read_entry(reading: _Reading, index: int, entry: Any, namespaces: Collectio
         return
     where = f"{where} ({name})"
     ifname = interface_name(name)
-    if ifname in reading.attachments or ifname in reading.held:
+    if ifname in reading.entries or ifname in reading.held:
         reading.problems.append(f"{where}: listed twice; the first entry counts")
         return
     reading.problems.extend(f"{where}: unknown field {_show(key)} is ignored" for key in entry if key not in _FIELDS)
     try:
-        if _left_alone(where, entry):
-            reading.held.add(ifname)
-        else:
-            reading.attachments[ifname] = _attachment(where, name, entry, namespaces)
+        primary, skipped = (_flag(where, entry, key) for key in ("isPrimary", "podagentSkip"))
+        reading.entries[ifname] = _attachment(where, name, entry, namespaces)
     except AnnotationError as error:
         reading.problems.append(str(error))
+        reading.held.add(ifname)
+        return
+    if primary:
+        reading.primaries.append(ifname)
+    if primary or skipped:
         reading.held.add(ifname)
 
 
@@ -120,11 +140,6 @@ def _name_of(where: str, entry: Any) -> str:
     if not isinstance(name, str) or not is_dns1123_subdomain(name):
         raise AnnotationError(f"{where}: name {_show(name)} is not the name of a network (DNS-1123 subdomain)")
     return name
-
-
-def _left_alone(where: str, entry: dict[str, Any]) -> bool:
-    flags = [_flag(where, entry, key) for key in ("isPrimary", "podagentSkip")]
-    return any(flags)
 
 
 def _flag(where: str, entry: dict[str, Any], key: str) -> bool:

@@ -32,11 +32,11 @@ def test_a_link_deleted_by_hand_comes_back_with_the_next_resync(
     wait_for_event(api, pod, "NetworkDrifted", ifname(data))
 
 
-def test_between_two_resyncs_a_reload_repairs_what_was_changed_by_hand(
+def test_without_a_resync_only_a_reload_repairs_what_was_changed_by_hand(
     agent: AgentFactory, node: Node, networks: Networks
 ) -> None:
     data = networks.bridge("data")
-    running = agent(env=PINGED, options={"resync-period": "1h"})
+    running = agent(env=PINGED, options={"resync-period": "0"})
     pod = node.pod(networks=["data"])
     wait_exactly({pod: [data]}, [data], running)
     settle(running, time.monotonic() - 60)

@@ -114,16 +114,19 @@ def whole_number(lowest: int, highest: int) -> Kind:
     return Kind(parse, f"a whole number from {lowest} to {highest}", "N", (int,))
 
 
-def duration(shortest: str, longest: str) -> Kind:
-    """A time span in seconds between both bounds, inclusive."""
+def duration(shortest: str, longest: str, *, or_never: bool = False) -> Kind:
+    """A time span in seconds between both bounds, inclusive; with `or_never`, 0 is accepted too."""
 
     def parse(text: str) -> float:
         seconds = parse_duration(text)
+        if or_never and seconds == 0:
+            return 0.0
         if not parse_duration(shortest) <= seconds <= parse_duration(longest):
             raise ValueError
         return seconds
 
     accepts = f"a duration from {shortest} to {longest}, such as 90s, 5m or 1h30m (a bare number is seconds)"
+    accepts += ", or 0 for never" if or_never else ""
     return Kind(parse, accepts, "DURATION", (int, float))
 
 

@@ -158,10 +158,10 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "resync-period",
-        kinds.duration("1s", "24h"),
+        kinds.duration("1s", "24h", or_never=True),
         "5m",
         "How often pods are compared with what was recorded, to repair what something else changed.",
-        "Varied at random by the agent, so that the nodes of a cluster do not act in step.",
+        "Varied at random, so that nodes do not act in step. 0 turns it off, for pods that move or rename their interfaces.",
     ),
     Setting(
         "plugin-timeout",
