@@ -161,7 +161,7 @@ SETTINGS: tuple[Setting, ...] = (
         kinds.duration("1s", "24h", or_never=True),
         "5m",
         "How often pods are compared with what was recorded, to repair what something else changed.",
-        "Varied at random, so that nodes do not act in step. 0 turns it off, for pods that move or rename their interfaces.",
+        "Varied at random, so that nodes do not act in step. 0: never, for pods that rename their own interfaces.",
     ),
     Setting(
         "plugin-timeout",
