@@ -6,7 +6,7 @@ succeeded, so that a crash between any two steps leaves something that the next 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Protocol
@@ -43,7 +43,9 @@ class Networks(Protocol):
 class Netns(Protocol):
     """A network namespace that is held open."""
 
-    def links(self) -> Mapping[str, int]: ...
+    def links(self) -> Collection[str]: ...
+
+    def ifindex(self, name: str) -> int: ...
 
     def intact(self) -> bool: ...
 
@@ -114,8 +116,8 @@ class Executor:
             static=pod.static,
         )
         with self._namespaces.hold(sandbox.netns) as netns:
-            ifindex = netns.links().get(attachment.ifname)
-            if ifindex is not None:
+            ifindex = netns.ifindex(attachment.ifname)
+            if ifindex:
                 return self._saved(replace(record, phase=Phase.ATTACHED, ifindex=ifindex, adopted=True))
             return self._add(record, netns)
 
@@ -159,7 +161,7 @@ class Executor:
         except PodagentError as error:
             self._undo(record, netns, error)
             raise
-        ifindex = netns.links().get(record.attachment.ifname, 0)
+        ifindex = netns.ifindex(record.attachment.ifname)
         return self._saved(replace(record, phase=Phase.ATTACHED, result=result, ifindex=ifindex))
 
     def _undo(self, record: Record, netns: Netns, error: PodagentError) -> None:

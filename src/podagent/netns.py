@@ -10,13 +10,15 @@ import os
 import re
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import Generic, TypeVar
 
 from podagent.errors import HostNetworkRefused, NetnsGone
 from podagent.model import NetnsRef
 
 _CLONE_NEWNET = 0x40000000
+_Seen = TypeVar("_Seen")
 _PROC_PATH = re.compile(r"/proc/(\d+)/ns/net")
 
 
@@ -46,9 +48,14 @@ class HeldNetns:
         self.ref = ref
         self._fd = fd
 
-    def links(self) -> dict[str, int]:
-        """The links in it: name -> ifindex."""
-        return _Visitor(self._fd).links()
+    def links(self) -> frozenset[str]:
+        """The names of the links in it."""
+        return _visit(self._fd, _link_names)
+
+    def ifindex(self, name: str) -> int:
+        """The index of the link `name`, 0 if there is none."""
+        # Asked only for what is there: for an unknown name the kernel would first look for a module of that name.
+        return _visit(self._fd, lambda: socket.if_nametoindex(name) if name in _link_names() else 0)
 
     def intact(self) -> bool:
         """Whether the path still leads here: its process was not replaced by another one meanwhile."""
@@ -112,28 +119,40 @@ def _start_time(path: str) -> int:
     return int(after_name[19])
 
 
-class _Visitor(threading.Thread):
+def _link_names() -> frozenset[str]:
+    """Of the calling thread's namespace. Not by rtnetlink, as `socket.if_nameindex` does: that waits, holding Python's
+    own lock, for the kernel's network lock, which plugins hold for milliseconds when they make or remove a link.
+    """
+    with open("/proc/thread-self/net/dev", "rb") as file:  # noqa: PTH123
+        lines = file.read().splitlines()[2:]
+    return frozenset(line.partition(b":")[0].strip().decode("utf-8", "surrogateescape") for line in lines)
+
+
+def _visit(fd: int, look: Callable[[], _Seen]) -> _Seen:
+    visitor = _Visitor(fd, look)
+    visitor.start()
+    visitor.join()
+    if not visitor.seen:
+        raise NetnsGone(f"cannot look into the network namespace: {visitor.error}") from visitor.error
+    return visitor.seen[0]
+
+
+class _Visitor(threading.Thread, Generic[_Seen]):
     """A thread that enters the namespace, looks, and ends: setns(2) is per thread, and no worker may be left inside."""
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, look: Callable[[], _Seen]) -> None:
         super().__init__(name="netns-visitor", daemon=True)
         self._fd = fd
-        self._links: dict[str, int] | None = None
-        self._error: OSError | None = None
-
-    def links(self) -> dict[str, int]:
-        self.start()
-        self.join()
-        if self._links is None:
-            raise NetnsGone(f"cannot look into the network namespace: {self._error}") from self._error
-        return self._links
+        self._look = look
+        self.seen: list[_Seen] = []
+        self.error: OSError | None = None
 
     def run(self) -> None:
         try:
             _setns(self._fd)
-            self._links = {name: index for index, name in socket.if_nameindex()}
+            self.seen.append(self._look())
         except OSError as error:
-            self._error = error
+            self.error = error
 
 
 _libc = ctypes.CDLL(None, use_errno=True)

@@ -137,7 +137,10 @@ def test_a_held_namespace_is_intact_and_shows_its_links(process: Process, namesp
     with namespaces.hold(identify(process.path)) as held:
         assert held.intact()
         assert set(held.links()) == {"lo", "neta"}
-        assert held.links() == {name: link.ifindex for name, link in links_of(process.pid).items()}
+        assert {name: held.ifindex(name) for name in held.links()} == {
+            name: link.ifindex for name, link in links_of(process.pid).items()
+        }
+        assert held.ifindex("netb") == 0
         process.add_link("netb")
         assert set(held.links()) == {"lo", "neta", "netb"}
 

@@ -210,10 +210,13 @@ class _Netns:
         self._node = node
         self._inode = inode
 
-    def links(self) -> dict[str, int]:
+    def links(self) -> set[str]:
         if self._inode not in self._node.links:
             raise NetnsGone(str(self._inode))
-        return dict(self._node.links[self._inode])
+        return set(self._node.links[self._inode])
+
+    def ifindex(self, name: str) -> int:
+        return self._node.links[self._inode][name] if name in self.links() else 0
 
     def intact(self) -> bool:
         return self._inode in self._node.links
