@@ -188,7 +188,8 @@ class Proxy:
         self._listener.bind(str(self.path))
         self._listener.listen(64)
         self._open: list[socket.socket] = []
-        threading.Thread(target=self._serve, daemon=True).start()
+        self._server = threading.Thread(target=self._serve, daemon=True)
+        self._server.start()
 
     @property
     def endpoint(self) -> str:
@@ -202,6 +203,9 @@ class Proxy:
 
     def close(self) -> None:
         self.path.unlink(missing_ok=True)
+        # A thread left in accept() would later accept on whatever socket has got the number of this one.
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._server.join()
         self._listener.close()
         self.cut()
 
