@@ -20,7 +20,7 @@ help: ## Show this list
 	@echo
 	@echo "Variables: PYTHON=python3.12 (default: the first of python3, python3.13 ... python3.10 that will do)"
 
-demo: node venv ## See it work on real containers: the example of the README (root; MODE=delegate)
+demo: node venv ## See it work on real containers: the example of the README (root; MODE=delegate or system)
 	@PYTHONPATH=tests $(RUN) -m demo --mode $(MODE)
 
 test: venv ## Run the tests; without root, those that need it are skipped. ARGS="-k watch" chooses

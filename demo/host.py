@@ -28,6 +28,7 @@ RUN_DIR = Path("/var/lib/podagent-demo")
 """All files of the demo, except the leases. Its path is in the command line of everything that is started."""
 DOCKER_DIR = RUN_DIR / "docker-of-podagent-demo"  # its last part is the name of a containerd namespace
 AGENT_DIR = RUN_DIR / "agent"
+PLUGIN_DIR = RUN_DIR / "cni-bin"
 
 BRIDGE = "data-br"  # as examples/data-net.yaml says
 DEFAULT_BRIDGE = "podagent-demo"
@@ -126,6 +127,7 @@ def _note_what_was_found() -> None:
 def _take_away() -> None:
     found = json.loads(_FOUND.read_text())
     _end_agent()
+    _end_plugins()
     _end_dockerd()
     for bridge in (BRIDGE, DEFAULT_BRIDGE):
         subprocess.run(["ip", "link", "delete", bridge], check=False, capture_output=True, timeout=30)
@@ -154,6 +156,13 @@ def _end_agent() -> None:
     processes.end(agents, signal.SIGTERM)
     if not processes.wait_gone_or(agents, _STOP_SECONDS):
         processes.end([*agents, *(below for agent in agents for below in processes.descendants(agent))])
+
+
+def _end_plugins() -> None:
+    """Those that outlive who started them: they would make again what is taken away next."""
+    plugins = processes.mentioning(f"{PLUGIN_DIR}/")
+    processes.end(plugins)
+    processes.wait_gone_or(plugins, _STOP_SECONDS)
 
 
 def _end_dockerd() -> None:

@@ -202,8 +202,10 @@ def _introduce(tell: Teller, mode: str) -> None:
     version = version.partition(",")[0].removeprefix("Docker version ")
     tell.heading("podagent: networks for running pods, without a restart")
     tell.line()
-    tell.line(f"   real      podagent (attach-via {mode}); containers, in a private dockerd ({version});")
-    tell.line(f"             network namespaces; the CNI plugins in {plugin_dir()}")
+    builder = ", kactus as the node's CNI plugin" if mode == "system" else ""
+    tell.line(f"   real      podagent (attach-via {mode}){builder};")
+    tell.line(f"             containers, in a private dockerd ({version}); network namespaces;")
+    tell.line(f"             the CNI plugins in {plugin_dir()}")
     tell.line("   stand-in  API server, kubelet and kubectl are small programs of this project, in place of a cluster;")
     tell.line('             the image "alpine" is this machine\'s busybox: nothing is downloaded')
     tell.line("   plays     the example of README.md; every command is run as you see it")

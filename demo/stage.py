@@ -12,6 +12,7 @@ from pathlib import Path
 
 from demo import host
 from demo.kubelet import Kubelet
+from lab import kactus
 from lab.agent import Agent
 from lab.apiserver import ApiServer
 from lab.dockerd import PrivateDockerd
@@ -33,8 +34,17 @@ _DEFAULT_NETWORK = {
         "ranges": [[{"subnet": "198.19.255.0/24"}]],
     },
 }
-SYSTEM_CONFS = {"delegate": _DEFAULT_NETWORK}
-"""The node's system CNI configuration, by attach-via mode that can be shown."""
+_KUBECONFIG = host.RUN_DIR / "kubeconfig"
+_KACTUS = {
+    "cniVersion": "0.4.0",
+    "name": "kactus-demo",
+    "type": "kactus",
+    "kubeconfig": str(_KUBECONFIG),
+    "cniDir": str(host.RUN_DIR / "kactus"),
+    "delegates": [{**_DEFAULT_NETWORK, "masterPlugin": True}],
+}
+SYSTEM_CONFS = {"delegate": ("10-bridge.conf", _DEFAULT_NETWORK), "system": ("05-kactus.conf", _KACTUS)}
+"""The node's system CNI configuration, file name and content, by attach-via mode."""
 
 
 @dataclass
@@ -61,27 +71,39 @@ def build(mode: str, progress: Callable[[str], None]) -> Stage:
     progress("API server (stand-in)")
     api = ApiServer()
     api.start()
-    kubeconfig = api.write_kubeconfig(host.RUN_DIR / "kubeconfig")
+    kubeconfig = api.write_kubeconfig(_KUBECONFIG)
     progress("dockerd")
     dockerd = PrivateDockerd(host.DOCKER_DIR)
     dockerd.start()
     dockerd.image()
     progress("podagent")
-    conf = host.AGENT_DIR / "net.d" / "10-system.conf"
+    plugins = _plugins()
+    file, system_conf = SYSTEM_CONFS[mode]
+    conf = host.AGENT_DIR / "net.d" / file
     conf.parent.mkdir(parents=True)
-    conf.write_text(json.dumps(SYSTEM_CONFS[mode], indent=2))
+    conf.write_text(json.dumps(system_conf, indent=2))
     agent = Agent(
         host.AGENT_DIR,
         kubeconfig=kubeconfig,
         docker_endpoint=dockerd.endpoint,
-        cni_bin_path=plugin_dir(),
+        cni_bin_path=plugins,
         node=NODE,
         attach_via=mode,
         options={"log-level": "info"},
     ).start()
-    kubelet = Kubelet(api, dockerd, NODE, conf, plugin_dir())
+    kubelet = Kubelet(api, dockerd, NODE, conf, plugins)
     kubelet.start()
     return Stage(api, dockerd, kubelet, agent, _environment(kubeconfig, dockerd.endpoint))
+
+
+def _plugins() -> Path:
+    """The node's plugin directory: the plugins of this machine, and our kactus."""
+    host.PLUGIN_DIR.mkdir()
+    for plugin in plugin_dir().iterdir():
+        (host.PLUGIN_DIR / plugin.name).symlink_to(plugin)
+    (host.PLUGIN_DIR / "kactus").unlink(missing_ok=True)
+    kactus.install(host.PLUGIN_DIR)
+    return host.PLUGIN_DIR
 
 
 def _environment(kubeconfig: Path, docker_endpoint: str) -> dict[str, str]:

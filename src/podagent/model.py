@@ -5,7 +5,6 @@ All types are frozen: state changes are new values, so that a value seen by one 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -19,6 +18,9 @@ def interface_name(network: str) -> str:
 
     The original agent and kactus use the same rule, so that they find each other's interfaces.
     """
+    # Imported where it is needed: a kactus that detaches knows the names already.
+    import hashlib  # noqa: PLC0415
+
     return "net" + hashlib.md5(network.encode(), usedforsecurity=False).hexdigest()[:12]
 
 

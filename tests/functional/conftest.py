@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ways import NodeKactus
 
 from lab.agent import Agent, AgentFactory
 from lab.apiserver import ApiServer
@@ -77,17 +78,37 @@ def plugins(workdir: Path, clean_host: None) -> Iterator[PluginDir]:
 
 
 @pytest.fixture
-def agent(api: ApiServer, node: Node, networks: Networks, plugins: PluginDir, workdir: Path) -> Iterator[AgentFactory]:
+def via(request: pytest.FixtureRequest) -> str:
+    """How the agents of this test attach, unless they are told: see `ways`."""
+    return getattr(request, "param", "delegate")
+
+
+@pytest.fixture
+def kactus(api: ApiServer, networks: Networks, plugins: PluginDir, workdir: Path) -> Iterator[NodeKactus]:
+    """The node's kactus, installed. When the test is over it must not keep anything."""
+    made = NodeKactus.install(
+        plugins.path, workdir / "node", api.write_kubeconfig(workdir / "kubeconfig"), networks.bridge()
+    )
+    yield made
+    assert not made.attachments(), "kactus still keeps attachments"
+
+
+@pytest.fixture
+def agent(
+    request: pytest.FixtureRequest, api: ApiServer, node: Node, networks: Networks, plugins: PluginDir, workdir: Path,
+    via: str,
+) -> Iterator[AgentFactory]:  # fmt: skip
     """Makes agents of this node: ``agent()`` starts one, ``agent(start=False)`` only prepares it.
 
     Keyword arguments as of `lab.agent.Agent`. When the test is over the pods are deleted, and an agent that still
     runs must release every lease before it is stopped.
     """
     made: list[Agent] = []
+    system = request.getfixturevalue("kactus").of_agent() if via == "kactus" else {}
 
     def make(*, start: bool = True, **changes: Any) -> Agent:
         known: dict[str, Any] = {"kubeconfig": api.write_kubeconfig(workdir / "kubeconfig"), "node": node.name}
-        known |= {"docker_endpoint": node.dockerd.endpoint, "cni_bin_path": plugins.path}
+        known |= {"docker_endpoint": node.dockerd.endpoint, "cni_bin_path": plugins.path} | system
         prepared = Agent(workdir / f"agent{len(made)}", **(known | changes))
         made.append(prepared)
         return prepared.start() if start else prepared

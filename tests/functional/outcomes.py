@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import time
@@ -29,7 +30,7 @@ def plugged(pod: Pod) -> dict[str, Link]:
 def assert_exactly(wanted: Wanted, networks: Iterable[Network], agent: Agent | None = None) -> None:
     """Each pod has one interface with one address in each of its networks, and nothing else exists anywhere.
 
-    Looks at the pods, at the bridges' ports, at the leases and, with `agent`, at its records.
+    Looks at the pods, at the bridges' ports, at the leases and, with `agent`, at its records and those of its kactus.
     """
     leases = set()
     for pod, its in wanted.items():
@@ -48,6 +49,9 @@ def assert_exactly(wanted: Wanted, networks: Iterable[Network], agent: Agent | N
     if agent:
         phases = [record["phase"] for record in records(agent)]
         assert phases == ["ATTACHED"] * len(leases), f"records are {phases}"
+    if agent and agent.kactus_dir:
+        kept = {(pod.sandbox_id, network.name) for pod, its in wanted.items() for network in its}
+        assert kept_attachments(agent.kactus_dir) == kept, "kept by kactus"
 
 
 def wait_exactly(
@@ -61,6 +65,19 @@ def wait_exactly(
         return True
 
     eventually(holds, timeout, "exactly the wanted interfaces, leases and records")
+
+
+def kept_attachments(kactus_dir: Path) -> set[tuple[str, str]]:
+    """(container, network) of everything that a kactus keeps there, "" for the default interface's network."""
+    kept = set()
+    for path in kactus_dir.iterdir() if kactus_dir.is_dir() else ():
+        try:
+            delegates = json.loads(path.read_text()) if path.is_file() else []
+        except FileNotFoundError:  # gone since the directory was listed
+            continue
+        for delegate in delegates:
+            kept.add((path.name, "" if delegate.get("masterPlugin") else delegate["networkName"]))
+    return kept
 
 
 def record_files(agent: Agent) -> list[Path]:

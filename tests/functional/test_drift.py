@@ -7,6 +7,7 @@ import time
 import pytest
 from expectations import ifname, wait_for_event
 from outcomes import PINGED, delete_link, plugged, settle, wait_exactly
+from ways import BOTH_WAYS
 
 from lab.agent import AgentFactory
 from lab.apiserver import ApiServer
@@ -15,7 +16,7 @@ from lab.node import Node
 from lab.plugins import PluginDir
 from lab.waiting import eventually
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, BOTH_WAYS]
 
 
 def test_a_link_deleted_by_hand_comes_back_with_the_next_resync(

@@ -22,6 +22,7 @@ from expectations import (
     wait_for_line,
     wait_for_nothing_left,
 )
+from ways import BOTH_WAYS
 
 from lab import processes
 from lab.agent import Agent, AgentFactory
@@ -31,9 +32,9 @@ from lab.node import Node
 from lab.plugins import PluginDir
 from lab.waiting import eventually
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, BOTH_WAYS]
 
-TIMEOUT = {"plugin-timeout": "1s"}
+TIMEOUT = {"plugin-timeout": "2s"}
 Fault = Callable[[PluginDir, str], None]
 
 
@@ -66,7 +67,7 @@ def dies(plugins: PluginDir, command: str) -> None:
 
 
 FAULTS_OF_ADD: dict[Fault, str] = {
-    hangs: "did not end within 1 s",
+    hangs: "did not end within 2 s",
     leaves_a_child_that_hangs: "printed nothing",
     fails: "not now (come back later) [code 11]",
     fails_without_a_word: "lost the link",
@@ -75,7 +76,7 @@ FAULTS_OF_ADD: dict[Fault, str] = {
     dies: "SIGSEGV",
 }
 # On DEL, what a plugin prints does not matter.
-FAULTS_OF_DEL: dict[Fault, str] = {hangs: "did not end within 1 s", fails: "not now (come back later)", dies: "SIGSEGV"}
+FAULTS_OF_DEL: dict[Fault, str] = {hangs: "did not end within 2 s", fails: "not now (come back later)", dies: "SIGSEGV"}
 
 
 def _names(faults: dict[Fault, str]) -> list[str]:
@@ -134,7 +135,7 @@ def test_a_plugin_that_is_being_replaced_is_waited_for(
     agent: AgentFactory, api: ApiServer, node: Node, networks: Networks, plugins: PluginDir
 ) -> None:
     broken, good = networks.bridge(tuning=True), networks.bridge()
-    running = agent(options=TIMEOUT)
+    running = agent()
     pod = node.pod()
     with ExitStack() as replacing:
         replacing.enter_context(plugins.busy("tuning"))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from expectations import ifname, wait_for_event, wait_for_line, wait_for_nothing_left
+from ways import BOTH_WAYS
 
 from lab.agent import AgentFactory
 from lab.apiserver import ApiServer
@@ -14,7 +15,7 @@ from lab.networks import Networks
 from lab.node import Links, Node, Pod, links_of
 from lab.plugins import PluginDir
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, BOTH_WAYS]
 
 
 def host_network_pod(node: Node) -> Pod:

@@ -1,6 +1,7 @@
 """Annotations and definitions that somebody wrote to break something, or wrote wrong.
 
-One agent for all tests of this module; each has a pod of its own, in which one good network is attached already.
+One agent for all tests of this module (one for each way to attach); each has a pod of its own, in which one good
+network is attached already.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 
 import pytest
 from expectations import ifname, ifnames, records, wait_for_event, wait_for_line
+from ways import WAYS, NodeKactus
 
 from lab.agent import Agent
 from lab.apiserver import ApiServer
@@ -47,16 +49,17 @@ class Lab:
     agent: Agent
     keep: Network
     sibling: Network
+    kactus: NodeKactus | None
 
     def files(self) -> set[str]:
         """Every file that the agent had a chance to write, but for its state and its log."""
         everything = (str(path.relative_to(self.workdir)) for path in self.workdir.rglob("*"))
-        ours = ("agent/state", "agent/agent.log", ".cni-bin")
+        ours = ("agent/state", "agent/agent.log", "node/kactus", ".cni-bin")
         return {path for path in everything if not path.startswith(ours)}
 
 
-@pytest.fixture(scope="module")
-def lab(dockerd: PrivateDockerd) -> Iterator[Lab]:
+@pytest.fixture(scope="module", params=WAYS)
+def lab(dockerd: PrivateDockerd, request: pytest.FixtureRequest) -> Iterator[Lab]:
     before = HostState.now(dockerd)
     with ExitStack() as stack:
         workdir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="podagent-test-")))
@@ -67,12 +70,17 @@ def lab(dockerd: PrivateDockerd) -> Iterator[Lab]:
         plugins.record("bridge", "tuning", "host-local")
         stack.callback(plugins.close)
         kubeconfig = api.write_kubeconfig(workdir / "kubeconfig")
+        kactus = None
+        if request.param == "kactus":
+            kactus = NodeKactus.install(plugins.path, workdir / "node", kubeconfig, networks.bridge())
         prepared = Agent(
-            workdir / "agent", kubeconfig=kubeconfig, docker_endpoint=dockerd.endpoint, cni_bin_path=plugins.path
-        )
+            workdir / "agent", kubeconfig=kubeconfig, docker_endpoint=dockerd.endpoint, cni_bin_path=plugins.path,
+            **(kactus.of_agent() if kactus else {}),
+        )  # fmt: skip
         agent = stack.enter_context(prepared)
         node = Node(api, dockerd)
-        made = Lab(workdir, api, node, networks, plugins, agent, networks.bridge("keep"), networks.bridge("sibling"))
+        keep, sibling = networks.bridge("keep"), networks.bridge("sibling")
+        made = Lab(workdir, api, node, networks, plugins, agent, keep, sibling, kactus)
         stack.callback(_remove_pods, made)
         yield made
     eventually(lambda: _as_it_was(dockerd, before), 10, "the host to be as it was")
@@ -103,6 +111,11 @@ def pod(lab: Lab) -> Iterator[Pod]:
     assert lab.files() == files
     assert not _marked_files()
     _assert_only_sane_arguments(lab)
+    if lab.kactus:
+        sandboxes = {each.sandbox_id for each in lab.node.pods}
+        kept = {path.name for path in lab.kactus.calls.cni_dir.iterdir()} - {".locks"}
+        assert kept <= sandboxes, "kactus keeps files that no sandbox has"
+        assert {network for _, network in lab.kactus.attachments()} <= {"keep", "sibling"}
 
 
 def _marked_files() -> list[Path]:

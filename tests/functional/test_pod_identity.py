@@ -13,6 +13,7 @@ from expectations import (
     wait_for_lease,
     wait_for_nothing_left,
 )
+from ways import BOTH_WAYS
 
 from lab.agent import AgentFactory
 from lab.apiserver import ApiServer
@@ -21,7 +22,7 @@ from lab.node import Node, Pod
 from lab.plugins import PluginDir
 from lab.waiting import eventually
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, BOTH_WAYS]
 
 
 def test_two_pods_of_one_name_in_two_namespaces_are_never_crossed(

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from expectations import ifname
 from outcomes import PINGED, assert_exactly, delete_link, plugged, record_files, restart, settle, wait_exactly
+from ways import BOTH_WAYS
 
 from lab.agent import Agent, AgentFactory
 from lab.apiserver import ApiServer
@@ -22,7 +23,7 @@ from lab.plugins import PluginDir
 from lab.waiting import eventually
 from podagent import recordfile
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, BOTH_WAYS]
 
 OTHER_BOOT = "00000000-1111-4222-8333-444444444444"
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 from expectations import ifname
 from outcomes import PINGED, wait_exactly
+from ways import BOTH_WAYS
 
 from lab.agent import AgentFactory
 from lab.networks import Networks
 from lab.node import Node
 from lab.plugins import PluginDir
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, BOTH_WAYS]
 
 
 def test_networks_come_back_in_a_replaced_sandbox_and_the_old_leases_go(

@@ -74,6 +74,7 @@ class Agent:
     Attributes:
         directory: holds its state, log, CNI configuration directory and notification socket.
         state_dir, cni_conf_dir: as given to the agent.
+        kactus_dir: where the kactus of its node keeps what it attached; None if the node has none.
         notifications: of every process started from here.
     """
 
@@ -87,6 +88,7 @@ class Agent:
         node: str = "lab-node",
         attach_via: str = "delegate",
         cni_conf_dir: Path | None = None,
+        kactus_dir: Path | None = None,
         options: Mapping[str, str | int | float] | None = None,
         env: Mapping[str, str] | None = None,
     ) -> None:
@@ -96,6 +98,7 @@ class Agent:
         self.state_dir = directory / "state"
         self.cni_conf_dir = cni_conf_dir or directory / "net.d"
         self.cni_conf_dir.mkdir(parents=True, exist_ok=True)
+        self.kactus_dir = kactus_dir
         self.options: dict[str, str | int | float] = {
             "kubeconfig": str(kubeconfig),
             "node": node,

@@ -48,6 +48,9 @@ class SystemNetworks:
             ("K8S_POD_NETWORK", attachment.network),
             ("K8S_POD_IFMAC", attachment.mac or ""),
         )
+        if attachment.namespace:
+            # An argument of ours, which Kaloom's kactus ignores: it knows the pod's namespace and `default` only.
+            args = (*args, ("K8S_POD_NETWORK_NAMESPACE", attachment.namespace))
         return Via.SYSTEM, Invocation(netconf, self._path(netconf), args)
 
     def current_netconf(self) -> Json:

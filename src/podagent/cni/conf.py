@@ -11,14 +11,16 @@ import stat
 import threading
 import time
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from podagent.cni import version
 from podagent.cni.text import json_kind, json_object
 from podagent.errors import NetConfError
 from podagent.model import Json
 from podagent.validate import is_cni_name
+
+if TYPE_CHECKING:
+    from pathlib import Path  # kactus never needs one, and importing it takes longer than the rest of this module
 
 _PLUGIN_SUFFIXES = (".conf", ".json")
 _LIST_SUFFIX = ".conflist"

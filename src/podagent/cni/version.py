@@ -5,7 +5,9 @@ A version keeps the spelling it was written in, because plugins compare it lette
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+TYPE_CHECKING = False  # mypy's; kactus answers VERSION in less time than these imports take
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 KNOWN = ("0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0")
 OLDEST = KNOWN[0]

@@ -128,6 +128,11 @@ def test_without_a_requested_mac_the_argument_is_there_and_empty() -> None:
     assert call.args[-1] == ("K8S_POD_IFMAC", "")
 
 
+def test_the_namespace_of_the_entry_is_told_only_if_it_names_one() -> None:
+    _, call = system().prepare(POD, replace(RED, namespace="infra"), SANDBOX)
+    assert call.args[-1] == ("K8S_POD_NETWORK_NAMESPACE", "infra")
+
+
 @pytest.mark.parametrize(("vendor", "first"), [("", "/opt/kactus/bin"), ("acme", "/opt/acme/cni/bin")])
 def test_the_vendors_directory_is_looked_into_first(vendor: str, first: str) -> None:
     _, call = system(vendor=vendor).prepare(POD, RED, SANDBOX)

@@ -1,0 +1,79 @@
+"""kactus' own configuration. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from podagent.cni.conf import parse_list
+from podagent.errors import NetConfError
+from podagent.kactus.failure import INVALID_CONFIG, Failure
+from podagent.model import Json
+from podagent.validate import is_dns1123_label
+
+DEFAULT_CNI_DIR = "/var/lib/cni/kactus"
+DEFAULT_GLOBAL_NAMESPACES = ("default",)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The keys of the configuration.
+
+    Attributes:
+        kubeconfig: path of the kubeconfig, "" for the credentials of the pod that kactus is run in.
+        cni_dir: where the delegates of each container are kept.
+        master: the delegate that makes the pod's default interface, as it is kept: with ``masterPlugin``.
+        global_namespaces: those whose networks the pods of every namespace may use.
+    """
+
+    kubeconfig: str
+    cni_dir: str
+    master: Json
+    global_namespaces: tuple[str, ...] = DEFAULT_GLOBAL_NAMESPACES
+
+
+def read_config(conf: Json) -> Config:
+    """The configuration in the object that the runtime passed. Raises Failure (code 7)."""
+    return Config(
+        kubeconfig=_path(conf, "kubeconfig", ""),
+        cni_dir=_path(conf, "cniDir", DEFAULT_CNI_DIR),
+        master=_master(conf),
+        global_namespaces=_namespaces(conf),
+    )
+
+
+def is_master(delegate: Json) -> bool:
+    """Whether a delegate makes the default interface; ``masterplugin`` is the older spelling."""
+    return delegate.get("masterPlugin") is True or delegate.get("masterplugin") is True
+
+
+def _path(conf: Json, key: str, default: str) -> str:
+    value = conf.get(key) or default
+    if not isinstance(value, str) or (value and not value.startswith("/")) or not value.isprintable():
+        raise Failure(INVALID_CONFIG, f"{key} must be an absolute path, not {str(value)[:80]!r}")
+    return value
+
+
+def _namespaces(conf: Json) -> tuple[str, ...]:
+    value = conf.get("globalNamespaces", list(DEFAULT_GLOBAL_NAMESPACES))
+    if not isinstance(value, list) or not all(isinstance(each, str) and is_dns1123_label(each) for each in value):
+        raise Failure(INVALID_CONFIG, f"globalNamespaces must be a list of namespaces, not {str(value)[:80]!r}")
+    return tuple(value)
+
+
+def _master(conf: Json) -> Json:
+    delegates = conf.get("delegates")
+    if not isinstance(delegates, list) or not delegates or not all(isinstance(each, dict) for each in delegates):
+        raise Failure(INVALID_CONFIG, "delegates must be a list of CNI plugin configurations, one with masterPlugin")
+    masters = [each for each in delegates if is_master(each)]
+    if len(masters) > 1:
+        raise Failure(INVALID_CONFIG, "only one delegate can have masterPlugin")
+    if not masters and len(delegates) > 1:
+        raise Failure(INVALID_CONFIG, "one of the delegates must have masterPlugin: true")
+    master = (masters or delegates)[0]
+    # As libcni does for a plugin in a list: what the delegate does not say itself is the network's.
+    named = {"cniVersion": conf.get("cniVersion", ""), "name": conf["name"], **master, "masterPlugin": True}
+    try:
+        parse_list(named, "the master delegate")
+    except NetConfError as fault:
+        raise Failure(INVALID_CONFIG, str(fault)) from None
+    return named

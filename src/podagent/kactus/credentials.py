@@ -1,0 +1,162 @@
+"""How the API server is reached: from a kubeconfig, or as the pod that kactus is run in."""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from podagent.kactus.failure import INVALID_CONFIG, TRY_AGAIN_LATER, Failure
+
+_SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
+_RARE = ("exec", "auth-provider", "username")
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Where the server is and who we are; empty strings for what is not given. `origin` is for messages."""
+
+    origin: str
+    server: str
+    token: str = ""
+    ca_file: str = ""
+    ca_data: str = ""
+    certificate_file: str = ""
+    key_file: str = ""
+    insecure: bool = False
+    tls_server_name: str = ""
+
+    def __post_init__(self) -> None:
+        """Raises Failure (code 7): said here, because what the library says of such a token holds it in full."""
+        if not self.token.isascii() or not self.token.isprintable() or " " in self.token:
+            raise Failure(INVALID_CONFIG, f"{self.origin}: the token contains characters that no token has")
+        if not _is_server(self.server):
+            raise Failure(
+                INVALID_CONFIG, f"{self.origin}: server {self.server!r:.80} is not an https:// or http:// URL"
+            )
+
+
+def load_credentials(
+    kubeconfig: str, environ: Mapping[str, str] = os.environ, service_account: str = _SERVICE_ACCOUNT
+) -> Credentials:
+    """Reads the credentials. Raises Failure naming the file (code 7 if it is malformed, 11 if it is not there yet)."""
+    try:
+        return _from_kubeconfig(kubeconfig) if kubeconfig else _from_service_account(environ, service_account)
+    except OSError as fault:
+        raise Failure(TRY_AGAIN_LATER, f"cannot read {fault.filename}: {fault.strerror}") from None
+
+
+def _from_service_account(environ: Mapping[str, str], directory: str) -> Credentials:
+    host, port = environ.get("KUBERNETES_SERVICE_HOST", ""), environ.get("KUBERNETES_SERVICE_PORT", "443")
+    if not host:
+        raise Failure(INVALID_CONFIG, "there is no kubeconfig in the configuration, and this is not a pod")
+    server = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
+    token = _text(f"{directory}/token")
+    return Credentials(f"service account in {directory}", server, token, ca_file=f"{directory}/ca.crt")
+
+
+def _from_kubeconfig(path: str) -> Credentials:
+    document = _parse(path)
+    context = _entry(path, document, "contexts", document.get("current-context"), "context")
+    cluster = _entry(path, document, "clusters", context.get("cluster"), "cluster")
+    user = _entry(path, document, "users", context.get("user"), "user")
+    if any(user.get(key) for key in _RARE):
+        return _through_the_library(path, str(cluster.get("tls-server-name") or ""))
+    if cluster.get("proxy-url"):
+        raise Failure(
+            INVALID_CONFIG, f"kubeconfig {path}: proxy-url is not supported: kactus talks to the server itself"
+        )
+    token_file = user.get("tokenFile")
+    return Credentials(
+        origin=f"kubeconfig {path}",
+        server=str(cluster.get("server") or ""),
+        token=_text(_beside(path, token_file)) if token_file else str(user.get("token") or "").strip(),
+        ca_file=_beside(path, cluster.get("certificate-authority")),
+        ca_data=_decoded(path, cluster.get("certificate-authority-data")).decode("ascii", "replace"),
+        certificate_file=_material(path, user, "client-certificate"),
+        key_file=_material(path, user, "client-key"),
+        insecure=cluster.get("insecure-skip-tls-verify") is True,
+        tls_server_name=str(cluster.get("tls-server-name") or ""),
+    )
+
+
+def _is_server(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("https", "http") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def _parse(path: str) -> Mapping[str, Any]:
+    import yaml  # type: ignore[import-untyped, unused-ignore]  # noqa: PLC0415 - DEL never needs it
+
+    with open(path, encoding="utf-8", errors="replace") as file:  # noqa: PTH123
+        text = file.read()
+    try:
+        document = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - it is a safe one
+    except yaml.YAMLError as fault:
+        raise Failure(INVALID_CONFIG, f"kubeconfig {path} is not YAML: {fault}") from None
+    if not isinstance(document, dict):
+        raise Failure(INVALID_CONFIG, f"kubeconfig {path} is not a mapping of clusters, contexts and users")
+    return document
+
+
+def _entry(path: str, document: Mapping[str, Any], section: str, name: object, key: str) -> Mapping[str, Any]:
+    entries = document.get(section)
+    for entry in entries if isinstance(entries, list) else []:
+        if isinstance(entry, dict) and entry.get("name") == name and isinstance(entry.get(key), dict):
+            found: Mapping[str, Any] = entry[key]
+            return found
+    raise Failure(INVALID_CONFIG, f"kubeconfig {path}: {section} has no {name!r:.80}")
+
+
+def _material(path: str, user: Mapping[str, Any], key: str) -> str:
+    """A file with the certificate or key: OpenSSL reads them from files only. Data is put into one in memory."""
+    if data := _decoded(path, user.get(f"{key}-data")):
+        fd = os.memfd_create("kactus")  # gone with this process, which is short-lived; delegates do not inherit it
+        os.write(fd, data)
+        return f"/proc/self/fd/{fd}"
+    return _beside(path, user.get(key))
+
+
+def _decoded(path: str, value: object) -> bytes:
+    try:
+        return base64.b64decode("".join(str(value).split()), validate=True) if value else b""
+    except ValueError:
+        raise Failure(INVALID_CONFIG, f"kubeconfig {path}: a certificate or key is not base64") from None
+
+
+def _beside(path: str, value: object) -> str:
+    return os.path.join(os.path.dirname(path), str(value)) if value else ""  # noqa: PTH118, PTH120
+
+
+def _text(path: str) -> str:
+    with open(path, encoding="ascii", errors="replace") as file:  # noqa: PTH123
+        return file.read().strip()
+
+
+def _through_the_library(path: str, tls_server_name: str) -> Credentials:
+    from pathlib import Path  # noqa: PLC0415
+
+    from podagent.errors import KubeconfigError  # noqa: PLC0415
+    from podagent.kube.credentials import load  # noqa: PLC0415 - slow: only for what only it can
+
+    try:
+        configuration = load(Path(path), os.environ)
+    except KubeconfigError as fault:
+        raise Failure(INVALID_CONFIG, str(fault)) from None
+    token = str(configuration.api_key.get("BearerToken", ""))
+    return Credentials(
+        origin=f"kubeconfig {path}",
+        server=configuration.host,
+        token=token.partition(" ")[2] if token.lower().startswith("bearer ") else token,
+        ca_file=configuration.ssl_ca_cert or "",
+        certificate_file=configuration.cert_file or "",
+        key_file=configuration.key_file or "",
+        insecure=not configuration.verify_ssl,
+        tls_server_name=tls_server_name,
+    )

@@ -1,0 +1,129 @@
+"""Runs one delegate: the configuration that is kept, as the plugin is to see it. Owns no state."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+
+from podagent.cni.conf import parse_list
+from podagent.cni.runtime import CniRuntime
+from podagent.errors import NetConfError, PluginError, PluginNotRun
+from podagent.kactus.call import Call
+from podagent.kactus.failure import INVALID_CONFIG, Failure
+from podagent.kactus.lock import MARK
+from podagent.kactus.log import log
+from podagent.kactus.state import ADDING, OWN_PREFIX, identity
+from podagent.model import Invocation, Json, Target, interface_name
+
+_PREVIOUS = "prevResult"
+_DELEGATE_TIMEOUT_S = 120.0
+_OF_DEFAULT_INTERFACE = ("IP", "MAC")
+_DYNAMIC = ("K8S_POD_NETWORK", "K8S_POD_NETWORK_NAMESPACE", "K8S_POD_IFMAC", "IgnoreUnknown")
+
+Today = Callable[[], "Json | None"]
+"""Gives the delegate as it would be attached today; None if that is not to be had."""
+
+
+class Delegates:
+    """Runs delegates for one call. Raises Failure when that call was made by such a delegate itself."""
+
+    def __init__(self, call: Call, environ: Mapping[str, str] = os.environ) -> None:
+        self._call = call
+        self._runtime = _runtime_for(call.container_id, environ)
+
+    def add(self, delegate: Json, ifname: str, mac: str | None) -> Json:
+        """ADD; returns the delegate's result. Raises PluginError; PluginNotRun only if nothing was run."""
+        try:
+            return self._runtime.add(self._invocation(delegate, mac), self._target(ifname, self._call.netns))
+        except NetConfError as fault:
+            raise PluginNotRun("kactus", str(fault), INVALID_CONFIG) from None
+
+    def delete(self, delegate: Json, ifname: str, netns: str, today: Today) -> None:
+        """DEL with what was kept. Raises PluginError.
+
+        A faulty configuration fails ADD and then DEL, for ever. If it is another one `today`, under the same CNI
+        network name (under which IPAM keeps its leases), that may clean up what was never attached.
+        """
+        try:
+            self._delete(delegate, ifname, netns)
+        except PluginError:
+            mended = today() if ADDING in delegate else None
+            if mended is None or mended.get("name") != delegate.get("name") or _shown(mended) == _shown(delegate):
+                raise
+            self._delete(mended, ifname, netns)
+
+    def _delete(self, delegate: Json, ifname: str, netns: str) -> None:
+        previous = delegate.get(_PREVIOUS)
+        added = previous if isinstance(previous, dict) else None
+        self._runtime.delete(self._invocation(delegate, None), self._target(ifname, netns), added)
+
+    def check(self, delegate: Json, ifname: str) -> None:
+        """CHECK, where the delegate's version has it and its result is known. Raises PluginError."""
+        previous = delegate.get(_PREVIOUS)
+        if not isinstance(previous, dict):
+            return
+        try:
+            call = self._invocation(delegate, None)
+            self._runtime.check(call, self._target(ifname, self._call.netns), previous)
+        except NetConfError:
+            return  # a version without CHECK
+
+    def status(self, delegate: Json) -> None:
+        """STATUS. Raises PluginError."""
+        self._runtime.status(self._invocation(delegate, None))
+
+    def collect(self, delegate: Json, valid: list[Target]) -> None:
+        """GC. Raises PluginError."""
+        self._runtime.gc(self._invocation(delegate, None), valid)
+
+    def _target(self, ifname: str, netns: str) -> Target:
+        return Target(self._call.container_id, netns, ifname)
+
+    def _invocation(self, delegate: Json, mac: str | None) -> Invocation:
+        named = {**_shown(delegate), "name": delegate.get("name") or identity(delegate) or self._call.conf["name"]}
+        try:
+            netconf = parse_list(named, f"delegate {delegate.get('networkName') or delegate.get('type')}")
+        except NetConfError as fault:
+            raise PluginNotRun("kactus", str(fault), INVALID_CONFIG) from None
+        capabilities = None if identity(delegate) else self._call.conf.get("runtimeConfig")
+        offered = dict(capabilities) if isinstance(capabilities, dict) else {}
+        if mac:
+            offered["mac"] = mac
+        return Invocation(netconf, self._call.path, self._args(delegate, mac), offered)
+
+    def _args(self, delegate: Json, mac: str | None) -> tuple[tuple[str, str], ...]:
+        one_of_many = identity(delegate) and not self._call.arg("K8S_POD_NETWORK")
+        left_out = (*_DYNAMIC, *_OF_DEFAULT_INTERFACE) if one_of_many else _DYNAMIC
+        kept = [(key, value) for key, value in dict(self._call.args).items() if key not in left_out]
+        # Both names: CNI_IFMAC for Kaloom's own plugins, MAC for the reference plugins.
+        more = [("CNI_IFMAC", mac), ("MAC", mac)] if mac else []
+        return (("IgnoreUnknown", "1"), *kept, *more)
+
+
+def _shown(delegate: Json) -> Json:
+    """What the plugin gets to see of it."""
+    return {key: value for key, value in delegate.items() if key != _PREVIOUS and not key.startswith(OWN_PREFIX)}
+
+
+def ifname_of(delegate: Json, default: str) -> str:
+    """The interface a delegate makes: the default one for the master, else the network's hashed name."""
+    network = identity(delegate)
+    return interface_name(network) if network else default
+
+
+def called_by_itself(container_id: str, environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether this call was made by a kactus that is at work on the same container, and would be waited for by it."""
+    return bool(container_id) and environ.get(MARK) == container_id
+
+
+def _runtime_for(container_id: str, environ: Mapping[str, str]) -> CniRuntime:
+    if called_by_itself(container_id, environ):
+        raise Failure(INVALID_CONFIG, "kactus is called by itself: a delegate or a network definition names it")
+    return CniRuntime(_DELEGATE_TIMEOUT_S, {**environ, MARK: container_id}, _pass_on)
+
+
+def _pass_on(plugin: str, said: str) -> None:
+    log("info", f"delegate {plugin} says: {said}")
+    with suppress(OSError):
+        os.write(2, f"CNI plugin {plugin}: {said}\n".encode())

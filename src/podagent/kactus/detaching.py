@@ -1,0 +1,65 @@
+"""DEL and GC: with what is kept, and nothing else. No API server, definition, pod or network namespace is needed."""
+
+from __future__ import annotations
+
+import os
+
+from podagent.errors import PluginError
+from podagent.kactus.call import Call
+from podagent.kactus.config import Config
+from podagent.kactus.delegates import Delegates, ifname_of
+from podagent.kactus.failure import INTERNAL, Failure
+from podagent.kactus.links import require_foreign
+from podagent.kactus.log import log
+from podagent.kactus.state import DEFINITION, IFNAME, SavedDelegates, identity
+from podagent.model import Json
+
+
+class Detaching:
+    """One DEL. The container is held by the caller through `saved`."""
+
+    def __init__(self, call: Call, config: Config, saved: SavedDelegates, delegates: Delegates) -> None:
+        self._call = call
+        self._config = config
+        self._saved = saved
+        self._delegates = delegates
+
+    def run(self) -> None:
+        """Detaches the network named, or everything. Raises Failure naming all that failed; that stays kept."""
+        network = self._call.arg("K8S_POD_NETWORK")
+        kept = [each for each in self._saved.delegates if not network or identity(each) == network]
+        if not network and all(map(identity, kept)):
+            kept.insert(0, self._config.master)  # its DEL is idempotent, and what is kept may have been lost
+        # The default interface goes last, wherever Kaloom's kactus has put it in the file.
+        kept.sort(key=lambda delegate: bool(identity(delegate)))
+        outcomes = [(delegate, self._detach(delegate)) for delegate in reversed(kept)]
+        # All in one step: a full disk cannot keep the last ones from going.
+        self._saved.drop(*(delegate for delegate, fault in outcomes if fault is None))
+        faults = [fault for _, fault in outcomes if fault is not None]
+        if faults:
+            raise Failure(faults[0].code if len(faults) == 1 else INTERNAL, "; ".join(map(str, faults)))
+
+    def _detach(self, delegate: Json) -> PluginError | None:
+        ifname = str(delegate.get(IFNAME) or ifname_of(delegate, self._call.ifname))
+        try:
+            self._delegates.delete(delegate, ifname, self._netns(), lambda: self._today(delegate))
+        except PluginError as fault:
+            log("error", f"{self._call.container_id[:12]}: detaching {ifname}: {fault}")
+            return fault
+        log("info", f"{self._call.container_id[:12]}: detached {ifname} ({identity(delegate) or 'default'})")
+        return None
+
+    def _today(self, delegate: Json) -> Json | None:
+        if not identity(delegate) and DEFINITION not in delegate:
+            return self._config.master
+        from podagent.kactus.networks import delegate_today  # noqa: PLC0415 - DEL seldom needs any of it
+        from podagent.kactus.pods import Cluster  # noqa: PLC0415
+
+        return delegate_today(delegate, Cluster(self._config.kubeconfig, pauses_s=()).network)
+
+    def _netns(self) -> str:
+        """The namespace, or "" when it is gone: then the plugins only give addresses back."""
+        if not self._call.netns or not os.path.exists(self._call.netns):  # noqa: PTH110
+            return ""
+        require_foreign(self._call.netns)
+        return self._call.netns

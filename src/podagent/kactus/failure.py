@@ -1,0 +1,28 @@
+"""The one way kactus fails: an error object of the specification (CNI SPEC, section 5 "Error"). Pure."""
+
+from __future__ import annotations
+
+from podagent.errors import PluginError
+
+INCOMPATIBLE_VERSION = 1
+INVALID_ENVIRONMENT = 4
+IO_FAILURE = 5
+DECODING_FAILURE = 6
+INVALID_CONFIG = 7
+INVALID_NETNS = 8
+TRY_AGAIN_LATER = 11
+NOT_AVAILABLE = 50
+INTERNAL = 999
+
+
+class Failure(PluginError):
+    """An operation of kactus failed.
+
+    Args:
+        code: of the specification's list; what a delegate said keeps the delegate's code.
+        message: what is wrong.
+        details: more about it, possibly empty.
+    """
+
+    def __init__(self, code: int, message: str, details: str = "") -> None:
+        super().__init__("kactus", message, code, details)

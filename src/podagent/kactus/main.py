@@ -1,0 +1,38 @@
+"""The executable: answers VERSION at once, and leaves every other call to `run`.
+
+It starts for every pod operation, and runtimes ask every plugin for its versions: so it imports next to nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from podagent.cni.version import KNOWN, LATEST
+
+_STDOUT = 1
+
+
+def main() -> int:
+    """Runs one call. Returns the exit code."""
+    if os.environ.get("CNI_COMMAND") == "VERSION":
+        versions = ", ".join(f'"{each}"' for each in KNOWN)  # plain words: json would take longer than all the rest
+        return 0 if write_out(f'{{"cniVersion": "{LATEST}", "supportedVersions": [{versions}]}}') else 1
+    from podagent.kactus.run import run  # noqa: PLC0415
+
+    return run(os.environ, write_out)
+
+
+def write_out(text: str) -> bool:
+    """Prints a line of ASCII text. False when nobody reads it: then the caller has to take it for a failure."""
+    rest = memoryview(f"{text}\n".encode())
+    try:
+        while rest:
+            rest = rest[os.write(_STDOUT, rest) :]
+    except OSError:
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(main())

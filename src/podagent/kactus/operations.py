@@ -1,0 +1,124 @@
+"""The commands of CNI, one function each: call in, result or nothing out. Owns the locking, not the work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from podagent.cni import version
+from podagent.errors import PluginError
+from podagent.kactus.call import Call
+from podagent.kactus.config import read_config
+from podagent.kactus.delegates import Delegates, called_by_itself, ifname_of
+from podagent.kactus.failure import INCOMPATIBLE_VERSION, INTERNAL, INVALID_CONFIG, NOT_AVAILABLE, Failure
+from podagent.kactus.state import ADDING, IFNAME, SavedDelegates, containers, identity
+from podagent.model import Json, Target
+
+_DEFAULT_IFNAME = "eth0"
+_STATUS_AND_GC_SINCE = "1.1.0"
+_CHECK_SINCE = "0.4.0"
+
+
+def add(call: Call) -> Json:
+    """ADD: the networks of a pod at its start, or the one that is named."""
+    from podagent.kactus.attaching import Attaching  # noqa: PLC0415 - DEL needs nothing of it
+    from podagent.kactus.pods import Cluster  # noqa: PLC0415
+
+    config, delegates = read_config(call.conf), Delegates(call)
+    with SavedDelegates(config.cni_dir, call.container_id) as saved:
+        return Attaching(call, config, saved, delegates, Cluster(config.kubeconfig)).run()
+
+
+def delete(call: Call) -> None:
+    """DEL: everything of the container, or the network that is named."""
+    from podagent.kactus.detaching import Detaching  # noqa: PLC0415
+
+    config = read_config(call.conf)
+    if called_by_itself(call.container_id):
+        return  # its ADD was refused: there is nothing
+    delegates = Delegates(call)
+    with SavedDelegates(config.cni_dir, call.container_id) as saved:
+        Detaching(call, config, saved, delegates).run()
+
+
+def check(call: Call) -> None:
+    """CHECK: are the interfaces there, and as the delegates left them?"""
+    from podagent.kactus.links import link_names, require_foreign  # noqa: PLC0415
+
+    if not version.at_least(call.cni_version, _CHECK_SINCE):
+        raise Failure(INCOMPATIBLE_VERSION, f"CNI version {call.cni_version} has no CHECK")
+    config = read_config(call.conf)
+    require_foreign(call.netns)
+    network = call.arg("K8S_POD_NETWORK")
+    with SavedDelegates(config.cni_dir, call.container_id) as saved:
+        kept = [each for each in saved.delegates if not network or identity(each) == network]
+        if not kept:
+            raise Failure(INTERNAL, f"nothing is known of {network or 'the container'}: it is not attached")
+        links = link_names(call.netns)
+        for delegate in kept:
+            ifname = ifname_of(delegate, call.ifname)
+            if ADDING in delegate:
+                raise Failure(INTERNAL, f"interface {ifname}: the call that attached it was cut short")
+            if ifname not in links:
+                raise Failure(INTERNAL, f"interface {ifname} is not in the pod")
+            Delegates(call).check(delegate, ifname)
+
+
+def collect(call: Call) -> None:
+    """GC: gives back what is kept for containers that the runtime does not know any more."""
+    from podagent.kactus.detaching import Detaching  # noqa: PLC0415
+
+    if not version.at_least(call.cni_version, _STATUS_AND_GC_SINCE):
+        raise Failure(INCOMPATIBLE_VERSION, f"CNI version {call.cni_version} has no GC")
+    config = read_config(call.conf)
+    valid = _valid_attachments(call.conf)
+    alive = {target.container_id for target in valid}
+    faults: list[PluginError] = []
+    for container_id in containers(config.cni_dir):
+        if container_id in alive:
+            continue
+        one = replace(call, container_id=container_id, netns="", ifname=_DEFAULT_IFNAME, args=())
+        try:
+            with SavedDelegates(config.cni_dir, container_id) as saved:
+                master = next((each for each in saved.delegates if not identity(each)), {})
+                named = replace(one, ifname=str(master.get(IFNAME) or _DEFAULT_IFNAME))
+                Detaching(named, config, saved, Delegates(named)).run()
+        except PluginError as fault:
+            faults.append(fault)
+    try:
+        Delegates(call).collect(config.master, valid)
+    except PluginError as fault:
+        faults.append(fault)
+    if faults:
+        raise Failure(INTERNAL, "; ".join(map(str, faults)))
+
+
+def status(call: Call) -> None:
+    """STATUS: could an ADD succeed now, as far as the master delegate can tell? (codes 50, 51)"""
+    if not version.at_least(call.cni_version, _STATUS_AND_GC_SINCE):
+        raise Failure(INCOMPATIBLE_VERSION, f"CNI version {call.cni_version} has no STATUS")
+    config = read_config(call.conf)
+    try:
+        Delegates(call).status(config.master)
+    except PluginError as fault:
+        code = fault.code if fault.code in (NOT_AVAILABLE, NOT_AVAILABLE + 1) else NOT_AVAILABLE
+        raise Failure(code, str(fault)) from None
+
+
+def _valid_attachments(conf: Json) -> list[Target]:
+    listed = conf.get("cni.dev/valid-attachments", conf.get("cni.dev/attachments"))
+    if not isinstance(listed, list):
+        raise Failure(INVALID_CONFIG, "GC: the configuration has no cni.dev/valid-attachments")
+    try:
+        return [Target(str(each["containerID"]), "", str(each["ifname"])) for each in listed]
+    except (TypeError, KeyError):
+        raise Failure(INVALID_CONFIG, "GC: cni.dev/valid-attachments is malformed") from None
+
+
+OPERATIONS: Mapping[str, Callable[[Call], Json | None]] = {
+    "ADD": add,
+    "DEL": delete,
+    "CHECK": check,
+    "GC": collect,
+    "STATUS": status,
+}

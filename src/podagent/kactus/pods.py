@@ -1,0 +1,58 @@
+"""What kactus asks the API server: a pod's annotation, a network's definition. Two GETs, as light as can be.
+
+Not through the agent's client library: importing that takes longer than everything else in a call. Only for a
+kubeconfig with an exec plugin or the like is it loaded.
+"""
+
+from __future__ import annotations
+
+import time
+from urllib.parse import quote
+
+from podagent.kactus.credentials import Credentials, load_credentials
+from podagent.kactus.failure import TRY_AGAIN_LATER, Failure
+from podagent.kactus.requests import NotReached, get_json
+from podagent.model import Json
+
+_ANNOTATION = "networks"
+_PAUSES_S = (0.5, 1.0, 2.0)
+
+
+class Cluster:
+    """The API server; the credentials are read at the first question."""
+
+    def __init__(self, kubeconfig: str, pauses_s: tuple[float, ...] = _PAUSES_S) -> None:
+        """`pauses_s`: between the attempts, one more than these, to reach a server that does not answer."""
+        self._kubeconfig = kubeconfig
+        self._pauses_s = pauses_s
+        self._credentials: Credentials | None = None
+
+    def annotation(self, namespace: str, pod: str) -> str | None:
+        """The ``networks`` annotation of a pod, None without one. Raises Failure (code 11, also if there is no pod)."""
+        found = self._get(f"/api/v1/namespaces/{quote(namespace)}/pods/{quote(pod)}")
+        if found is None:
+            raise Failure(TRY_AGAIN_LATER, f"pod {namespace}/{pod} is not known to the API server")
+        metadata = found.get("metadata")
+        annotations = metadata.get("annotations") if isinstance(metadata, dict) else None
+        value = annotations.get(_ANNOTATION) if isinstance(annotations, dict) else None
+        return value if isinstance(value, str) else None
+
+    def network(self, namespace: str, name: str) -> Json | None:
+        """The networks.kaloom.com object, None if there is none. Raises Failure (code 11)."""
+        return self._get(f"/apis/kaloom.com/v1/namespaces/{quote(namespace)}/networks/{quote(name)}")
+
+    def _get(self, path: str) -> Json | None:
+        if self._credentials is None:
+            self._credentials = load_credentials(self._kubeconfig)
+        return _try_again_and_again(self._credentials, path, self._pauses_s)
+
+
+def _try_again_and_again(credentials: Credentials, path: str, pauses_s: tuple[float, ...]) -> Json | None:
+    try:
+        return get_json(credentials, path)
+    except NotReached as fault:
+        if not pauses_s:
+            raise Failure(TRY_AGAIN_LATER, f"GET {path}: {fault}") from None
+    pause_s, *rest = pauses_s
+    time.sleep(pause_s)
+    return _try_again_and_again(credentials, path, tuple(rest))

@@ -1,0 +1,124 @@
+"""One GET of a JSON object over HTTP(S), with the standard library alone."""
+
+from __future__ import annotations
+
+import http.client
+import ssl
+import time
+from urllib.parse import urlsplit
+
+from podagent.cni.text import json_object
+from podagent.kactus.credentials import Credentials
+from podagent.kactus.failure import INVALID_CONFIG, TRY_AGAIN_LATER, Failure
+from podagent.model import Json
+
+_SILENCE_S = 10.0
+_WHOLE_ANSWER_S = 30.0
+_PORTION = 1 << 16
+_LARGEST_BODY = 16 << 20
+
+
+class NotReached(Exception):
+    """No answer, or one that may be another one in a moment (5xx, 429)."""
+
+
+def get_json(
+    credentials: Credentials, path: str, silence_s: float = _SILENCE_S, whole_answer_s: float = _WHOLE_ANSWER_S
+) -> Json | None:
+    """The object at `path`; None when there is none.
+
+    Args:
+        credentials: of the server.
+        path: absolute, quoted.
+        silence_s: how long the server may say nothing.
+        whole_answer_s: how long its answer may take, however it comes.
+
+    Raises:
+        NotReached: trying again may help.
+        Failure: the server refuses (code 11: the runtime tries again later).
+    """
+    status, body = _get(credentials, path, silence_s, whole_answer_s)
+    if status == 404:
+        return None
+    if status == 429 or status >= 500:
+        raise NotReached(f"{credentials.server} answers {status}")
+    if status != 200:
+        raise Failure(TRY_AGAIN_LATER, f"GET {path}: {credentials.server} answers {status}: {_reason(body)}")
+    try:
+        return json_object(body)
+    except ValueError as fault:
+        raise NotReached(f"{credentials.server} answers with something that is {fault}") from None
+
+
+def _get(credentials: Credentials, path: str, silence_s: float, whole_answer_s: float) -> tuple[int, bytes]:
+    headers = {"Accept": "application/json", "User-Agent": "kactus"}
+    if credentials.token:
+        headers["Authorization"] = f"Bearer {credentials.token}"
+    url = urlsplit(credentials.server)
+    connection = _connection(credentials, url.hostname or "", url.port, silence_s)
+    try:
+        connection.request("GET", url.path.rstrip("/") + path, headers=headers)
+        answer = connection.getresponse()
+        return answer.status, _body(answer, whole_answer_s)
+    except (OSError, http.client.HTTPException) as fault:
+        raise NotReached(f"{credentials.server} does not answer: {fault}") from None
+    except ValueError:  # a host name that cannot be one; what it says may hold the token
+        raise Failure(INVALID_CONFIG, f"{credentials.origin}: {credentials.server} cannot be asked") from None
+    finally:
+        connection.close()
+
+
+def _connection(credentials: Credentials, host: str, port: int | None, silence_s: float) -> http.client.HTTPConnection:
+    if credentials.server.startswith("http://"):
+        return http.client.HTTPConnection(host, port, timeout=silence_s)
+    return _TlsConnection(host, port, silence_s, _context(credentials), credentials.tls_server_name or host)
+
+
+class _TlsConnection(http.client.HTTPSConnection):
+    """One that may expect another name in the certificate than that of the host."""
+
+    def __init__(
+        self, host: str, port: int | None, silence_s: float, context: ssl.SSLContext, server_name: str
+    ) -> None:
+        super().__init__(host, port, timeout=silence_s, context=context)
+        self._tls = context
+        self._server_name = server_name
+
+    def connect(self) -> None:
+        http.client.HTTPConnection.connect(self)
+        self.sock = self._tls.wrap_socket(self.sock, server_hostname=self._server_name)
+
+
+def _context(credentials: Credentials) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=credentials.ca_file or None, cadata=credentials.ca_data or None)
+        if credentials.insecure:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        if credentials.certificate_file:
+            context.load_cert_chain(credentials.certificate_file, credentials.key_file or None)
+    except (OSError, ValueError) as fault:
+        code = INVALID_CONFIG if isinstance(fault, (ssl.SSLError, ValueError)) else TRY_AGAIN_LATER
+        raise Failure(code, f"{credentials.origin}: the certificates cannot be used: {fault}") from None
+    return context
+
+
+def _body(answer: http.client.HTTPResponse, whole_answer_s: float) -> bytes:
+    """All of it, unless it comes too slowly or is too much: then it is no JSON."""
+    taken, deadline = bytearray(), time.monotonic() + whole_answer_s
+    announced = answer.length
+    wanted = _LARGEST_BODY if announced is None else min(announced, _LARGEST_BODY)
+    while len(taken) < wanted and (portion := answer.read1(_PORTION)):
+        taken += portion
+        if time.monotonic() > deadline:
+            raise NotReached(f"the answer takes longer than {whole_answer_s:g} s")
+    if announced is not None and len(taken) < wanted:
+        raise http.client.IncompleteRead(b"", wanted - len(taken))
+    return bytes(taken)
+
+
+def _reason(body: bytes) -> str:
+    try:
+        return str(json_object(body).get("message", ""))[:400]
+    except ValueError:
+        return ascii(body[:200])

@@ -1,0 +1,138 @@
+"""Pod sandboxes without containers: a network namespace, a container ID, perhaps a pod object, and calls for them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from expectations import ifname
+
+from lab.apiserver import ApiServer
+from lab.kactus import Answer, Kactus, Running, agent_args, kubelet_args
+from lab.networks import Network
+from lab.session import MARK
+
+Json = dict[str, Any]
+
+SANDBOX_PREFIX = f"sandbox-{MARK}-"
+
+
+@dataclass(frozen=True)
+class Link:
+    """An interface in a sandbox, as far as tests look at it."""
+
+    index: int
+    mac: str
+    addresses: tuple[str, ...]
+
+
+@dataclass
+class Sandbox:
+    """One pod's; every call goes to `kactus`."""
+
+    kactus: Kactus
+    pod: str = ""
+    namespace: str = "default"
+    id: str = field(default_factory=lambda: f"{SANDBOX_PREFIX}{uuid.uuid4().hex[:12]}")
+
+    @property
+    def netns(self) -> str:
+        return f"/run/netns/{self.id}"
+
+    def create(self) -> None:
+        subprocess.run(["ip", "netns", "add", self.id], check=True, timeout=30)
+
+    def destroy(self) -> None:
+        """As when its last process has ended; again is no error."""
+        subprocess.run(["ip", "netns", "del", self.id], check=False, capture_output=True, timeout=30)
+
+    # --- as the kubelet calls -------------------------------------------------------------------------------------
+
+    def start(self, **options: Any) -> Answer:
+        """ADD of everything the pod wants."""
+        return self.begin_start(**options).answer()
+
+    def begin_start(self, **options: Any) -> Running:
+        return self._begin("ADD", kubelet_args(self.id, self.namespace, self.pod), **options)
+
+    def end(self, **options: Any) -> Answer:
+        """DEL of everything."""
+        return self.begin_end(**options).answer()
+
+    def begin_end(self, **options: Any) -> Running:
+        return self._begin("DEL", kubelet_args(self.id, self.namespace, self.pod), **options)
+
+    def check(self, **options: Any) -> Answer:
+        return self._begin("CHECK", kubelet_args(self.id, self.namespace, self.pod), **options).answer()
+
+    # --- as the agent calls ---------------------------------------------------------------------------------------
+
+    def attach(self, network: Network | str, mac: str = "", **options: Any) -> Answer:
+        """ADD of one network."""
+        return self.begin_attach(network, mac, **options).answer()
+
+    def begin_attach(self, network: Network | str, mac: str = "", **options: Any) -> Running:
+        return self._begin_one("ADD", network, mac, **options)
+
+    def detach(self, network: Network | str, **options: Any) -> Answer:
+        """DEL of one network."""
+        return self.begin_detach(network, **options).answer()
+
+    def begin_detach(self, network: Network | str, **options: Any) -> Running:
+        return self._begin_one("DEL", network, "", **options)
+
+    def _begin_one(self, command: str, network: Network | str, mac: str, **options: Any) -> Running:
+        name = network if isinstance(network, str) else network.name
+        args = agent_args(self.id, self.namespace, self.pod or "gone", name, mac)
+        return self._begin(command, args, **{"ifname": ifname(name), **options})
+
+    def _begin(self, command: str, usual_args: str, **options: Any) -> Running:
+        return self.kactus.start(command, self.id, **{"netns": self.netns, "args": usual_args, **options})
+
+    # --- what came of it ------------------------------------------------------------------------------------------
+
+    def links(self) -> dict[str, Link]:
+        """The interfaces in it but for lo."""
+        shown = subprocess.run(["ip", "-n", self.id, "-j", "addr"], check=True, capture_output=True, timeout=30)
+        return {each["ifname"]: _link(each) for each in json.loads(shown.stdout) if each["ifname"] != "lo"}
+
+    def ip(self, *words: str) -> None:
+        """Changes something in it by hand."""
+        subprocess.run(["ip", "-n", self.id, *words], check=True, capture_output=True, timeout=30)
+
+    @property
+    def saved(self) -> list[Json] | None:
+        return self.kactus.saved(self.id)
+
+    def saved_names(self) -> list[str]:
+        """The networks that are kept for it, in order; "default" for the master delegate."""
+        return [str(each.get("networkName", "default")) for each in self.saved or []]
+
+    def leases(self, *networks: Network) -> list[str]:
+        """The interfaces for which it holds an address."""
+        found = (lease for network in networks for lease in network.leases())
+        return sorted(lease.ifname for lease in found if lease.container_id == self.id)
+
+    def assert_nothing_left(self, *networks: Network) -> None:
+        """No interface, lease, kept delegate or other file of this sandbox is there."""
+        assert (self.links(), self.leases(*networks)) == ({}, [])
+        assert [name for name in self.kactus.files() if self.id in name] == []
+
+
+def make_pod(api: ApiServer, name: str, networks: Any = None, namespace: str = "default") -> None:
+    """A pod object; `networks`: the annotation as text, or a list to be written as JSON."""
+    text = networks if isinstance(networks, str) or networks is None else json.dumps(networks)
+    metadata = {"name": name, "namespace": namespace, "annotations": {} if text is None else {"networks": text}}
+    api.create({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"nodeName": "lab-node"}})
+
+
+def _link(shown: Json) -> Link:
+    inet = [each for each in shown["addr_info"] if each["scope"] != "link"]
+    return Link(shown["ifindex"], shown["address"], tuple(f"{each['local']}/{each['prefixlen']}" for each in inet))
+
+
+SandboxFactory = Callable[..., Sandbox]

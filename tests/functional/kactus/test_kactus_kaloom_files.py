@@ -1,0 +1,149 @@
+"""A node changes over from Kaloom's kactus, and back, with pods running: both understand each other's files."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from typing import Any
+
+import kaloom
+import pytest
+from expectations import ifname
+from sandboxes import Sandbox, SandboxFactory
+
+from lab.kactus import Kactus
+from lab.networks import Network, Networks
+from lab.plugins import PluginDir
+
+pytestmark = pytest.mark.root
+
+Json = dict[str, Any]
+
+
+def as_kalooms(command: str, pod: Sandbox, delegate: Json, interface: str) -> None:
+    """What Kaloom's kactus does for one delegate: a run of the bare plugin with all that it keeps."""
+    env = {"CNI_COMMAND": command, "CNI_CONTAINERID": pod.id, "CNI_NETNS": pod.netns, "CNI_IFNAME": interface}
+    env |= {"CNI_PATH": str(pod.kactus.bin_dir), "CNI_ARGS": "IgnoreUnknown=1", "PATH": os.environ["PATH"]}
+    plugin = str(pod.kactus.bin_dir / delegate["type"])
+    subprocess.run([plugin], input=json.dumps(delegate), env=env, text=True, check=True, capture_output=True)
+
+
+@pytest.fixture
+def changed_over(sandbox: SandboxFactory, networks: Networks, master: Network) -> tuple[Sandbox, Network, Network]:
+    """A pod that Kaloom's kactus gave the default interface, then two networks, one after the other."""
+    pod: Sandbox = sandbox([])
+    red, green = networks.bridge("red", mtu=1400), networks.bridge("green", labels={"a<b": 0.5})
+    delegates = [
+        (kaloom.network("green", green.config), ifname("green")),
+        (kaloom.network("red", red.config), ifname("red")),
+        (kaloom.master(master.config), "eth0"),
+    ]
+    for delegate, interface in reversed(delegates):
+        as_kalooms("ADD", pod, delegate, interface)
+    kaloom.write(pod.kactus.cni_dir, pod.id, [delegate for delegate, _ in delegates])
+    return pod, red, green
+
+
+def test_a_pod_of_kalooms_is_given_back_completely(
+    changed_over: tuple[Sandbox, Network, Network], master: Network
+) -> None:
+    pod, red, green = changed_over
+    assert pod.leases(red, green, master) == sorted([ifname("red"), ifname("green"), "eth0"])
+    assert pod.end().ok
+    pod.assert_nothing_left(red, green, master)
+
+
+def test_a_pod_of_kalooms_whose_namespace_is_gone_gives_its_addresses_back(
+    changed_over: tuple[Sandbox, Network, Network], master: Network
+) -> None:
+    pod, red, green = changed_over
+    pod.destroy()
+    assert pod.end(netns="").ok
+    assert pod.leases(red, green, master) == []
+    assert pod.kactus.files() == []
+
+
+def test_one_network_of_a_pod_of_kalooms_is_detached_and_attached_again(
+    changed_over: tuple[Sandbox, Network, Network], master: Network
+) -> None:
+    pod, red, green = changed_over
+    before = pod.links()
+    assert pod.detach("green").ok
+    assert set(pod.links()) == {"eth0", ifname("red")}
+    assert pod.saved_names() == ["red", "default"]
+    assert pod.attach("green").ok
+    assert set(pod.links()) == set(before)
+    assert pod.end().ok
+    pod.assert_nothing_left(red, green, master)
+
+
+def test_attaching_again_what_kalooms_attached_is_a_success_that_changes_nothing(
+    changed_over: tuple[Sandbox, Network, Network],
+) -> None:
+    pod, *_ = changed_over
+    before, saved = pod.links(), pod.saved
+    answer = pod.attach("red")
+    assert answer.ok
+    assert [each["name"] for each in answer.printed["interfaces"]] == [ifname("red")]
+    assert (pod.links(), pod.saved) == (before, saved)
+    assert pod.end().ok
+
+
+def test_a_primary_network_of_kalooms_is_given_back_on_the_default_interface(
+    sandbox: SandboxFactory, networks: Networks, master: Network
+) -> None:
+    pod, blue = sandbox(), networks.bridge("blue")
+    delegate = kaloom.network("blue", blue.config, primary=True)
+    as_kalooms("ADD", pod, delegate, "eth0")
+    kaloom.write(pod.kactus.cni_dir, pod.id, [delegate])
+    assert pod.end().ok
+    pod.assert_nothing_left(blue, master)
+
+
+@pytest.mark.parametrize(
+    ("recorded", "ran"),
+    [
+        (kaloom.FLANNEL, [("flannel", "eth0")]),
+        (kaloom.FLANNEL_AND_VLAN, [("vlan", ifname("green")), ("flannel", "eth0")]),
+        (kaloom.OLD_SPELLING, [("sriov", ifname("red")), ("flannel", "eth0")]),
+        (kaloom.PRIMARY, [("bridge", "eth0")]),
+    ],
+)
+def test_what_kalooms_kept_is_handed_to_the_plugins_as_it_was(
+    sandbox: SandboxFactory, kactus: Kactus, plugins: PluginDir, recorded: str, ran: list[tuple[str, str]]
+) -> None:
+    pod = sandbox()
+    for plugin in ("flannel", "vlan", "sriov", "bridge"):
+        plugins.kactus(plugin)  # notes every run, and does nothing about an interface that is not there
+    kactus.cni_dir.mkdir()
+    (kactus.cni_dir / pod.id).write_text(recorded)
+    assert pod.end().ok
+    calls = plugins.calls("DEL")
+    assert [(call.config["type"], call.env["CNI_IFNAME"]) for call in calls] == ran
+    for delegate in json.loads(recorded):
+        (given,) = (call.config for call in calls if call.config["type"] == delegate["type"])
+        assert given.items() >= delegate.items()
+        assert given["name"], "plugins insist on the name of a network"
+    pod.assert_nothing_left()
+
+
+def test_what_is_written_can_be_read_by_kalooms(sandbox: SandboxFactory, networks: Networks, master: Network) -> None:
+    red, blue = networks.bridge(mtu=1400, labels={"rate": 0.25}), networks.bridge()
+    plain = sandbox([{"name": red.name}])
+    primary = sandbox([{"name": blue.name, "isPrimary": True}])
+    for pod, wanted in (
+        (plain, [kaloom.master(master.config), kaloom.network(red.name, red.config)]),
+        (primary, [kaloom.network(blue.name, blue.config, primary=True)]),
+    ):
+        assert pod.start().ok
+        saved = pod.saved
+        assert saved is not None
+        own = ("kactus", "prevResult")
+        assert [{k: v for k, v in each.items() if not k.startswith(own)} for each in saved] == wanted
+        # Theirs hands every key to the plugin, under the interface name that it makes out of the two it knows.
+        for each in saved:
+            interface = "eth0" if each.get("masterPlugin") else ifname(each["networkName"])
+            as_kalooms("DEL", pod, each, interface)
+        (pod.kactus.cni_dir / pod.id).unlink()
+        pod.assert_nothing_left(red, blue, master)

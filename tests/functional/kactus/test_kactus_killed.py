@@ -1,0 +1,187 @@
+"""SIGKILL of kactus at any step: what the next call finds is put in order, and nothing is ever left for good.
+
+The default interface is the ptp plugin's and the network the bridge plugin's, so that either can be held up.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from expectations import ifname
+from sandboxes import Sandbox, SandboxFactory
+
+from lab.apiserver import ApiServer
+from lab.kactus import Kactus, Running
+from lab.networks import Network, Networks
+from lab.plugins import Gate, PluginDir
+from lab.waiting import eventually
+
+pytestmark = pytest.mark.root
+
+POINTS = [("bridge", "before"), ("host-local", "before"), ("host-local", "after"), ("bridge", "after")]
+ALONE, WITH_ITS_PLUGIN = "alone", "with its plugin"
+SWEEP = 10
+
+
+@pytest.fixture
+def master(networks: Networks) -> Network:
+    network = networks.bridge(type="ptp")
+    networks.undefine(network)
+    return network
+
+
+@pytest.fixture
+def red(networks: Networks) -> Network:
+    return networks.bridge()
+
+
+@pytest.fixture
+def pod(sandbox: SandboxFactory, red: Network) -> Sandbox:
+    made: Sandbox = sandbox([{"name": red.name}])
+    return made
+
+
+def begin(pod: Sandbox, red: Network, command: str, way: str) -> Running:
+    """The call that is to be killed; what it needs to be there is there."""
+    if way == "at start":
+        return pod.begin_start() if command == "ADD" else pod.begin_end()
+    return pod.begin_attach(red) if command == "ADD" else pod.begin_detach(red)
+
+
+def prepare(pod: Sandbox, red: Network, command: str, way: str) -> None:
+    """`pod` as it is before such a call."""
+    if command == "DEL" or way == "later":
+        assert pod.start().ok
+    if command == "ADD" and way == "later":
+        assert pod.detach(red).ok
+
+
+def kill_at(gate: Gate, call: Running, how: str) -> None:
+    gate.wait_reached()
+    if how == ALONE:
+        call.kill()
+    else:
+        call.kill_tree()
+
+
+def is_waiting_for(pod: Sandbox, call: Running) -> bool:
+    """Whether the call has come as far as the lock of its container."""
+    lock = pod.kactus.cni_dir / ".locks" / pod.id
+    for descriptor in Path(f"/proc/{call.pid}/fd").iterdir():
+        with suppress(OSError):
+            if descriptor.readlink() == lock:
+                return True
+    return not call.running
+
+
+def let_go_when_waited_for(pod: Sandbox, gate: Gate, call: Running) -> None:
+    """The plugin that was left alone finishes its work beside the next call, which has to wait for it."""
+    eventually(lambda: is_waiting_for(pod, call), 15, "the next call to ask for the lock")
+    gate.open()
+
+
+@pytest.mark.parametrize("how", [ALONE, WITH_ITS_PLUGIN])
+@pytest.mark.parametrize("way", ["at start", "later"])
+@pytest.mark.parametrize("command", ["ADD", "DEL"])
+@pytest.mark.parametrize(("plugin", "point"), POINTS)
+def test_a_full_delete_after_a_kill_leaves_nothing(
+    pod: Sandbox, red: Network, master: Network, plugins: PluginDir,
+    plugin: str, point: str, command: str, way: str, how: str,
+) -> None:  # fmt: skip
+    prepare(pod, red, command, way)
+    gate = plugins.gate(plugin, point, command)
+    kill_at(gate, begin(pod, red, command, way), how)
+    ending = pod.begin_end()
+    let_go_when_waited_for(pod, gate, ending)
+    answer = ending.answer()
+    assert answer.ok, answer
+    pod.assert_nothing_left(master, red)
+
+
+@pytest.mark.parametrize("how", [ALONE, WITH_ITS_PLUGIN])
+@pytest.mark.parametrize("way", ["at start", "later"])
+@pytest.mark.parametrize("command", ["ADD", "DEL"])
+@pytest.mark.parametrize(("plugin", "point"), [("host-local", "after"), ("bridge", "before")])
+def test_adding_after_a_kill_succeeds_with_one_lease_and_leaves_nothing_when_it_goes(
+    pod: Sandbox, red: Network, master: Network, plugins: PluginDir,
+    plugin: str, point: str, command: str, way: str, how: str,
+) -> None:  # fmt: skip
+    prepare(pod, red, command, way)
+    gate = plugins.gate(plugin, point, command)
+    kill_at(gate, begin(pod, red, command, way), how)
+    adding = begin(pod, red, "ADD", way)
+    let_go_when_waited_for(pod, gate, adding)
+    answer = adding.answer()
+    assert answer.ok, answer
+    assert ifname(red) in pod.links()
+    assert pod.leases(red) == [ifname(red)]
+    if way == "at start":
+        assert answer.addresses == list(pod.links()["eth0"].addresses)
+        assert pod.leases(master) == ["eth0"]
+    assert pod.end().ok
+    pod.assert_nothing_left(master, red)
+
+
+@pytest.mark.parametrize("way", ["at start", "later"])
+def test_a_kill_while_the_api_server_is_asked_leaves_nothing(
+    pod: Sandbox, red: Network, master: Network, api: ApiServer, way: str
+) -> None:
+    prepare(pod, red, "ADD", way)
+    api.go_silent()
+    call = begin(pod, red, "ADD", way)
+    eventually(lambda: api.open_connections, 10, "kactus to ask the API server")
+    call.kill()
+    api.resume()
+    assert pod.end().ok
+    pod.assert_nothing_left(master, red)
+
+
+@pytest.mark.parametrize("command", ["ADD", "DEL"])
+def test_a_kill_at_any_moment_leaves_nothing(pod: Sandbox, red: Network, master: Network, command: str) -> None:
+    kinds: list[Callable[[Running], None]] = [Running.kill, Running.kill_tree]
+    began = time.monotonic()
+    assert pod.start().ok
+    added = time.monotonic()
+    assert pod.end().ok
+    lasts = (added - began) if command == "ADD" else (time.monotonic() - added)
+    for number, kill in zip(range(SWEEP), itertools.cycle(kinds), strict=False):
+        prepare(pod, red, command, "at start")
+        call = begin(pod, red, command, "at start")
+        time.sleep(lasts * (number + 0.5) / SWEEP)
+        kill(call)
+        answer = pod.end()
+        assert answer.ok, answer
+        pod.assert_nothing_left(master, red)
+
+
+def test_a_plugin_left_alone_that_never_ends_is_ended_by_the_next_call(
+    pod: Sandbox, red: Network, master: Network, plugins: PluginDir
+) -> None:
+    gate = plugins.gate("bridge", "before", "ADD")
+    kill_at(gate, pod.begin_start(), ALONE)
+    assert pod.end().ok
+    pod.assert_nothing_left(master, red)
+    assert plugins.processes() == []
+
+
+def test_plugins_of_other_containers_are_not_waited_for(
+    pod: Sandbox, sandbox: SandboxFactory, red: Network, master: Network, plugins: PluginDir, kactus: Kactus
+) -> None:
+    other = sandbox([])
+    gate = plugins.gate("bridge", "before", "ADD")
+    busy, killed = other.begin_attach(red), pod.begin_start()
+    gate.wait_reached(2)
+    killed.kill_tree()
+    assert pod.end().ok
+    assert busy.running
+    gate.open()
+    assert busy.answer().ok
+    assert other.end().ok
+    for each in (pod, other):
+        each.assert_nothing_left(master, red)
+    assert kactus.files() == []
