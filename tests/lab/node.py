@@ -231,8 +231,11 @@ class Pod:
 
     def wait_for_link(self, ifname: str, timeout: float = 15.0) -> Link:
         """Waits until the interface is there, up and with an address."""
-        wanted = f"{ifname} with an address in {self}"
-        return self.wait_for(lambda links: ifname in links and links[ifname].addresses, timeout, wanted)[ifname]
+
+        def there(links: Links) -> bool:
+            return ifname in links and links[ifname].up and bool(links[ifname].addresses)
+
+        return self.wait_for(there, timeout, f"{ifname}, up and with an address, in {self}")[ifname]
 
     def wait_for_no_link(self, ifname: str, timeout: float = 15.0) -> None:
         self.wait_for(lambda links: ifname not in links, timeout, f"{ifname} to be gone from {self}")
