@@ -6,6 +6,7 @@ is a chain; ``spec.plugin`` then is the type of its first plugin.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import lru_cache
 
 from podagent.cni.conf import parse_list
@@ -13,7 +14,21 @@ from podagent.cni.text import json_object
 from podagent.errors import DefinitionError, NetConfError
 from podagent.model import Json
 
+_FALLBACK_NAMESPACE = "default"
 _LARGEST_CONFIG = 1 << 20
+
+
+def definition_namespaces(named: str | None, pod_namespace: str, global_namespaces: Collection[str]) -> list[str]:
+    """Where a network's definition is looked for, in this order.
+
+    Args:
+        named: the namespace that the annotation's entry gives, if it does: then only there.
+        pod_namespace: the pod's, "" if it is not known.
+        global_namespaces: those whose definitions the pods of every namespace may use.
+    """
+    fallback = _FALLBACK_NAMESPACE if _FALLBACK_NAMESPACE in global_namespaces else ""
+    candidates = [named] if named else [pod_namespace, fallback]
+    return list(dict.fromkeys(namespace for namespace in candidates if namespace))
 
 
 def to_netconf(definition: Json, reference: str) -> Json:

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any, Protocol
 
-from podagent.attach.args import pod_args
-from podagent.attach.definition import to_netconf
+from podagent.attach.args import mac_args, pod_args
+from podagent.attach.definition import definition_namespaces, to_netconf
 from podagent.errors import DefinitionError
 from podagent.model import Attachment, Invocation, Json, Pod, Record, Sandbox, Via
-
-_FALLBACK_NAMESPACE = "default"
 
 
 class Definitions(Protocol):
@@ -38,10 +36,8 @@ class DelegateNetworks:
         reference, definition = self._find(pod, attachment)
         netconf = to_netconf(definition, reference)
         capabilities: dict[str, Any] = {}
-        args = pod_args(pod, sandbox)
+        args = (*pod_args(pod, sandbox), *mac_args(attachment.mac))
         if attachment.mac:
-            # kactus passes both names: CNI_IFMAC for Kaloom's own plugins, MAC for the reference plugins.
-            args = (*args, ("CNI_IFMAC", attachment.mac), ("MAC", attachment.mac))
             capabilities["mac"] = attachment.mac
         if attachment.ips:
             capabilities["ips"] = list(attachment.ips)
@@ -54,7 +50,7 @@ class DelegateNetworks:
         return None if definition is None else to_netconf(definition, reference)
 
     def _find(self, pod: Pod, attachment: Attachment) -> tuple[str, Json]:
-        namespaces = self._namespaces(pod, attachment)
+        namespaces = definition_namespaces(attachment.namespace, pod.key.namespace, self._global_namespaces)
         for namespace in namespaces:
             definition = self._definitions.kaloom(namespace, attachment.network)
             if definition is not None:
@@ -63,11 +59,3 @@ class DelegateNetworks:
             f"network {attachment.network} is not defined: no networks.kaloom.com object of that name in namespace "
             + " or ".join(namespaces)
         )
-
-    def _namespaces(self, pod: Pod, attachment: Attachment) -> list[str]:
-        if attachment.namespace is not None:
-            return [attachment.namespace]
-        namespaces = [pod.key.namespace]
-        if _FALLBACK_NAMESPACE in self._global_namespaces and _FALLBACK_NAMESPACE not in namespaces:
-            namespaces.append(_FALLBACK_NAMESPACE)
-        return namespaces

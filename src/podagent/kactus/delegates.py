@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
+from podagent.attach.args import mac_args
 from podagent.cni.conf import parse_list
 from podagent.cni.runtime import CniRuntime
 from podagent.errors import NetConfError, PluginError, PluginNotRun
@@ -96,9 +97,7 @@ class Delegates:
         one_of_many = identity(delegate) and not self._call.arg("K8S_POD_NETWORK")
         left_out = (*_DYNAMIC, *_OF_DEFAULT_INTERFACE) if one_of_many else _DYNAMIC
         kept = [(key, value) for key, value in dict(self._call.args).items() if key not in left_out]
-        # Both names: CNI_IFMAC for Kaloom's own plugins, MAC for the reference plugins.
-        more = [("CNI_IFMAC", mac), ("MAC", mac)] if mac else []
-        return (("IgnoreUnknown", "1"), *kept, *more)
+        return (("IgnoreUnknown", "1"), *kept, *mac_args(mac))
 
 
 def _shown(delegate: Json) -> Json:

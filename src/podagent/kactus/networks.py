@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from podagent.attach.definition import to_netconf
+from podagent.attach.definition import definition_namespaces, to_netconf
 from podagent.desired import read_annotation
 from podagent.errors import DefinitionError
 from podagent.kactus.config import DEFAULT_GLOBAL_NAMESPACES
@@ -13,7 +13,6 @@ from podagent.kactus.failure import INVALID_CONFIG, Failure
 from podagent.kactus.state import DEFINITION, OWN_PREFIX
 from podagent.model import Attachment, Json
 
-_FALLBACK_NAMESPACE = "default"
 _OURS = ("masterPlugin", "masterplugin", "networkName", "prevResult")
 
 Lookup = Callable[[str, str], "Json | None"]
@@ -60,9 +59,7 @@ def delegate_for(
     Raises:
         Failure: there is no such definition, or it is malformed (code 7).
     """
-    fallback = _FALLBACK_NAMESPACE if _FALLBACK_NAMESPACE in global_namespaces else ""
-    named = [network.namespace] if network.namespace else [pod_namespace, fallback]
-    namespaces = list(dict.fromkeys(name for name in named if name))
+    namespaces = definition_namespaces(network.namespace, pod_namespace, global_namespaces)
     for namespace in namespaces:
         definition = lookup(namespace, network.network)
         if definition is not None:
