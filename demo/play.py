@@ -20,9 +20,9 @@ from demo import host
 from demo.kubelet import RunningPod
 from demo.stage import SYSTEM_CONFS, Stage, build
 from demo.telling import Teller
+from lab.links import Links, links_of
 from lab.netlink import NamespaceMonitor, wait_for
 from lab.networks import plugin_dir
-from lab.node import Links, links_of
 from lab.waiting import eventually
 
 IFNAME = "net8d777f385d3d"

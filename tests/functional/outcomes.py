@@ -13,8 +13,9 @@ from expectations import ifname, records
 
 from lab.agent import Agent
 from lab.leases import Lease
+from lab.links import Link, links_of
 from lab.networks import Network
-from lab.node import Link, Pod, links_of
+from lab.node import Pod
 from lab.waiting import eventually
 
 Wanted = Mapping[Pod, Collection[Network]]

@@ -11,8 +11,9 @@ from ways import BOTH_WAYS
 from lab.agent import AgentFactory
 from lab.apiserver import ApiServer
 from lab.dockerd import IMAGE
+from lab.links import Links, links_of
 from lab.networks import Networks
-from lab.node import Links, Node, Pod, links_of
+from lab.node import Node, Pod
 from lab.plugins import PluginDir
 
 pytestmark = [pytest.mark.root, BOTH_WAYS]

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from lab import processes
-from lab.node import links_of
+from lab.links import links_of
 from lab.waiting import eventually
 from podagent import netns
 from podagent.errors import HostNetworkRefused, NetnsGone

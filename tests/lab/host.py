@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lab.dockerd import PrivateDockerd
 from lab.leases import ROOT
-from lab.node import links_of
+from lab.links import links_of
 from lab.session import BRIDGE_PREFIX, LEASES_PREFIX, VETH_PREFIX
 
 _NAMED_NAMESPACES = Path("/run/netns")

@@ -12,8 +12,8 @@ from sandboxes import SANDBOX_PREFIX, Sandbox, SandboxFactory, make_pod
 from lab.apiserver import ApiServer
 from lab.kactus import Kactus, install
 from lab.leases import ROOT
+from lab.links import links_of
 from lab.networks import Network, Networks
-from lab.node import links_of
 from lab.plugins import PluginDir
 from lab.session import BRIDGE_PREFIX, LEASES_PREFIX, VETH_PREFIX
 from lab.waiting import eventually

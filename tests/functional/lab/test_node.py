@@ -17,8 +17,9 @@ from lab import processes
 from lab.agent import Notifications
 from lab.dockerd import IMAGE, PrivateDockerd
 from lab.leases import Lease
+from lab.links import links_of
 from lab.networks import Network, Networks
-from lab.node import Node, Pod, links_of
+from lab.node import Node, Pod
 from lab.plugins import PluginDir
 from lab.waiting import eventually
 
