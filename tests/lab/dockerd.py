@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +92,10 @@ class PrivateDockerd:
         return self._process.pid
 
     @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    @property
     def client(self) -> docker.DockerClient:
         if self._client is None:
             # Never the user's configuration or credentials: explicit address, no environment.
@@ -153,7 +157,7 @@ class PrivateDockerd:
                 self.remove_containers()
         self._end_daemon()
         self._end_leftovers()
-        for mount in reversed(_mounts_below(self.state_dir)):
+        for mount in reversed(mounts_below(self.state_dir)):
             subprocess.run(["umount", "-l", mount], check=False, capture_output=True)
         for name in () if self._owned else ("data", "exec"):
             shutil.rmtree(self.state_dir / name, ignore_errors=True)
@@ -165,15 +169,15 @@ class PrivateDockerd:
             with contextlib.suppress(docker.errors.NotFound):
                 self.client.api.remove_container(container["Id"], force=True)
 
-    def image(self) -> str:
-        """The name of the busybox image, imported first if it is not there."""
+    def image(self, name: str = IMAGE, command: Sequence[str] = ("/bin/sleep", "2147483")) -> str:
+        """The name of the busybox image, imported first if it is not there; `command` is what it runs by default."""
         try:
-            self.client.api.inspect_image(IMAGE)
+            self.client.api.inspect_image(name)
         except docker.errors.ImageNotFound:
-            repository, _, tag = IMAGE.partition(":")
-            changes = ["ENV PATH=/bin", 'CMD ["/bin/sleep", "2147483"]']
+            repository, _, tag = name.partition(":")
+            changes = ["ENV PATH=/bin", f"CMD {json.dumps(list(command))}"]
             self.client.api.import_image_from_data(_root_filesystem(), repository, tag, changes)
-        return IMAGE
+        return name
 
     def _flags(self) -> list[str]:
         state = self.state_dir
@@ -274,7 +278,8 @@ def _may_raise_limits() -> bool:
     return bool(int(fields["CapEff"], 16) >> _CAP_SYS_RESOURCE & 1)
 
 
-def _mounts_below(directory: Path) -> list[str]:
+def mounts_below(directory: Path) -> list[str]:
+    """Mount points below a directory, outer ones first."""
     points = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
     return [point for point in points if point.startswith(f"{directory}/")]
 

@@ -44,6 +44,8 @@ class HasLinks:
     """Something with a network namespace: that of the process `pid`; 0 when there is none."""
 
     pid: int
+    own: frozenset[str] = frozenset({"lo"})
+    """Interfaces that it has whatever networks are asked for."""
 
     def links(self) -> Links:
         """The interfaces in the sandbox, lo included; empty when it has ended."""

@@ -10,9 +10,8 @@ import subprocess
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from lab.apiserver import ApiServer
 from lab.leases import Lease, lease_dir, leases
 from lab.session import BRIDGE_PREFIX, LEASES_PREFIX
 
@@ -47,10 +46,20 @@ class Network:
         return address.startswith(f"{self.subnet}.") and address.endswith("/24")
 
 
+class Definitions(Protocol):
+    """Where the objects of network definitions are: the API stand-in, or a real API server."""
+
+    def create(self, obj: Json) -> Any: ...
+
+    def exists(self, resource: str, namespace: str, name: str) -> bool: ...
+
+    def delete(self, resource: str, namespace: str, name: str) -> Any: ...
+
+
 class Networks:
     """Makes networks, and removes definitions, bridges and lease directories at the end."""
 
-    def __init__(self, api: ApiServer | None) -> None:
+    def __init__(self, api: Definitions | None) -> None:
         """Without `api` no definition objects are made: the configurations are for running plugins by hand."""
         self._api = api
         self.made: list[Network] = []

@@ -15,7 +15,7 @@ from lab.waiting import eventually
 def descendants(pid: int) -> list[int]:
     """The children of `pid`, their children and so on, parents first."""
     children: dict[int, list[int]] = {}
-    for each in _all_pids():
+    for each in all_pids():
         children.setdefault(parent_of(each), []).append(each)
     found, open_ends = [], [pid]
     while open_ends:
@@ -28,13 +28,18 @@ def descendants(pid: int) -> list[int]:
 def mentioning(text: str) -> list[int]:
     """Processes with `text` (such as a unique path) in their command line."""
     wanted = os.fsencode(text)
-    return [pid for pid in _all_pids() if pid != os.getpid() and wanted in _read(pid, "cmdline")]
+    return [pid for pid in all_pids() if pid != os.getpid() and wanted in _read(pid, "cmdline")]
 
 
 def parent_of(pid: int) -> int:
     """The parent's PID; 0 when there is none (any more)."""
     fields = _read(pid, "stat").rpartition(b")")[2].split()
     return int(fields[1]) if len(fields) > 1 else 0
+
+
+def name_of(pid: int) -> str:
+    """The name of its executable, cut to 15 characters; "" when it has ended."""
+    return _read(pid, "comm").decode(errors="replace").strip()
 
 
 def is_alive(pid: int) -> bool:
@@ -75,7 +80,7 @@ def wait_gone_or(pids: Iterable[int], timeout: float) -> bool:
     return True
 
 
-def _all_pids() -> Iterator[int]:
+def all_pids() -> Iterator[int]:
     return (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
 
 

@@ -1,0 +1,227 @@
+"""Pods of the real node: made through the API server, run by the kubelet, looked at in Docker and their namespaces."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from cluster.cluster import Cluster
+from cluster.layout import IMAGE
+from kubernetes import client
+from kubernetes.client.exceptions import ApiException
+
+from lab.dockerd import PrivateDockerd
+from lab.links import HasLinks
+from lab.node import NETWORKS, annotation
+from lab.waiting import eventually
+
+Json = dict[str, Any]
+
+START_SECONDS = 90.0
+GONE_SECONDS = 120.0
+_AT_A_TIME = 8
+
+
+class NodePod(HasLinks):
+    """A pod, by its object: two of one name are two."""
+
+    own = frozenset({"lo", "eth0"})
+
+    def __init__(self, pods: NodePods, namespace: str, name: str, uid: str, label_uid: str = "") -> None:
+        """`label_uid`: the UID that its containers are labelled with, where that is another (static pods)."""
+        self._pods = pods
+        self.namespace, self.name, self.uid = namespace, name, uid
+        self._label_uid = label_uid or uid
+        self._seen = ("", 0)
+
+    def __repr__(self) -> str:
+        return f"NodePod({self.namespace}/{self.name}, {self.uid})"
+
+    @property
+    def sandbox_id(self) -> str:
+        """Of its running sandbox; "" without one."""
+        return self._sandbox()[0]
+
+    @property
+    def pid(self) -> int:  # type: ignore[override]
+        """Of the process that holds its namespace; 0 without one."""
+        return self._sandbox()[1]
+
+    def object(self) -> Json | None:
+        """As the API server has it now; None when it is gone, or is another pod of that name."""
+        found = self._pods.read(self.namespace, self.name)
+        return found if found and found["metadata"]["uid"] == self.uid else None
+
+    def annotate(self, networks: list[Any] | str | None) -> None:
+        """Sets the ``networks`` annotation: names or entries, raw text, or None to remove it."""
+        text = annotation(networks) if isinstance(networks, list) else networks
+        self._pods.patch(self.namespace, self.name, {"metadata": {"annotations": {NETWORKS: text}}})
+
+    def wait_running(self, timeout: float = START_SECONDS) -> NodePod:
+        eventually(self.is_running, timeout, f"{self} to run")
+        return self
+
+    def is_running(self) -> bool:
+        found = self.object()
+        statuses = (found or {}).get("status", {}).get("containerStatuses") or []
+        assert found, "it is gone"
+        return found["status"].get("phase") == "Running" and all("running" in each["state"] for each in statuses)
+
+    def containers(self) -> list[tuple[str, str, int]]:
+        """(name, container ID, restarts) of each container."""
+        statuses = ((self.object() or {}).get("status") or {}).get("containerStatuses") or []
+        return [(each["name"], each.get("containerID", ""), each["restartCount"]) for each in statuses]
+
+    def wait_gone(self, timeout: float = GONE_SECONDS) -> None:
+        """Waits until its object is deleted and nothing of it runs."""
+        eventually(lambda: not self.object() and not self.sandbox_id, timeout, f"{self} to be gone")
+
+    def _sandbox(self) -> tuple[str, int]:
+        labels = {"io.kubernetes.pod.uid": self._label_uid, "io.kubernetes.docker.type": "podsandbox"}
+        filters = {"label": [f"{key}={value}" for key, value in labels.items()], "status": ["running"]}
+        found = self._pods.dockerd.client.api.containers(filters=filters)
+        if not found:
+            return "", 0
+        newest = max(found, key=lambda each: each["Created"])["Id"]
+        if self._seen[0] != newest:
+            self._seen = newest, self._pods.dockerd.client.api.inspect_container(newest)["State"]["Pid"]
+        return self._seen
+
+
+class NodePods:
+    """Makes pods and deployments, and removes them all at the end."""
+
+    def __init__(self, cluster: Cluster, api: client.CoreV1Api) -> None:
+        assert cluster.dockerd
+        self._cluster = cluster
+        self._api = api
+        self.dockerd: PrivateDockerd = cluster.dockerd
+        self._namespaces = {"default"}
+
+    def make(self, name: str = "", namespace: str = "default", *, wait: bool = True, **options: Any) -> NodePod:
+        """Makes a pod and, with `wait`, waits until it runs. Options as of `pod_manifest`."""
+        self._namespaces.add(namespace)
+        body = pod_manifest(name or f"pod-{uuid.uuid4().hex[:6]}", **options)
+        made = _plain(self._api, self._api.create_namespaced_pod(namespace, body))
+        pod = NodePod(self, namespace, made["metadata"]["name"], made["metadata"]["uid"])
+        return pod.wait_running() if wait else pod
+
+    def many(self, count: int, **options: Any) -> list[NodePod]:
+        """Makes so many pods, and waits until all run."""
+        with ThreadPoolExecutor(_AT_A_TIME) as pool:
+            made = list(pool.map(lambda _: self.make(wait=False, **options), range(count)))
+        for pod in made:
+            pod.wait_running(START_SECONDS + 2 * count)
+        return made
+
+    def deployment(self, name: str, replicas: int, networks: list[Any], namespace: str = "default") -> list[NodePod]:
+        """Makes a deployment whose pods have these networks, and waits until all of them run."""
+        self._namespaces.add(namespace)
+        made = deployment_manifest(name, replicas, networks)
+        self._cluster.kubectl("apply", "-n", namespace, "-f", "-", stdin=json.dumps(made))
+        return self.wait_for_deployment(name, replicas, namespace)
+
+    def wait_for_deployment(self, name: str, replicas: int, namespace: str = "default") -> list[NodePod]:
+        """Its pods, once it is completely rolled out."""
+        self._cluster.kubectl("rollout", "status", f"deployment/{name}", "-n", namespace, "--timeout=120s")
+
+        def all_run() -> list[NodePod]:
+            pods = [pod for pod in self.labelled(f"app={name}", namespace) if not self._is_ending(pod)]
+            return pods if len(pods) == replicas and all(pod.is_running() for pod in pods) else []
+
+        return eventually(all_run, START_SECONDS, f"{replicas} pods of deployment {name} to run")
+
+    def labelled(self, selector: str, namespace: str = "default") -> list[NodePod]:
+        """The pods with these labels, by age and name."""
+        found = self._list(namespace, label_selector=selector)
+        found.sort(key=lambda each: (each["metadata"]["creationTimestamp"], each["metadata"]["name"]))
+        return [NodePod(self, namespace, each["metadata"]["name"], each["metadata"]["uid"]) for each in found]
+
+    def use_namespace(self, name: str) -> str:
+        """Makes a namespace, which is to be deleted by the test."""
+        self._cluster.kubectl("create", "namespace", name)
+        service_account = "get", "serviceaccount", "default", "-n", name, "--ignore-not-found", "-o", "name"
+        eventually(lambda: self._cluster.kubectl(*service_account), 30, f"the service account of namespace {name}")
+        self._namespaces.add(name)
+        return name
+
+    def remove_all(self) -> None:
+        """Deletes everything by force: deployments first, which would make their pods anew."""
+        for namespace in self._namespaces:
+            self._cluster.kubectl("delete", "deployments", "--all", "-n", namespace, "--wait=false")
+            eventually(lambda namespace=namespace: not self._left(namespace), 60, f"no pods in namespace {namespace}")
+
+    def kill_sandbox(self, pod: NodePod) -> None:
+        """Ends its pause container behind everybody's back, and with it the network namespace."""
+        self.dockerd.client.api.kill(pod.sandbox_id)
+
+    def wait_new_sandbox(self, pod: NodePod, old: str, timeout: float = START_SECONDS) -> None:
+        """Waits until the kubelet has made another sandbox, and the pod runs in it."""
+
+        def runs_anew() -> bool:
+            return pod.sandbox_id not in ("", old) and pod.is_running()
+
+        eventually(runs_anew, timeout, f"a new sandbox of {pod}")
+
+    def read(self, namespace: str, name: str) -> Json | None:
+        try:
+            return _plain(self._api, self._api.read_namespaced_pod(name, namespace))
+        except ApiException as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def patch(self, namespace: str, name: str, body: Json) -> None:
+        self._api.patch_namespaced_pod(name, namespace, body)
+
+    def _left(self, namespace: str) -> list[str]:
+        """Deletes the pods that are there, and returns their names."""
+        left = [pod["metadata"]["name"] for pod in self._list(namespace)]
+        if left:
+            self._api.delete_collection_namespaced_pod(namespace, grace_period_seconds=0)
+        return left
+
+    def _is_ending(self, pod: NodePod) -> bool:
+        found = pod.object()
+        return not found or "deletionTimestamp" in found["metadata"]
+
+    def _list(self, namespace: str, **selectors: str) -> list[Json]:
+        found: list[Json] = _plain(self._api, self._api.list_namespaced_pod(namespace, **selectors))["items"]
+        return found
+
+
+def pod_manifest(
+    name: str,
+    *,
+    networks: list[Any] | None = None,
+    annotations: dict[str, str] | None = None,
+    labels: dict[str, str] | None = None,
+    init: str = "",
+    host_network: bool = False,
+    grace: int = 1,
+) -> Json:
+    """A pod with one container. `networks`: names or entries; `init`: a shell command of an init container."""
+    all_annotations = dict(annotations or {})
+    if networks is not None:
+        all_annotations[NETWORKS] = annotation(networks)
+    container = {"name": "main", "image": IMAGE, "imagePullPolicy": "Never"}
+    spec: Json = {"containers": [container], "terminationGracePeriodSeconds": grace, "hostNetwork": host_network}
+    if init:
+        spec["initContainers"] = [container | {"name": "init", "command": ["/bin/sh", "-c", init]}]
+    metadata = {"name": name, "annotations": all_annotations, "labels": labels or {}}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+
+
+def deployment_manifest(name: str, replicas: int, networks: list[Any]) -> Json:
+    """A deployment of such pods, labelled ``app: name``."""
+    pod = pod_manifest("", networks=networks, labels={"app": name})
+    template = {"metadata": {key: pod["metadata"][key] for key in ("annotations", "labels")}, "spec": pod["spec"]}
+    spec = {"replicas": replicas, "selector": {"matchLabels": {"app": name}}, "template": template}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": spec}
+
+
+def _plain(api: client.CoreV1Api, model: Any) -> Any:
+    """As the server sent it."""
+    return api.api_client.sanitize_for_serialization(model)

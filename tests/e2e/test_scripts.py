@@ -1,0 +1,147 @@
+"""The operator's scripts against the real API server."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import yaml
+from cluster.cluster import Cluster
+from expectations import ifname
+from nodepods import NodePod, NodePods
+
+from lab.agent import AgentFactory
+from lab.networks import Networks
+
+ADD, DELETE = "scripts/add-network-annotation.sh", "scripts/del-network-annotation.sh"
+
+
+def entries(pod: NodePod) -> list[dict[str, object]]:
+    found = pod.object()
+    assert found
+    parsed: list[dict[str, object]] = json.loads(found["metadata"]["annotations"]["networks"])
+    return parsed
+
+
+def test_add_and_delete_keep_the_other_entries_and_their_fields(cluster: Cluster, pods: NodePods) -> None:
+    theirs = {"name": "other", "ifMac": "02:00:00:00:00:07", "podagentSkip": True, "x-unknown": {"a": [1, "ü"]}}
+    pod = pods.make(annotations={"networks": json.dumps([theirs | {"podagentSkip": True}]), "unrelated": "stays"})
+    cluster.run([ADD, pod.name, "mine"])
+    assert entries(pod) == [theirs, {"name": "mine"}]
+    cluster.run([DELETE, pod.name, "mine"])
+    assert entries(pod) == [theirs]
+    found = pod.object()
+    assert found
+    assert found["metadata"]["annotations"]["unrelated"] == "stays"
+
+
+def test_add_and_delete_twice_change_nothing_the_second_time(cluster: Cluster, pods: NodePods) -> None:
+    pod = pods.make()
+    cluster.run([ADD, pod.name, "mine"])
+    version = (pod.object() or {})["metadata"]["resourceVersion"]
+    assert "nothing to do" in cluster.run([ADD, pod.name, "mine"])
+    assert (pod.object() or {})["metadata"]["resourceVersion"] == version
+    cluster.run([DELETE, pod.name, "mine"])
+    assert entries(pod) == []
+    assert "nothing to do" in cluster.run([DELETE, pod.name, "mine"])
+
+
+def test_many_who_add_at_the_same_time_lose_nothing(
+    cluster: Cluster, pods: NodePods, networks: Networks, agent: AgentFactory
+) -> None:
+    agent()
+    pod = pods.make()
+    made = [networks.bridge() for _ in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda network: cluster.run([ADD, pod.name, network.name]), made))
+    for network in made:
+        pod.wait_for_link(ifname(network))
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda network: cluster.run([DELETE, pod.name, network.name]), made))
+    pod.wait_for(lambda links: set(links) == {"lo", "eth0"})
+
+
+@pytest.mark.parametrize("script", [ADD, DELETE])
+def test_a_pod_that_does_not_exist_is_named(cluster: Cluster, script: str) -> None:
+    ran = cluster.try_run([script, "no-such-pod", "data", "kube-system"])
+    assert ran.returncode == 1
+    assert "there is no pod kube-system/no-such-pod" in ran.stderr
+
+
+def test_a_network_that_does_not_exist_is_warned_of_and_added(
+    cluster: Cluster, pods: NodePods, networks: Networks, agent: AgentFactory
+) -> None:
+    agent()
+    pod = pods.make()
+    ran = cluster.try_run([ADD, pod.name, "not-yet"])
+    assert ran.returncode == 0
+    assert "there is no networks.kaloom.com not-yet in namespace default" in ran.stderr
+    networks.bridge("not-yet")
+    cluster.kubectl("annotate", "pod", pod.name, "hint=look-again")
+    pod.wait_for_link(ifname("not-yet"), 30)
+
+
+def test_the_scripts_work_in_the_namespace_that_they_are_told(
+    cluster: Cluster, pods: NodePods, networks: Networks, agent: AgentFactory
+) -> None:
+    agent()
+    namespace = pods.use_namespace("e2e-tenant")
+    pod = pods.make(namespace=namespace)
+    network = networks.bridge(namespace=namespace)
+    assert "warning" not in cluster.try_run([ADD, pod.name, network.name, namespace]).stderr
+    pod.wait_for_link(ifname(network))
+    cluster.run([DELETE, pod.name, network.name, namespace])
+    pod.wait_for_no_link(ifname(network))
+    pods.remove_all()
+    cluster.kubectl("delete", "namespace", namespace, "--wait=false")
+
+
+def test_the_kubeconfig_has_a_token_of_its_own_beside_those_that_the_cluster_makes_by_itself(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    """This cluster gives each service account a secret by itself; that of the kubeconfig was asked for by name."""
+    by_itself = cluster.kubectl("get", "sa", "podagent", "-n", "kube-system", "-o", "jsonpath={.secrets[*].name}")
+    assert re.search(r"\bpodagent-token-\w+", by_itself)
+    cluster.run(["scripts/create-kubeconfig.sh", str(tmp_path / "made")])
+    made = yaml.safe_load((tmp_path / "made" / "podagent-kubeconfig.yaml").read_text())
+    secret = "get", "secret", "podagent-token", "-n", "kube-system", "-o", "jsonpath={.data.token}"
+    assert made["users"][0]["user"]["token"] == base64.b64decode(cluster.kubectl(*secret)).decode()
+    assert (tmp_path / "made" / "podagent-kubeconfig.yaml").stat().st_mode & 0o777 == 0o600
+
+
+def test_the_kubeconfig_can_be_made_where_service_accounts_get_no_secret_by_themselves(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    """A cluster from 1.24 on has only the secret that was asked for: taken away are those that nobody asked for."""
+    cluster.kubectl("create", "namespace", "e2e-agents")
+    try:
+        cluster.run(["scripts/create-kubeconfig.sh", str(tmp_path / "made"), "kc.yaml", "e2e-agents"])
+        bound = "get", "sa", "podagent", "-n", "e2e-agents", "-o", "jsonpath={.secrets[*].name}"
+        for name in cluster.kubectl(*bound).split():
+            cluster.kubectl("delete", "secret", name, "-n", "e2e-agents")
+        shown = cluster.try_run(["kubectl", f"--kubeconfig={tmp_path / 'made' / 'kc.yaml'}", "get", "pods", "-A"])
+        assert shown.returncode == 0, shown.stderr
+    finally:
+        cluster.run(["scripts/create-kubeconfig.sh", str(tmp_path / "back")])  # the roles are kube-system's again
+        cluster.kubectl("delete", "namespace", "e2e-agents", "--wait=false")
+
+
+def test_the_agents_service_account_may_do_what_it_needs_and_nothing_else(cluster: Cluster) -> None:
+    def may(*what: str) -> bool:
+        account = "--as=system:serviceaccount:kube-system:podagent"
+        return cluster.try_run(["kubectl", "auth", "can-i", *what, account, "-A"]).stdout.strip() == "yes"
+
+    assert all(may(verb, "pods") for verb in ("get", "list", "watch"))
+    assert may("get", "networks.kaloom.com")
+    assert all(may(verb, "events") for verb in ("create", "patch"))
+    refused = [
+        *((verb, "pods") for verb in ("create", "update", "patch", "delete")),
+        *((verb, "secrets") for verb in ("get", "list")),
+        *((verb, "networks.kaloom.com") for verb in ("list", "watch", "create", "update", "patch", "delete")),
+        ("create", "pods/exec"), ("get", "nodes"), ("patch", "nodes"), ("delete", "events"), ("get", "configmaps"),
+    ]  # fmt: skip
+    assert [what for what in refused if may(*what)] == []
