@@ -7,16 +7,18 @@ export PYTHON
 VENV := .venv
 RUN := $(VENV)/bin/python
 SETUP := scripts/setup.sh
+CLUSTER := PYTHONPATH=tests:tests/e2e $(RUN) -m cluster
 MODE ?= delegate
+SYSTEM_PLUGIN ?= kactus
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint fmt setup clean venv node
+.PHONY: help demo test e2e cluster cluster-down bench lint fmt setup clean venv node kubernetes
 
 help: ## Show this list
 	@echo "podagent: adds and removes network interfaces of running pods"
 	@echo
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "Variables: PYTHON=python3.12 (default: the first of python3, python3.13 ... python3.10 that will do)"
 
@@ -26,6 +28,15 @@ demo: node venv ## See it work on real containers: the example of the README (ro
 test: venv ## Run the tests; without root, those that need it are skipped. ARGS="-k watch" chooses
 	@[ "$$(id -u)" != 0 ] || $(SETUP) node
 	@$(RUN) -m pytest $(ARGS)
+
+e2e: kubernetes venv ## Run the tests on a real Kubernetes node of its own (root, Debian 12); ARGS="-k static" chooses
+	@$(CLUSTER) test -- $(ARGS)
+
+cluster: kubernetes venv ## Start such a node, with kactus and the agent, and leave it up for you (SYSTEM_PLUGIN=bridge: without kactus)
+	@$(CLUSTER) up --system-plugin $(SYSTEM_PLUGIN)
+
+cluster-down: venv ## End it
+	@$(CLUSTER) down
 
 bench: node venv ## Measure the agent beside the bare CNI plugin (root; about two minutes)
 	@$(RUN) -m benchmarks.bench $(ARGS)
@@ -51,3 +62,6 @@ venv:
 
 node:
 	@$(SETUP) node
+
+kubernetes:
+	@$(SETUP) cluster

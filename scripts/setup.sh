@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Prepares a checkout for development, and the machine for tests and the demo. `make` calls it; so may you.
-# Usage: setup.sh venv|node
-#   venv  a virtual environment in .venv with the project and its tools
-#   node  what a node of a cluster has: container runtime, CNI plugins, network tools (as root; nothing is replaced)
+# Usage: setup.sh venv|node|cluster
+#   venv     a virtual environment in .venv with the project and its tools
+#   node     what a node of a cluster has: container runtime, CNI plugins, network tools (as root; nothing is replaced)
+#   cluster  besides that a whole Kubernetes, built once from Debian's source package into ~/.cache (ten minutes)
 # Does nothing, and needs no network, when all is there. PYTHON=/path/to/python3.x chooses the interpreter.
 set -euo pipefail
 export LC_ALL=C
@@ -12,7 +13,11 @@ readonly CNI_PLUGINS=(bridge host-local tuning static)
 readonly CNI_DIRS=(/opt/cni/bin /usr/lib/cni /usr/libexec/cni)
 readonly PYTHONS=(python3 python3.13 python3.12 python3.11 python3.10)
 readonly POLICY=/usr/sbin/policy-rc.d
-readonly DOCKER_UNITS=(docker.service docker.socket containerd.service)
+# What packages would start, now and at boot: by systemd, and by SysV init.
+readonly UNITS=(docker.service docker.socket containerd.service etcd.service)
+readonly INIT_SCRIPTS=(docker etcd)
+# Version of the Kubernetes of Debian 12. Another recipe of the build needs another name here, and in tests/e2e.
+readonly KUBERNETES=${XDG_CACHE_HOME:-$HOME/.cache}/podagent-kubernetes/1.20
 export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 
 say() {
@@ -94,19 +99,16 @@ set_up_node() {
     have nsenter || missing+=(util-linux)
     have iptables || missing+=(iptables)
     have openssl || missing+=(openssl)
-    [[ ${#missing[@]} -gt 0 ]] || return 0
-    if [[ " ${missing[*]} " != *" docker.io "* || $EUID -ne 0 ]]; then
-        install_packages "${missing[@]}"
-        return
-    fi
     install_without_services "${missing[@]}"
 }
 
-# Tests and demo start a dockerd of their own. A machine that had none shall not get a service by them: neither now
+# The tests start servers of their own. A machine that had none shall not get services by them: neither now
 # (policy-rc.d, which maintainer scripts ask) nor at the next boot.
 install_without_services() {
-    local unit before=()
-    for unit in "${DOCKER_UNITS[@]}"; do
+    [[ $# -gt 0 ]] || return 0
+    [[ $EUID -eq 0 ]] || install_packages "$@" # which says what to do
+    local unit script before=()
+    for unit in "${UNITS[@]}" "${INIT_SCRIPTS[@]}"; do
         unit_exists "$unit" && before+=("$unit")
     done
     if [[ ! -e $POLICY ]]; then
@@ -115,18 +117,42 @@ install_without_services() {
         chmod 755 "$POLICY"
     fi
     install_packages "$@"
-    for unit in "${DOCKER_UNITS[@]}"; do
+    for unit in "${UNITS[@]}"; do
+        if ! unit_exists "$unit" || [[ " ${before[*]-} " == *" $unit "* ]]; then
+            continue
+        fi
         # As `systemctl disable` does, which is not there on every machine that may boot with systemd one day.
-        [[ " ${before[*]-} " == *" $unit "* ]] || rm -f /etc/systemd/system/*.wants/"$unit"
+        rm -f /etc/systemd/system/*.wants/"$unit"
+        say "$unit is left off; to use it yourself: systemctl enable --now $unit"
     done
-    if have update-rc.d && [[ -e /etc/init.d/docker ]]; then
-        update-rc.d docker disable >/dev/null 2>&1 || say "docker still starts at boot: update-rc.d failed"
-    fi
-    say "docker.io's service is left off; to use it yourself: systemctl enable --now containerd docker"
+    have update-rc.d || return 0
+    for script in "${INIT_SCRIPTS[@]}"; do
+        if ! unit_exists "$script" || [[ " ${before[*]-} " == *" $script "* ]]; then
+            continue
+        fi
+        update-rc.d "$script" disable >/dev/null 2>&1 || say "$script still starts at boot: update-rc.d failed"
+    done
 }
 
 unit_exists() {
-    [[ -e /lib/systemd/system/$1 || -e /usr/lib/systemd/system/$1 || -e /etc/systemd/system/$1 ]]
+    [[ -e /lib/systemd/system/$1 || -e /usr/lib/systemd/system/$1 || -e /etc/systemd/system/$1 || -e /etc/init.d/$1 ]]
+}
+
+set_up_cluster() {
+    set_up_node
+    local missing=()
+    have etcd || missing+=(etcd-server)
+    have kubectl || missing+=(kubernetes-client)
+    have conntrack || missing+=(conntrack)
+    have brctl || missing+=(bridge-utils)
+    if [[ ! -x $KUBERNETES/kubelet ]]; then
+        have /usr/bin/go || missing+=(golang-go)
+        [[ -d /usr/share/gocode/src/github.com/modern-go/reflect2 ]] || missing+=(golang-github-modern-go-reflect2-dev)
+        have rsync || missing+=(rsync)
+        have dpkg-source || missing+=(dpkg-dev)
+    fi
+    install_without_services "${missing[@]}"
+    tests/e2e/build-kubernetes.sh "$KUBERNETES"
 }
 
 # --- virtual environment --------------------------------------------------------------------------------------------
@@ -181,5 +207,6 @@ cd "$(dirname "$(readlink -f "$0")")/.."
 case ${1-} in
     venv) set_up_venv ;;
     node) set_up_node ;;
-    *) die "Usage: setup.sh venv|node" ;;
+    cluster) set_up_cluster ;;
+    *) die "Usage: setup.sh venv|node|cluster" ;;
 esac

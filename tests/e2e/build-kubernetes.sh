@@ -61,7 +61,8 @@ unpack() {
 
 build() {
     cd "$work/go/src/k8s.io/kubernetes"
-    GOPATH=$work/go GOCACHE=$work/gocache GOFLAGS='' CGO_ENABLED=0 GO111MODULE=off \
+    # Debian's Go, not a newer one that may be on the machine.
+    PATH=/usr/bin:$PATH GOPATH=$work/go GOCACHE=$work/gocache GOFLAGS='' CGO_ENABLED=0 GO111MODULE=off \
         make GOLDFLAGS='-s -w' WHAT="cmd/$1"
 }
 

@@ -24,7 +24,6 @@ class Leftovers:
     namespaces: frozenset[str]
     running_containers: frozenset[str]
     kept_by_kactus: frozenset[str]
-    lease_folders: frozenset[str]
 
     @staticmethod
     def now(cluster: Cluster) -> Leftovers:
@@ -37,7 +36,6 @@ class Leftovers:
             namespaces=frozenset(_names(_NAMED_NAMESPACES)),
             running_containers=frozenset(each["Names"][0] for each in running),
             kept_by_kactus=frozenset(" ".join(each) for each in kept_attachments(cluster.layout.kactus)),
-            lease_folders=frozenset(networks) - {"podagent-e2e-default"},
         )
 
     def since(self, before: Leftovers) -> dict[str, list[str]]:

@@ -165,6 +165,10 @@ class NodePods:
 
         eventually(runs_anew, timeout, f"a new sandbox of {pod}")
 
+    def wait_restarted(self, pod: NodePod) -> None:
+        """Waits until the kubelet has restarted a container of the pod."""
+        eventually(lambda: pod.is_running() and pod.containers()[0][2] > 0, START_SECONDS, f"{pod} to be restarted")
+
     def read(self, namespace: str, name: str) -> Json | None:
         try:
             return _plain(self._api, self._api.read_namespaced_pod(name, namespace))
@@ -200,14 +204,23 @@ def pod_manifest(
     labels: dict[str, str] | None = None,
     init: str = "",
     host_network: bool = False,
-    grace: int = 1,
+    command: str = "",
+    restart: str = "Always",
 ) -> Json:
-    """A pod with one container. `networks`: names or entries; `init`: a shell command of an init container."""
+    """A pod with one container.
+
+    `networks`: names or entries. `init`, `command`: shell commands of an init container, and of the container itself,
+    which else does nothing for ever. `restart`: its restart policy.
+    """
     all_annotations = dict(annotations or {})
     if networks is not None:
         all_annotations[NETWORKS] = annotation(networks)
-    container = {"name": "main", "image": IMAGE, "imagePullPolicy": "Never"}
-    spec: Json = {"containers": [container], "terminationGracePeriodSeconds": grace, "hostNetwork": host_network}
+    container: Json = {"name": "main", "image": IMAGE, "imagePullPolicy": "Never"}
+    if command:
+        container["command"] = ["/bin/sh", "-c", command]
+    spec: Json = {"containers": [container], "terminationGracePeriodSeconds": 1, "restartPolicy": restart}
+    if host_network:
+        spec["hostNetwork"] = True
     if init:
         spec["initContainers"] = [container | {"name": "init", "command": ["/bin/sh", "-c", init]}]
     metadata = {"name": name, "annotations": all_annotations, "labels": labels or {}}

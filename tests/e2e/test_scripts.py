@@ -29,7 +29,8 @@ def entries(pod: NodePod) -> list[dict[str, object]]:
 
 def test_add_and_delete_keep_the_other_entries_and_their_fields(cluster: Cluster, pods: NodePods) -> None:
     theirs = {"name": "other", "ifMac": "02:00:00:00:00:07", "podagentSkip": True, "x-unknown": {"a": [1, "ü"]}}
-    pod = pods.make(annotations={"networks": json.dumps([theirs | {"podagentSkip": True}]), "unrelated": "stays"})
+    pod = pods.make(annotations={"unrelated": "stays"})
+    pod.annotate([theirs])
     cluster.run([ADD, pod.name, "mine"])
     assert entries(pod) == [theirs, {"name": "mine"}]
     cluster.run([DELETE, pod.name, "mine"])
