@@ -11,6 +11,7 @@ CLUSTER := PYTHONPATH=tests:tests/e2e $(RUN) -m cluster
 MODE ?= delegate
 SYSTEM_PLUGIN ?= kactus
 ARGS ?=
+JOBS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test e2e cluster cluster-down bench lint fmt setup clean venv node kubernetes
@@ -18,21 +19,22 @@ ARGS ?=
 help: ## Show this list
 	@echo "podagent: adds and removes network interfaces of running pods"
 	@echo
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "Variables: PYTHON=python3.12 (default: the first of python3, python3.13 ... python3.10 that will do)"
+	@echo "           JOBS=2, so many tests at a time; 0: in the foreground, for a debugger"
 
 demo: node venv ## See it work on real containers: the example of the README (root; MODE=delegate or system)
 	@PYTHONPATH=tests $(RUN) -m demo --mode $(MODE)
 
 test: venv ## Run the tests; without root, those that need it are skipped. ARGS="-k watch" chooses
 	@[ "$$(id -u)" != 0 ] || $(SETUP) node
-	@$(RUN) -m pytest $(ARGS)
+	@$(RUN) -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 e2e: kubernetes venv ## Run the tests on a real Kubernetes node of its own (root, Debian 12); ARGS="-k static" chooses
 	@$(CLUSTER) test -- $(ARGS)
 
-cluster: kubernetes venv ## Start such a node, with kactus and the agent, and leave it up for you (SYSTEM_PLUGIN=bridge: without kactus)
+cluster: kubernetes venv ## Start such a node, with kactus and the agent, and leave it up (SYSTEM_PLUGIN=bridge: without kactus)
 	@$(CLUSTER) up --system-plugin $(SYSTEM_PLUGIN)
 
 cluster-down: venv ## End it

@@ -49,6 +49,8 @@ fetch_sources() {
     private_apt update || true
     cd "$work/debian"
     private_apt source --download-only kubernetes
+    compgen -G 'kubernetes_1.20*.orig.tar.*' >/dev/null ||
+        die "this distribution has another Kubernetes than 1.20 ($(echo kubernetes_*.dsc)): use Debian 12"
 }
 
 unpack() {
@@ -71,11 +73,16 @@ step() {
     local what=$1 started=$SECONDS pid
     shift
     say "$what ..."
-    "$@" >"$work/log" 2>&1 </dev/null &
+    # In a process group of its own, which is ended with us; and without the lock.
+    set -m
+    "$@" >"$work/log" 2>&1 </dev/null 9>&- &
     pid=$!
+    set +m
+    running=$pid
     while wait_briefly "$pid"; do
         say "$what ... ($((SECONDS - started)) s)"
     done
+    running=
     wait "$pid" && return
     tail -n 20 "$work/log" >&2
     die "$what failed: see above"
@@ -91,6 +98,9 @@ wait_briefly() {
 }
 
 clean_up() {
+    if [[ -n ${running-} ]]; then
+        kill -TERM -- "-$running" 2>/dev/null && wait "$running" 2>/dev/null
+    fi
     [[ -z ${work-} ]] || rm -rf "$work"
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import signal
 import sys
+import threading
 from collections.abc import Generator, Iterator
 from types import FrameType
 from typing import Any
@@ -19,14 +20,18 @@ from expectations import records
 from kubernetes import client, config
 from leftovers import Leftovers
 from nodepods import NodePods
+from outcomes import wait_exactly
 
 from lab.agent import Agent, AgentFactory
+from lab.host import grown, names_in
 from lab.networks import Networks
 from lab.waiting import eventually
 
 _SETTLE_SECONDS = 60.0
 _COLLECTION_SECONDS = 150.0
 _NUMBERS = itertools.count()
+_EVIDENCE = pytest.StashKey[Evidence]()
+_INTERRUPTED = threading.Event()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -34,7 +39,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_sessionstart() -> None:
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
 
 
 @pytest.fixture(scope="session")
@@ -43,16 +49,35 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     evidence = request.config.stash[_EVIDENCE] = Evidence(made)
     try:
         made.up(lambda text: print(f"cluster: {text}", file=sys.stderr))
-        yield made
-        _assert_containers_are_collected(made)
     except Refused as error:
         pytest.exit(f"e2e: {error}", 2)
     except BaseException:
-        evidence.collect("cluster")
-        made.down()
+        # Without a cluster no case can say anything: one report, one folder.
+        try:
+            evidence.collect("cluster-did-not-come-up")
+        finally:
+            _take_down(made)
+        print(f"what is known: {evidence.folder}", file=sys.stderr)
         raise
-    differs = made.down()
+    try:
+        yield made
+        if not _INTERRUPTED.is_set():
+            _assert_containers_are_collected(made)
+    except BaseException:
+        evidence.collect("after-all-cases")
+        raise
+    finally:
+        differs = _take_down(made)
     assert not differs, f"this machine is not as it was before: {differs}"
+
+
+def _take_down(cluster: Cluster) -> dict[str, list[str]]:
+    """Not to be cut short by another signal."""
+    if not cluster.is_mine:
+        return {}
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    return cluster.down()
 
 
 @pytest.fixture(scope="session")
@@ -64,13 +89,14 @@ def api(cluster: Cluster) -> client.CoreV1Api:
 def clean_node(cluster: Cluster) -> Iterator[None]:
     """Fails a case that leaves an interface, lease, namespace, container or kept attachment behind.
 
-    Containers that have ended are collected by the kubelet, once a minute: that is looked at when all cases are done.
+    Containers that have ended, and what Docker mounts for them, are collected by the kubelet once a minute: that is
+    looked at when all cases are done.
     """
     before = Leftovers.now(cluster)
     yield
 
     def nothing_left() -> bool:
-        left = Leftovers.now(cluster).since(before)
+        left = grown(before, Leftovers.now(cluster))
         assert not left, f"left behind by this case: {left}"
         return True
 
@@ -79,9 +105,13 @@ def clean_node(cluster: Cluster) -> Iterator[None]:
 
 @pytest.fixture
 def networks(cluster: Cluster, clean_node: None) -> Iterator[Networks]:
+    """When the case is over, no address of theirs may be in use; only then what the plugins made is removed."""
     made = Networks(Objects(cluster))
     yield made
-    made.remove_all()
+    try:
+        wait_exactly({}, made.made, timeout=_SETTLE_SECONDS)
+    finally:
+        made.remove_all()
 
 
 @pytest.fixture
@@ -111,9 +141,11 @@ def agent(cluster: Cluster, pods: NodePods, networks: Networks) -> Iterator[Agen
         cluster.heal()
         pods.remove_all()
         for each in made:
+            assert not each.ended_by_itself, "the agent crashed"
             if not each.running:
                 each.start()
             eventually(lambda each=each: not records(each), _SETTLE_SECONDS, "the agent to forget every pod")
+            assert "Traceback" not in each.log()
     finally:
         for each in made:
             print(f"--- log of agent {each.directory.name}\n{each.log()}")
@@ -135,14 +167,17 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         terminalreporter.write_line(f"logs, interfaces, leases and state of what failed: {evidence.folder}", red=True)
 
 
-_EVIDENCE = pytest.StashKey[Evidence]()
-
-
 def _assert_containers_are_collected(cluster: Cluster) -> None:
     assert cluster.dockerd
     listing = cluster.dockerd.client.api.containers
-    eventually(lambda: not listing(all=True), _COLLECTION_SECONDS, "the kubelet to remove the containers of all pods")
+    namespaces = cluster.layout.docker / "exec" / "netns"
+
+    def nothing_left() -> bool:
+        return not listing(all=True) and not names_in(namespaces)
+
+    eventually(nothing_left, _COLLECTION_SECONDS, "the kubelet to remove the containers of all pods")
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
+    _INTERRUPTED.set()
     raise KeyboardInterrupt

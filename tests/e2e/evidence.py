@@ -46,8 +46,7 @@ class Evidence:
         folder = self.folder / case
         folder.mkdir(parents=True, exist_ok=True)
         layout = self._cluster.layout
-        assert self._cluster.dockerd
-        places = {"docker": self._cluster.dockerd.endpoint, "leases": ROOT}
+        places = {"docker": f"unix://{layout.docker}/docker.sock", "leases": ROOT}
         for file, command in {**_COMMANDS, "ip-a-of-every-pod.txt": _IP_A}.items():
             self._write(folder / file, command.format(**places))
         for source in (layout.logs, layout.agent, layout.kactus, layout.cni_conf):

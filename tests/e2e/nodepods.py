@@ -139,8 +139,9 @@ class NodePods:
         found.sort(key=lambda each: (each["metadata"]["creationTimestamp"], each["metadata"]["name"]))
         return [NodePod(self, namespace, each["metadata"]["name"], each["metadata"]["uid"]) for each in found]
 
-    def use_namespace(self, name: str) -> str:
-        """Makes a namespace, which is to be deleted by the test."""
+    def use_namespace(self) -> str:
+        """Makes a namespace, which is deleted at the end; returns its name."""
+        name = f"e2e-{uuid.uuid4().hex[:6]}"
         self._cluster.kubectl("create", "namespace", name)
         service_account = "get", "serviceaccount", "default", "-n", name, "--ignore-not-found", "-o", "name"
         eventually(lambda: self._cluster.kubectl(*service_account), 30, f"the service account of namespace {name}")
@@ -152,6 +153,9 @@ class NodePods:
         for namespace in self._namespaces:
             self._cluster.kubectl("delete", "deployments", "--all", "-n", namespace, "--wait=false")
             eventually(lambda namespace=namespace: not self._left(namespace), 60, f"no pods in namespace {namespace}")
+        if others := self._namespaces - {"default"}:
+            self._cluster.kubectl("delete", "namespace", *others, "--ignore-not-found", "--wait=false")
+            self._namespaces = {"default"}
 
     def kill_sandbox(self, pod: NodePod) -> None:
         """Ends its pause container behind everybody's back, and with it the network namespace."""

@@ -48,8 +48,11 @@ def test_networks_change_while_the_kubelet_is_away(
     if away:
         running.start()
     wait_exactly({pod: two[1:]}, two, running)
+    before = pod.links()
     cluster.start_kubelet()
-    wait_exactly({pod: two[1:]}, two, running)
+    later = pods.make()  # whose start shows that the kubelet is at work again
+    assert pod.links() == before
+    wait_exactly({pod: two[1:], later: []}, two, running)
 
 
 @AWAY

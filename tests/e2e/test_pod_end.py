@@ -45,7 +45,7 @@ def _evict(cluster: Cluster, pod: NodePod) -> None:
 
 
 # All at once: what takes long is that the kubelet looks at ended pods only now and then.
-WAYS = {"by-kubectl": _delete, "by-force": _delete_by_force, "evicted": _evict, "with-namespace": _delete_namespace}
+WAYS = (_delete, _delete_by_force, _evict, _delete_namespace)
 
 
 @AWAY
@@ -54,8 +54,7 @@ def test_pods_that_go_in_every_way_leave_no_interface_lease_or_record(
 ) -> None:
     """Each with one network from its start, and one that came later."""
     running = agent()
-    namespaces = {end: pods.use_namespace(f"e2e-{name}") for name, end in WAYS.items()}
-    ends = {end: pods.make(namespace=namespace, networks=[two[0].name]) for end, namespace in namespaces.items()}
+    ends = {end: pods.make(namespace=pods.use_namespace(), networks=[two[0].name]) for end in WAYS}
     for pod in ends.values():
         pod.annotate([network.name for network in two])
     wait_exactly(dict.fromkeys(ends.values(), two), two, running)
@@ -68,7 +67,6 @@ def test_pods_that_go_in_every_way_leave_no_interface_lease_or_record(
     if away:
         running.start()
     wait_exactly({}, two, running, 60)
-    cluster.kubectl("delete", "namespace", *namespaces.values(), "--ignore-not-found", "--wait=false")
 
 
 @AWAY
@@ -117,7 +115,7 @@ def test_a_pod_that_has_done_its_work_gives_its_addresses_back(
     name = ifname(two[0])
     body = f"until ip link show {name}; do sleep 0.1; done; sleep 1"
     pod = pods.make(networks=[two[0].name], command=body, restart="Never", wait=False)
-    cluster.kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", f"pod/{pod.name}", "--timeout=60s")
+    eventually(lambda: (pod.object() or {})["status"]["phase"] == "Succeeded", 60, f"{pod} to have done its work")
     eventually(lambda: not two[0].leases(), 30, "the lease to be released")
     eventually(lambda: not records(running), 30, "the record to be forgotten")
     assert pod.object()

@@ -6,7 +6,7 @@ import pytest
 from cluster.cluster import Cluster
 from expectations import ifname, records, wait_for_line
 from nodepods import NodePods
-from outcomes import wait_exactly
+from outcomes import PINGED, restart, wait_exactly
 
 from lab.agent import AgentFactory
 from lab.links import links_of
@@ -27,21 +27,21 @@ def test_a_pod_gets_the_networks_that_it_is_annotated_with_from_the_start(
 def test_the_agent_takes_over_what_is_there_already_without_touching_it(
     cluster: Cluster, pods: NodePods, networks: Networks, agent: AgentFactory
 ) -> None:
-    first = agent(start=False)
+    taking_over = agent(start=False, env={**cluster.layout.mark, **PINGED})
     network = networks.bridge()
     pod = pods.make(networks=[network.name])
     if cluster.system_plugin == "bridge":
         assert set(pod.links()) == {"lo", "eth0"}
-        first.start()
+        taking_over.start()
     before = pod.wait_for_link(ifname(network))
-    if not first.running:
-        first.start()
-    wait_exactly({pod: [network]}, [network], first)
-    first.stop()
-    second = first.start()
-    wait_exactly({pod: [network]}, [network], second)
+    if not taking_over.running:
+        taking_over.start()
+    wait_exactly({pod: [network]}, [network], taking_over)
+    taking_over.stop()
+    restart(taking_over)  # and has looked at every pod
+    wait_exactly({pod: [network]}, [network], taking_over)
     assert pod.links()[ifname(network)] == before
-    assert [record["adopted"] for record in records(second)] == [cluster.system_plugin == "kactus"]
+    assert [record["adopted"] for record in records(taking_over)] == [cluster.system_plugin == "kactus"]
 
 
 def test_init_containers_can_wait_for_the_networks(

@@ -90,15 +90,13 @@ def test_the_scripts_work_in_the_namespace_that_they_are_told(
     cluster: Cluster, pods: NodePods, networks: Networks, agent: AgentFactory
 ) -> None:
     agent()
-    namespace = pods.use_namespace("e2e-tenant")
+    namespace = pods.use_namespace()
     pod = pods.make(namespace=namespace)
     network = networks.bridge(namespace=namespace)
     assert "warning" not in cluster.try_run([ADD, pod.name, network.name, namespace]).stderr
     pod.wait_for_link(ifname(network))
     cluster.run([DELETE, pod.name, network.name, namespace])
     pod.wait_for_no_link(ifname(network))
-    pods.remove_all()
-    cluster.kubectl("delete", "namespace", namespace, "--wait=false")
 
 
 def test_the_kubeconfig_has_a_token_of_its_own_beside_those_that_the_cluster_makes_by_itself(
@@ -114,21 +112,20 @@ def test_the_kubeconfig_has_a_token_of_its_own_beside_those_that_the_cluster_mak
     assert (tmp_path / "made" / "podagent-kubeconfig.yaml").stat().st_mode & 0o777 == 0o600
 
 
-def test_the_kubeconfig_can_be_made_where_service_accounts_get_no_secret_by_themselves(
-    cluster: Cluster, tmp_path: Path
+def test_the_kubeconfig_does_not_need_the_secrets_that_the_cluster_makes_by_itself(
+    cluster: Cluster, pods: NodePods, tmp_path: Path
 ) -> None:
-    """A cluster from 1.24 on has only the secret that was asked for: taken away are those that nobody asked for."""
-    cluster.kubectl("create", "namespace", "e2e-agents")
+    """Clusters from 1.24 on do not make them: its credentials stay good when they are taken away."""
+    namespace = pods.use_namespace()
     try:
-        cluster.run(["scripts/create-kubeconfig.sh", str(tmp_path / "made"), "kc.yaml", "e2e-agents"])
-        bound = "get", "sa", "podagent", "-n", "e2e-agents", "-o", "jsonpath={.secrets[*].name}"
+        cluster.run(["scripts/create-kubeconfig.sh", str(tmp_path / "made"), "kc.yaml", namespace])
+        bound = "get", "sa", "podagent", "-n", namespace, "-o", "jsonpath={.secrets[*].name}"
         for name in cluster.kubectl(*bound).split():
-            cluster.kubectl("delete", "secret", name, "-n", "e2e-agents")
+            cluster.kubectl("delete", "secret", name, "-n", namespace)
         shown = cluster.try_run(["kubectl", f"--kubeconfig={tmp_path / 'made' / 'kc.yaml'}", "get", "pods", "-A"])
         assert shown.returncode == 0, shown.stderr
     finally:
         cluster.run(["scripts/create-kubeconfig.sh", str(tmp_path / "back")])  # the roles are kube-system's again
-        cluster.kubectl("delete", "namespace", "e2e-agents", "--wait=false")
 
 
 def test_the_agents_service_account_may_do_what_it_needs_and_nothing_else(cluster: Cluster) -> None:

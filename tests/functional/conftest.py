@@ -13,7 +13,7 @@ from ways import NodeKactus
 from lab.agent import Agent, AgentFactory
 from lab.apiserver import ApiServer
 from lab.dockerd import PrivateDockerd
-from lab.host import HostState
+from lab.host import SETTLE_SECONDS, HostState, grown
 from lab.networks import Networks
 from lab.node import Node
 from lab.plugins import PluginDir
@@ -40,11 +40,11 @@ def clean_host(dockerd: PrivateDockerd) -> Iterator[None]:
     yield
 
     def nothing_left() -> bool:
-        left = HostState.now(dockerd).since(before)
+        left = grown(before, HostState.now(dockerd))
         assert not left, f"left behind by this test: {left}"
         return True
 
-    eventually(nothing_left, 10, "the host to be as it was before the test")
+    eventually(nothing_left, SETTLE_SECONDS, "the host to be as it was before the test")
 
 
 @pytest.fixture

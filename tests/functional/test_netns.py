@@ -16,6 +16,7 @@ import pytest
 
 from lab import processes
 from lab.links import links_of
+from lab.session import LEASES_PREFIX
 from lab.waiting import eventually
 from podagent import netns
 from podagent.errors import HostNetworkRefused, NetnsGone
@@ -59,7 +60,7 @@ def process() -> Iterator[Process]:
 @pytest.fixture
 def named() -> Iterator[Path]:
     """A namespace as ``ip netns`` makes them: a bind mount."""
-    name = f"lab-{uuid.uuid4().hex[:8]}"
+    name = f"{LEASES_PREFIX}{uuid.uuid4().hex[:8]}"
     subprocess.run(["ip", "netns", "add", name], check=True)
     yield Path("/run/netns") / name
     subprocess.run(["ip", "netns", "delete", name], check=False, capture_output=True)
@@ -198,7 +199,9 @@ def test_a_pid_that_passed_to_a_process_of_the_host_means_gone_and_not_refused(
         pass
 
 
-@pytest.mark.parametrize("path", [OWN, f"/proc/{os.getpid()}/ns/net", "/proc/thread-self/ns/net"])
+@pytest.mark.parametrize(
+    "path", [OWN, f"/proc/{os.getpid()}/ns/net", "/proc/thread-self/ns/net"], ids=["self", "by-pid", "thread-self"]
+)
 def test_the_hosts_own_namespace_is_refused(namespaces: NetworkNamespaces, path: str) -> None:
     with pytest.raises(HostNetworkRefused, match=path), namespaces.hold(identify(path)):
         pytest.fail("held the host's namespace")

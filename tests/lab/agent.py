@@ -132,6 +132,11 @@ class Agent:
     def running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def ended_by_itself(self) -> bool:
+        """Whether the process started last has ended, and nobody stopped or killed it from here."""
+        return self._process is not None and self._process.poll() is not None
+
     def start(self, *, wait: bool = True) -> Agent:
         """Starts the process and, with `wait`, waits until it says that it is ready."""
         if self.running:

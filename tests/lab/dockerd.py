@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +56,13 @@ exec {runc} "$@"
 class PrivateDockerd:
     """Runs from `start()` (or `with`) to `stop()`."""
 
-    def __init__(self, state_dir: Path | str | None = None) -> None:
-        """`state_dir`: short enough for unix sockets; None makes one under /tmp, and removes it at the end."""
+    def __init__(self, state_dir: Path | str | None = None, env: Mapping[str, str] | None = None) -> None:
+        """
+        Args:
+            state_dir: short enough for unix sockets; None makes one under /tmp, and removes it at the end.
+            env: further variables in the environment of dockerd.
+        """
+        self._env = dict(env or {})
         self._owned = state_dir is None
         self.state_dir = Path(state_dir or tempfile.mkdtemp(prefix="podagent-lab-"))
         self.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -107,7 +112,7 @@ class PrivateDockerd:
 
     def start(self) -> None:
         """Starts dockerd and waits until it answers. AssertionError with the end of its log when it does not."""
-        if self._process:
+        if self.running:
             return
         self._configure(live_restore=False)
         self._spawn()
@@ -141,8 +146,8 @@ class PrivateDockerd:
             raise RuntimeError("dockerd is not installed: install your distribution's docker.io or moby-engine package")
         with (self.state_dir / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [binary, *self._flags()], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={"PATH": _path()},
-                start_new_session=True,
+                [binary, *self._flags()], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                env={"PATH": _path(), **self._env}, start_new_session=True,
             )  # fmt: skip
         try:
             eventually(self._answers, _START_SECONDS, "dockerd to answer")
@@ -195,6 +200,7 @@ class PrivateDockerd:
             "--containerd-plugins-namespace": f"podagent-lab-{token}-plugins",
             "--bridge": "none",
             "--iptables": "false",
+            "--ip-forward": "false",
             "--log-driver": "none",
             "--shutdown-timeout": "1",
         }

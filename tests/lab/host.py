@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any, TypeVar
 
 from lab.dockerd import PrivateDockerd
 from lab.leases import ROOT
 from lab.links import links_of
-from lab.session import BRIDGE_PREFIX, LEASES_PREFIX, VETH_PREFIX
+from lab.session import BRIDGE_PREFIX, LEASES_PREFIX, MARK, VETH_PREFIX
 
-_NAMED_NAMESPACES = Path("/run/netns")
+# A veth without a bridge may be that of another run on this machine: until then there is a moment without one.
+SETTLE_SECONDS = 60.0
+NAMED_NAMESPACES = Path("/run/netns")
+State = TypeVar("State", bound=Any)
 
 
 @dataclass(frozen=True)
@@ -31,17 +35,19 @@ class HostState:
         containers = dockerd.client.api.containers(all=True)
         return HostState(
             frozenset(stray),
-            frozenset(name for name in _names(ROOT) if name.startswith(LEASES_PREFIX)),
-            frozenset(_names(_NAMED_NAMESPACES)),
+            frozenset(name for name in names_in(ROOT) if name.startswith(LEASES_PREFIX)),
+            frozenset(name for name in names_in(NAMED_NAMESPACES) if MARK in name),
             frozenset(container["Names"][0] for container in containers),
         )
 
-    def since(self, before: HostState) -> dict[str, list[str]]:
-        """What is there now and was not before, by kind."""
-        kinds = [field.name for field in fields(self)]
-        grown = {kind: sorted(getattr(self, kind) - getattr(before, kind)) for kind in kinds}
-        return {kind: names for kind, names in grown.items() if names}
+
+def grown(before: State, now: State) -> dict[str, list[str]]:
+    """What is there now and was not before, by kind: of two of the same dataclass, whose fields are sets of names."""
+    kinds = [field.name for field in fields(now)]
+    came = {kind: sorted(getattr(now, kind) - getattr(before, kind)) for kind in kinds}
+    return {kind: names for kind, names in came.items() if names}
 
 
-def _names(directory: Path) -> list[str]:
+def names_in(directory: Path) -> list[str]:
+    """Of its entries; none if it is not there."""
     return [entry.name for entry in directory.iterdir()] if directory.is_dir() else []

@@ -73,4 +73,5 @@ class HasLinks:
         return self.wait_for(there, timeout, f"{ifname}, up and with an address, in {self}")[ifname]
 
     def wait_for_no_link(self, ifname: str, timeout: float = 15.0) -> None:
-        self.wait_for(lambda links: ifname not in links, timeout, f"{ifname} to be gone from {self}")
+        """Waits until the interface is gone from the namespace, which must still be there."""
+        self.wait_for(lambda links: links and ifname not in links, timeout, f"{ifname} to be gone from {self}")

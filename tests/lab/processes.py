@@ -1,4 +1,4 @@
-"""Finding and ending processes by what /proc says of them: only ever by PID, and only those that descend from us."""
+"""Finding and ending processes by what /proc says of them: only ever by PID."""
 
 from __future__ import annotations
 
@@ -40,6 +40,21 @@ def parent_of(pid: int) -> int:
 def name_of(pid: int) -> str:
     """The name of its executable, cut to 15 characters; "" when it has ended."""
     return _read(pid, "comm").decode(errors="replace").strip()
+
+
+def environment_of(pid: int) -> dict[str, str]:
+    """The environment that it was started with; empty when it has ended."""
+    pairs = (entry.partition(b"=") for entry in _read(pid, "environ").split(b"\0") if entry)
+    return {os.fsdecode(name): os.fsdecode(value) for name, _, value in pairs}
+
+
+def has_root_below(pid: int, directory: Path) -> bool:
+    """Whether its root file system is kept below the directory, as a container's is."""
+    for line in _read(pid, "mountinfo").splitlines():
+        fields = os.fsdecode(line).split()
+        if len(fields) > 4 and fields[4] == "/":
+            return f"{directory}/" in os.fsdecode(line)
+    return False
 
 
 def is_alive(pid: int) -> bool:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
@@ -15,34 +18,39 @@ import click
 from cluster.cluster import Cluster
 from cluster.daemons import Daemon
 from cluster.host import Refused, check
-from cluster.layout import KUBERNETES, NODE_NAME, PROJECT, Layout
+from cluster.layout import KUBERNETES, LOCK, NODE_NAME, PROJECT
 from cluster.systemplugin import SYSTEM_PLUGINS
 from lab.agent import Agent
+from lab.waiting import eventually
 
 _SUITE = Path("tests/e2e")
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_PYTEST_END_SECONDS = 120.0
+_AGENT_SECONDS = 30.0
 
 
 @click.group()
 def main() -> None:
     """A real Kubernetes node on this machine."""
     os.environ["PATH"] += ":/usr/local/sbin:/usr/sbin:/sbin"  # plain `su` leaves them out
-    signal.signal(signal.SIGTERM, _interrupt)
-    signal.signal(signal.SIGHUP, _interrupt)
+    for number in _SIGNALS:
+        signal.signal(number, _interrupt)
 
 
 @main.command()
-@click.option("--system-plugin", type=click.Choice(SYSTEM_PLUGINS), default="kactus", help="the node's CNI plugin")
+@click.option("--system-plugin", type=click.Choice(SYSTEM_PLUGINS), default="kactus", help="The node's CNI plugin.")
 def up(system_plugin: str) -> None:
     """Bring a cluster up, with the agent on its node, and leave it up."""
     cluster = Cluster(system_plugin)
-    _refuse_politely(cluster.layout)
-    try:
-        cluster.up(_tell)
-        _tell("podagent")
-        _start_agent(cluster)
-    except BaseException:
-        _take_down(cluster)
-        raise
+    with _alone():
+        _refuse_politely(cluster)
+        try:
+            cluster.up(_tell)
+            _tell("podagent")
+            _start_agent(cluster)
+        except BaseException:
+            _take_down(cluster)
+            raise
     _tell(f"node {NODE_NAME} is ready; logs are in {cluster.layout.logs}; `make cluster-down` ends it")
     click.echo(f"export KUBECONFIG={cluster.layout.kubeconfig('admin')}")
 
@@ -50,11 +58,13 @@ def up(system_plugin: str) -> None:
 @main.command()
 def down() -> None:
     """End the cluster that is up, whoever started it, and put the machine back as it was."""
+    if os.geteuid() != 0:
+        raise click.ClickException("this needs root: run it with sudo")
     cluster = Cluster()
-    if not cluster.layout.state.exists():
-        _tell("there is none")
-        return
-    sys.exit(_take_down(cluster))
+    with _alone():
+        if not cluster.layout.state.exists():
+            _tell("there is none")
+        sys.exit(_take_down(cluster))
 
 
 @main.command(context_settings={"ignore_unknown_options": True})
@@ -63,57 +73,99 @@ def down() -> None:
 def test(system_plugin: tuple[str, ...], arguments: tuple[str, ...]) -> None:
     """Run the suite once for each system plugin, each on a cluster of its own; ARGUMENTS go to pytest."""
     failed = False
-    for plugin in system_plugin:
-        cluster = Cluster(plugin)
-        _refuse_politely(cluster.layout)
-        started = time.monotonic()
-        try:
-            failed |= _run_suite(plugin, arguments) != 0
-        finally:
-            failed |= _take_down(cluster) != 0
-        _tell(f"suite with {plugin} as the node's CNI plugin: {time.monotonic() - started:.0f} s")
+    with _alone():
+        for plugin in system_plugin:
+            cluster = Cluster(plugin)
+            _refuse_politely(cluster)
+            started = time.monotonic()
+            try:
+                failed |= _run_suite(plugin, arguments) != 0
+            finally:
+                failed |= _take_down(cluster) != 0
+            _tell(f"suite with {plugin} as the node's CNI plugin: {time.monotonic() - started:.0f} s")
     sys.exit(1 if failed else 0)
 
 
 def _run_suite(plugin: str, arguments: tuple[str, ...]) -> int:
-    command = [sys.executable, "-m", "pytest", str(_SUITE), f"--system-plugin={plugin}", *arguments]
-    with subprocess.Popen(command, cwd=PROJECT) as pytest:
-        try:
-            return pytest.wait()
-        except BaseException:
-            pytest.terminate()
-            raise
+    """pytest's exit code. It is ended, and has ended, when this is interrupted."""
+    # func_only: the first case has the cluster come up, the last one has it taken down.
+    limits = ["-o", "timeout=400", "-o", "timeout_func_only=true"]
+    command = [sys.executable, "-m", "pytest", str(_SUITE), *limits, f"--system-plugin={plugin}", *arguments]
+    # In a session of its own: of Ctrl-C it hears once, from here.
+    pytest = subprocess.Popen(command, cwd=PROJECT, start_new_session=True)
+    try:
+        return pytest.wait()
+    except BaseException:
+        with _undisturbed():
+            pytest.send_signal(signal.SIGINT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                pytest.wait(_PYTEST_END_SECONDS)
+            pytest.kill()
+            pytest.wait()
+        raise
 
 
 def _start_agent(cluster: Cluster) -> None:
     agent = Agent(cluster.layout.agent, **cluster.agent_arguments(), options={"log-level": "info"})
     agent.notifications.close()  # it outlives us, and with us who would listen
-    source = {"PYTHONPATH": str(PROJECT / "src")}
-    Daemon("podagent", agent.command(), cluster.layout.logs, source).start()
+    daemon = Daemon("podagent", agent.command(), cluster.layout, {"PYTHONPATH": str(PROJECT / "src")})
+    daemon.start()
+
+    def has_listed() -> bool:
+        daemon.assert_running()
+        return f"pods on node {NODE_NAME}" in daemon.log()
+
+    eventually(has_listed, _AGENT_SECONDS, f"the agent to list its pods; its log is {daemon.log_path}")
 
 
 def _take_down(cluster: Cluster) -> int:
     """Returns the exit code: 0 if nothing of it is left."""
     if not cluster.layout.state.exists():
         return 0
-    _tell("taking it down")
-    differs = cluster.down()
-    for kind, names in differs.items():
-        _tell(f"this machine is not as it was before; {kind}: {', '.join(names)}")
+    with _undisturbed():
+        _tell("taking it down")
+        differs = cluster.down()
+        for kind, names in differs.items():
+            _tell(f"this machine is not as it was before; {kind}: {', '.join(names)}")
     return 1 if differs else 0
 
 
-def _refuse_politely(layout: Layout) -> None:
+def _refuse_politely(cluster: Cluster) -> None:
     if not (KUBERNETES / "kubelet").exists():
         raise click.ClickException(f"{KUBERNETES} holds no kubelet: scripts/setup.sh cluster builds it")
     try:
-        check(layout)
+        check(cluster.layout)
     except Refused as error:
         raise click.ClickException(str(error)) from None
 
 
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Nobody else brings a cluster up or down meanwhile."""
+    if os.geteuid() != 0:
+        raise click.ClickException("a node needs root: run this with sudo")
+    with LOCK.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise click.ClickException("another `make e2e`, `make cluster` or `make cluster-down` is at work") from None
+        yield
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """What has begun is not cut short by another Ctrl-C."""
+    before = [signal.signal(number, signal.SIG_IGN) for number in _SIGNALS]
+    try:
+        yield
+    finally:
+        for number, handler in zip(_SIGNALS, before, strict=True):
+            signal.signal(number, handler)
+
+
 def _tell(text: str) -> None:
-    click.echo(f"cluster: {text}", err=True)
+    with contextlib.suppress(OSError):  # whoever read it may be gone
+        click.echo(f"cluster: {text}", err=True)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from cluster import host
@@ -16,7 +16,7 @@ from cluster.kubelet import make_kubelet, wait_healthy
 from cluster.layout import IMAGE, KUBERNETES, NODE_BRIDGE, NODE_IP, NODE_NAME, PAUSE, PROJECT, Layout
 from cluster.pki import make_pki
 from cluster.systemplugin import configure, install_plugins
-from lab import processes
+from cluster.taking_down import end_everything
 from lab.dockerd import PrivateDockerd, mounts_below
 from lab.waiting import eventually
 
@@ -24,15 +24,20 @@ _NODE_SECONDS = 90.0
 
 
 class Cluster:
-    """One control plane and one node. `up` it once; `down` works without having been up, also in another process."""
+    """One control plane and one node. `up` it once; `down` works without having been up, also in another process.
+
+    Attributes:
+        is_mine: whether this object brought it up, or began to.
+    """
 
     def __init__(self, system_plugin: str = "kactus", layout: Layout | None = None) -> None:
         """`system_plugin`: one of `SYSTEM_PLUGINS`."""
         self.layout = layout or Layout()
         self.system_plugin = system_plugin
         self.control = ControlPlane(self.layout, KUBERNETES)
-        self.dockerd = PrivateDockerd(self.layout.docker) if self.layout.state.exists() else None
+        self.dockerd: PrivateDockerd | None = None
         self.kubelet: Daemon | None = None
+        self.is_mine = False
 
     def up(self, tell: Callable[[str], None]) -> None:
         """Brings everything up, to a node that is ready and has our roles, definitions and CNI plugin.
@@ -43,6 +48,7 @@ class Cluster:
         """
         host.check(self.layout)
         self.layout.state.mkdir(mode=0o700)
+        self.is_mine = True
         host.note(self.layout)
         tell("control plane")
         make_pki(self.layout)
@@ -50,7 +56,7 @@ class Cluster:
         tell("roles, definitions and credentials of the agent")
         self._install_ours()
         tell("Docker")
-        self.dockerd = PrivateDockerd(self.layout.docker)
+        self.dockerd = PrivateDockerd(self.layout.docker, self.layout.mark)
         self.dockerd.start()
         self.dockerd.image(IMAGE, PAUSE)
         tell(f"kubelet, with {self.system_plugin} as the node's CNI plugin")
@@ -59,26 +65,29 @@ class Cluster:
         self.kubelet = make_kubelet(self.layout, KUBERNETES, self.dockerd.endpoint, driver)
         self.kubelet.start()
         eventually(self._node_is_ready, _NODE_SECONDS, "the node to be ready")
+        host.note_settings(self.layout)
 
     def down(self) -> dict[str, list[str]]:
         """Ends every process of the cluster and puts the machine back; returns what could not be."""
-        left = _end_everything(self.layout.state)
+        bridges, networks = self._defined() if self.layout.host_before.exists() else ([], [])
+        differs: dict[str, list[str]] = {}
+        if left := end_everything(self.layout):
+            differs["processes"] = list(map(str, left))
         for mount in reversed(mounts_below(self.layout.state)):
             subprocess.run(["umount", "-l", mount], check=False, capture_output=True, timeout=30)
-        differs: dict[str, list[str]] = {"processes": [str(pid) for pid in left]} if left else {}
         if self.layout.host_before.exists():
-            host.put_back(self.layout)
+            host.put_back(self.layout, bridges, networks)
             differs |= host.changes(self.layout)
+        if mounts := mounts_below(self.layout.state):
+            return differs | {"mounts": mounts}  # what is mounted there may be somebody's: nothing is deleted
         shutil.rmtree(self.layout.state, ignore_errors=True)
-        return differs
+        return differs | ({"state": [str(self.layout.state)]} if self.layout.state.exists() else {})
 
     def heal(self) -> None:
         """Starts again what a test has stopped."""
         assert self.dockerd
-        if not self.control.apiserver.running:
-            self.control.start_apiserver()
-        if not self.dockerd.running:
-            self.dockerd.start()
+        self.control.heal()
+        self.dockerd.start()
         if self.kubelet and not self.kubelet.running:
             self.start_kubelet()
 
@@ -129,6 +138,7 @@ class Cluster:
             "cni_conf_dir": self.layout.cni_conf,
             "node": NODE_NAME,
             "attach_via": "auto",
+            "env": self.layout.mark,
             "kactus_dir": self.layout.kactus if self.system_plugin == "kactus" else None,
         }
 
@@ -141,6 +151,14 @@ class Cluster:
         self.kubectl("wait", *established, "--timeout=60s")
         install_plugins(self.layout)
         configure(self.layout, self.system_plugin)
+
+    def _defined(self) -> tuple[list[str], list[str]]:
+        """Bridges, and names of CNI networks, of the network definitions that there are; none if nobody answers."""
+        asked = ["kubectl", "--request-timeout=5s", "get", "networks.kaloom.com", "-A", "-o", "json"]
+        found = self.try_run(asked, timeout=20).stdout
+        configs = [_parsed(each["spec"]["config"]) for each in json.loads(found or '{"items": []}')["items"]]
+        bridges = [plugin.get("bridge") for config in configs for plugin in (config, *config.get("plugins", []))]
+        return [str(each) for each in bridges if each], [str(each["name"]) for each in configs if "name" in each]
 
     def _make_node_address(self) -> None:
         for command in (
@@ -158,14 +176,9 @@ class Cluster:
         return shown.strip() == "True"
 
 
-def _end_everything(state: Path) -> list[int]:
-    """Ends all that names the state directory, and what descends from it; returns who is still there."""
-    for _ in range(3):
-        # Again, for what was being started when the first look was taken.
-        found = processes.mentioning(f"{state}/")
-        found += [child for pid in found for child in processes.descendants(pid)]
-        if not found:
-            return []
-        processes.end(found)
-        processes.wait_gone_or(found, 10)
-    return [pid for pid in processes.mentioning(f"{state}/") if processes.is_alive(pid)]
+def _parsed(config: str) -> dict[str, Any]:
+    try:
+        parsed = json.loads(config)
+    except ValueError:
+        return {}
+    return parsed if isinstance(parsed, dict) else {}

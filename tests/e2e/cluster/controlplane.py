@@ -27,12 +27,12 @@ class ControlPlane:
 
     def __init__(self, layout: Layout, binaries: Path) -> None:
         self._layout = layout
-        self.etcd = Daemon("etcd", _etcd(layout), layout.logs)
-        self.apiserver = Daemon("kube-apiserver", [str(binaries / "kube-apiserver"), *_apiserver(layout)], layout.logs)
+        self.etcd = Daemon("etcd", _etcd(layout), layout)
+        self.apiserver = Daemon("kube-apiserver", [str(binaries / "kube-apiserver"), *_apiserver(layout)], layout)
         self.controllers = Daemon(
-            "kube-controller-manager", [str(binaries / "kube-controller-manager"), *_controllers(layout)], layout.logs
+            "kube-controller-manager", [str(binaries / "kube-controller-manager"), *_controllers(layout)], layout
         )
-        self.scheduler = Daemon("kube-scheduler", [str(binaries / "kube-scheduler"), *_scheduler(layout)], layout.logs)
+        self.scheduler = Daemon("kube-scheduler", [str(binaries / "kube-scheduler"), *_scheduler(layout)], layout)
 
     @property
     def daemons(self) -> tuple[Daemon, ...]:
@@ -57,6 +57,19 @@ class ControlPlane:
         """Killed, and started again."""
         self.kill_apiserver()
         self.start_apiserver()
+
+    def restart(self) -> None:
+        """All of them, killed and started again."""
+        for daemon in reversed(self.daemons):
+            daemon.kill()
+        self.start()
+
+    def heal(self) -> None:
+        """Starts again what has ended."""
+        for daemon in self.daemons:
+            if not daemon.running:
+                daemon.start()
+        self._wait_ready()
 
     def compact(self) -> int:
         """Has etcd forget every version but the newest one, and returns that."""

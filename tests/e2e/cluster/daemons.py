@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import subprocess
 from collections.abc import Mapping
-from pathlib import Path
+
+from cluster.layout import Layout
 
 _STOP_SECONDS = 20.0
 
@@ -15,11 +15,11 @@ _STOP_SECONDS = 20.0
 class Daemon:
     """A process in a session of its own, so that it outlives who started it and no terminal's signal reaches it."""
 
-    def __init__(self, name: str, argv: list[str], log_dir: Path, env: Mapping[str, str] | None = None) -> None:
+    def __init__(self, name: str, argv: list[str], layout: Layout, env: Mapping[str, str] | None = None) -> None:
         self.name = name
         self._argv = argv
-        self._env = {**os.environ, **(env or {})}
-        self.log_path = log_dir / f"{name}.log"
+        self._env = {**os.environ, **layout.mark, **(env or {})}
+        self.log_path = layout.logs / f"{name}.log"
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -42,20 +42,17 @@ class Daemon:
 
     def stop(self) -> None:
         """SIGTERM, and SIGKILL when that is not heeded."""
-        process, self._process = self._process, None
-        if process is None:
-            return
-        process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(_STOP_SECONDS)
-        process.kill()
-        process.wait()
+        if self._process is not None:
+            self._process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_STOP_SECONDS)
+        self.kill()
 
     def kill(self) -> None:
         """SIGKILL."""
         process, self._process = self._process, None
         if process is not None:
-            process.send_signal(signal.SIGKILL)
+            process.kill()
             process.wait()
 
     def assert_running(self) -> None:

@@ -1,7 +1,8 @@
 """The machine that the cluster is a guest of: whether it may come, what it was like, and putting it back.
 
 A kubelet sets kernel parameters, writes below /var/log/pods, and its network plugins keep leases in /var/lib/cni. All
-of that is noted before and undone afterwards; `changes` tells what nevertheless differs.
+of that is noted before and undone afterwards; `changes` tells what nevertheless differs. What others have done
+meanwhile is left alone.
 """
 
 from __future__ import annotations
@@ -12,36 +13,51 @@ import os
 import shutil
 import socket
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from cluster.layout import NODE_BRIDGE, POD_BRIDGE, PORTS, Layout
+from cluster.layout import NODE_BRIDGE, POD_BRIDGE, POD_NETWORK, PORTS, Layout
 from lab import processes
-from lab.leases import ROOT as LEASES
+from lab.leases import lease_dir
 from lab.links import links_of
 
 Json = dict[str, Any]
 
 BRIDGES = (NODE_BRIDGE, POD_BRIDGE)
-_DOCKER_SOCKETS = (Path("/run/docker.sock"), Path("/var/run/docker.sock"))
-# Paths that kubelet, Docker and plugins write to whatever they are told. What was there before stays.
-_STRAYS = (
-    LEASES, Path("/var/log/pods"), Path("/var/log/containers"), Path("/var/lib/kubelet/device-plugins"),
-    Path("/opt/containerd"), Path("/etc/docker"),
+DOCKER_SOCKETS = ("/run/docker.sock", "/var/run/docker.sock")
+# Where only a kubelet writes, and we are the only one here: what came there is ours.
+_OF_THE_KUBELET = tuple(map(Path, ("/var/log/pods", "/var/log/containers", "/var/lib/kubelet/device-plugins")))
+# What Docker and its containerd make wherever they are told to live. Folders go only when they are empty.
+_OF_DOCKER = tuple(
+    map(
+        Path,
+        (
+            "/etc/docker/key.json", "/etc/docker", "/opt/containerd/bin", "/opt/containerd/lib", "/opt/containerd",
+            "/run/docker/plugins", "/run/docker", "/run/containerd/s", "/run/containerd",
+        ),
+    )
 )  # fmt: skip
+# Folders that come with ours, and go with them when nothing else is in them.
+_PARENTS = tuple(map(Path, ("/var/lib/kubelet", "/var/lib/cni/networks", "/var/lib/cni", "/run/netns")))
 # What others might take exception to if it changed. /tmp, logs and caches are everybody's.
-_WATCHED = (
-    Path("/etc"), Path("/opt"), Path("/var/lib/cni"), Path("/var/lib/docker"), Path("/var/lib/dockershim"),
-    Path("/var/lib/kubelet"), Path("/var/lib/podagent"), Path("/run/netns"), Path("/var/log/pods"),
-    Path("/var/log/containers"),
+_WATCHED = tuple(
+    map(
+        Path,
+        (
+            "/etc", "/opt", "/var/lib/cni", "/var/lib/docker", "/var/lib/containerd", "/var/lib/dockershim",
+            "/var/lib/kubelet", "/var/lib/podagent", "/run/netns", "/run/docker", "/run/containerd",
+            "/run/dockershim.sock", "/var/log/pods", "/var/log/containers",
+        ),
+    )
 )  # fmt: skip
-_ALWAYS_THERE = tuple(map(Path, ("/etc", "/opt", "/var/lib", "/var/log")))
 _SYSCTLS = (
     "vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops", "kernel/keys/root_maxkeys",
     "kernel/keys/root_maxbytes", "net/ipv4/ip_forward", "net/ipv4/conf/all/route_localnet",
     "net/ipv4/conf/all/forwarding", "net/ipv6/conf/all/forwarding", "net/bridge/bridge-nf-call-iptables",
     "net/bridge/bridge-nf-call-ip6tables",
 )  # fmt: skip
+_CGROUPS = Path("/sys/fs/cgroup")
 
 
 class Refused(Exception):
@@ -54,13 +70,12 @@ def check(layout: Layout) -> None:
         raise Refused("a node needs root: run this with sudo")
     if layout.state.exists():
         raise Refused(f"a cluster is up, or was left behind, in {layout.state}: `make cluster-down` removes it")
-    for path in _DOCKER_SOCKETS:
-        if _answers(path):
-            raise Refused(
-                f"a Docker is at work here ({path} answers), and its containers are not to be touched: use a machine "
-                "without, or stop it first (systemctl stop docker.socket docker)"
-            )
-    if kubelets := _kubelets():
+    if sign := _docker():
+        raise Refused(
+            f"a Docker is at work here ({sign}), and its containers are not to be touched: use a machine without, or "
+            "stop it first (systemctl stop docker.socket docker)"
+        )
+    if kubelets := _named("kubelet"):
         raise Refused(f"a kubelet is at work here (PID {kubelets[0]}): this machine is a node already; use another one")
     if taken := [port for port in PORTS if _is_taken(port)]:
         raise Refused(f"port {taken[0]} of 127.0.0.1 is in use; the cluster needs {', '.join(map(str, PORTS))}")
@@ -69,23 +84,35 @@ def check(layout: Layout) -> None:
 
 
 def note(layout: Layout) -> None:
-    """Writes down what the machine is like."""
+    """Writes down what the machine is like before."""
     layout.host_before.write_text(json.dumps(_snapshot()))
 
 
-def put_back(layout: Layout) -> None:
-    """Undoes what the cluster changed, and is not below the state directory."""
-    if not layout.host_before.exists():
-        return
+def note_settings(layout: Layout) -> None:
+    """Writes down which kernel parameters the cluster has set."""
+    layout.host_settings.write_text(json.dumps(_sysctls()))
+
+
+def put_back(layout: Layout, bridges: Iterable[str], networks: Iterable[str]) -> None:
+    """Undoes what the cluster changed, and is not below the state directory.
+
+    `bridges`, `networks`: what its network definitions name; CNI networks by name.
+    """
     before = json.loads(layout.host_before.read_text())
-    for name in sorted(set(links_of()) - set(before["links"])):
-        # veth ends of killed pods go with their namespaces, by themselves.
-        if not name.startswith("veth"):
-            subprocess.run(["ip", "link", "del", name], check=False, capture_output=True, timeout=30)
-    for name, value in before["sysctls"].items():
-        _write_sysctl(name, value)
-    for directory in _STRAYS:
-        _remove_added(directory, before["paths"])
+    for name in {*BRIDGES, *bridges} - set(before["links"]):
+        subprocess.run(["ip", "link", "del", name], check=False, capture_output=True, timeout=30)
+    for network in (POD_NETWORK, *networks):
+        _remove(lease_dir(network), before)
+    for directory in _OF_THE_KUBELET:
+        for path in directory.iterdir() if directory.is_dir() else ():
+            _remove(path, before)
+    for path in (*_OF_THE_KUBELET, *_OF_DOCKER, *_PARENTS):
+        _remove_if_empty(path, before)
+    for path in _cgroups_of_docker():
+        if path not in before["cgroups"]:
+            with contextlib.suppress(OSError):  # somebody is in it
+                Path(path).rmdir()
+    _put_back_settings(layout, before["sysctls"])
 
 
 def changes(layout: Layout) -> dict[str, list[str]]:
@@ -93,6 +120,17 @@ def changes(layout: Layout) -> dict[str, list[str]]:
     before, now = json.loads(layout.host_before.read_text()), _snapshot()
     found = {kind: _difference(before[kind], now[kind]) for kind in now}
     return {kind: names for kind, names in found.items() if names}
+
+
+def _put_back_settings(layout: Layout, before: dict[str, str]) -> None:
+    """Only where the value is still the one that came with the cluster."""
+    if not layout.host_settings.exists():
+        return
+    ours = json.loads(layout.host_settings.read_text())
+    for name, value in before.items():
+        if ours.get(name) == _read_sysctl(name) != value:
+            with contextlib.suppress(OSError):  # `changes` tells
+                Path("/proc/sys", name).write_text(value)
 
 
 def _difference(before: Any, now: Any) -> list[str]:
@@ -103,18 +141,23 @@ def _difference(before: Any, now: Any) -> list[str]:
 
 def _snapshot() -> Json:
     return {
-        "links": [name for name in links_of() if not name.startswith("veth")],
-        "sysctls": {name: value for name in _SYSCTLS if (value := _read_sysctl(name)) is not None},
+        "links": list(links_of()),
+        "sysctls": _sysctls(),
         "paths": {path: stamp for root in _WATCHED for path, stamp in _tree(root)},
         "packet filter": _packet_filter(),
+        "cgroups": _cgroups_of_docker(),
     }
 
 
+def _sysctls() -> dict[str, str]:
+    return {name: value for name in _SYSCTLS if (value := _read_sysctl(name)) is not None}
+
+
 def _tree(root: Path) -> list[tuple[str, str]]:
-    """Every path below, with what would show a change of it."""
+    """It and every path below, with what would show a change of it."""
     found = []
     for directory, folders, files in os.walk(root):
-        for name in (*folders, *files):
+        for name in (".", *folders, *files):
             path = Path(directory, name)
             with contextlib.suppress(OSError):
                 status = path.lstat()
@@ -124,15 +167,27 @@ def _tree(root: Path) -> list[tuple[str, str]]:
     return found
 
 
-def _remove_added(directory: Path, before: Json) -> None:
-    """Removes what came into the directory, and the directory and its parents if they came too."""
-    for path in sorted(directory.iterdir()) if directory.is_dir() else []:
-        if str(path) not in before:
-            shutil.rmtree(path, ignore_errors=True) if path.is_dir() and not path.is_symlink() else path.unlink()
-    for each in (directory, directory.parent):
-        if str(each) not in before and each not in _ALWAYS_THERE:
-            with contextlib.suppress(OSError):
-                each.rmdir()  # only if it is empty: what others put there stays
+def _remove(path: Path, before: Json) -> None:
+    if str(path) in before["paths"]:
+        return
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _remove_if_empty(path: Path, before: Json) -> None:
+    if str(path) in before["paths"]:
+        return
+    with contextlib.suppress(OSError):
+        if path.is_dir():
+            path.rmdir()
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _cgroups_of_docker() -> list[str]:
+    return sorted(str(path) for path in _CGROUPS.glob("**/docker/*") if path.is_dir())
 
 
 def _packet_filter() -> list[str]:
@@ -147,23 +202,19 @@ def _read_sysctl(name: str) -> str | None:
         return None
 
 
-def _write_sysctl(name: str, value: str) -> None:
-    if _read_sysctl(name) not in (None, value):
-        with contextlib.suppress(OSError):  # `changes` tells
-            Path("/proc/sys", name).write_text(value)
+def _docker() -> str:
+    """What shows that one is at work, "" if none is. Nothing is connected to: that could start one."""
+    if daemons := _named("dockerd"):
+        return f"PID {daemons[0]}"
+    listening = {line.split()[-1] for line in Path("/proc/net/unix").read_text().splitlines()}
+    return next((f"somebody listens on {path}" for path in DOCKER_SOCKETS if path in listening), "")
 
 
-def _answers(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(2)
-        return connection.connect_ex(str(path)) == 0
+def _named(name: str) -> list[int]:
+    return [pid for pid in processes.all_pids() if processes.name_of(pid) == name and processes.is_alive(pid)]
 
 
 def _is_taken(port: int) -> bool:
     with socket.socket() as connection:
         connection.settimeout(2)
         return connection.connect_ex(("127.0.0.1", port)) == 0
-
-
-def _kubelets() -> list[int]:
-    return [pid for pid in processes.all_pids() if processes.name_of(pid) == "kubelet"]

@@ -24,13 +24,15 @@ def make_kubelet(layout: Layout, binaries: Path, docker_endpoint: str, cgroup_dr
         "config": config, "kubeconfig": layout.kubeconfig("kubelet"), "hostname-override": NODE_NAME,
         "node-ip": NODE_IP, "network-plugin": "cni", "cni-bin-dir": layout.cni_bin, "cni-conf-dir": layout.cni_conf,
         "cni-cache-dir": layout.kubelet / "cni-cache", "pod-infra-container-image": IMAGE,
-        "docker-endpoint": docker_endpoint, "experimental-dockershim-root-directory": layout.kubelet / "dockershim",
+        "docker-endpoint": docker_endpoint,
+        "container-runtime-endpoint": f"unix://{layout.kubelet}/dockershim.sock",
+        "experimental-dockershim-root-directory": layout.kubelet / "dockershim",
         "root-dir": layout.kubelet, "cert-dir": layout.kubelet / "pki", "volume-plugin-dir": layout.kubelet / "volumes",
         "seccomp-profile-root": layout.kubelet / "seccomp", "v": 2,
     }  # fmt: skip
     argv = [str(binaries / "kubelet"), *(f"--{flag}={value}" for flag, value in flags.items())]
     logging = {"_CNI_LOGGING_LEVEL": "debug", "_CNI_LOGGING_FILE": str(layout.logs / "kactus-of-kubelet.log")}
-    return Daemon("kubelet", argv, layout.logs, logging)
+    return Daemon("kubelet", argv, layout, logging)
 
 
 def wait_healthy(kubelet: Daemon) -> None:

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[3]
-# Short, since unix sockets lie below it.
-STATE_DIR = Path("/tmp/podagent-cluster")
+# Where only root can have prepared anything; and short, since unix sockets lie below it.
+STATE_DIR = Path("/var/lib/podagent-cluster")
+LOCK = Path("/run/podagent-cluster.lock")
+"""Held by whoever brings a cluster up or down, or runs the suite on it."""
 KUBERNETES = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "podagent-kubernetes" / "1.20"
 
 # The kubelet registers this name, and the API server reaches the kubelet by it: the only one that every machine
@@ -45,6 +47,11 @@ class Layout:
     """The files of one cluster."""
 
     state: Path = STATE_DIR
+
+    @property
+    def mark(self) -> dict[str, str]:
+        """In the environment of every process of the cluster: by that it is found again."""
+        return {"CLUSTER_STATE_DIR": str(self.state)}
 
     @property
     def pki(self) -> Path:
@@ -88,6 +95,11 @@ class Layout:
     def host_before(self) -> Path:
         """What the host was like before the cluster came up."""
         return self.state / "host-before.json"
+
+    @property
+    def host_settings(self) -> Path:
+        """The kernel parameters of the host when the cluster had come up."""
+        return self.state / "host-settings.json"
 
     def kubeconfig(self, user: str) -> Path:
         """Of ``admin``, or of the components ``kubelet``, ``controller-manager`` and ``scheduler``."""

@@ -25,7 +25,7 @@ class Objects:
         )
 
     def delete(self, resource: str, namespace: str, name: str) -> None:
-        self._cluster.kubectl("delete", _known(resource), name, "-n", namespace)
+        self._cluster.kubectl("delete", _known(resource), name, "-n", namespace, "--ignore-not-found")
 
 
 def _known(plural: str) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from lab.session import MARK
 from podagent.cni.conf import parse_list
 from podagent.cni.runtime import CniRuntime
 from podagent.errors import PluginError
@@ -63,7 +64,7 @@ class Node:
 
 @pytest.fixture
 def node() -> Iterator[Node]:
-    tag = uuid.uuid4().hex[:10]
+    tag = f"{MARK}{uuid.uuid4().hex[:6]}"
     ip("netns", "add", tag)
     yield Node(tag, CniRuntime(30, os.environ))
     ip("netns", "del", tag)

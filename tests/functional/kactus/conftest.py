@@ -10,6 +10,7 @@ import pytest
 from sandboxes import SANDBOX_PREFIX, Sandbox, SandboxFactory, make_pod
 
 from lab.apiserver import ApiServer
+from lab.host import NAMED_NAMESPACES, SETTLE_SECONDS, names_in
 from lab.kactus import Kactus, install
 from lab.leases import ROOT
 from lab.links import links_of
@@ -30,7 +31,7 @@ def clean_host() -> Iterator[None]:
         assert not left, f"left behind by this test: {sorted(left)}"
         return True
 
-    eventually(nothing_left, 10, "the host to be as it was before the test")
+    eventually(nothing_left, SETTLE_SECONDS, "the host to be as it was before the test")
 
 
 @pytest.fixture
@@ -69,10 +70,6 @@ def sandbox(kactus: Kactus, api: ApiServer) -> Iterator[SandboxFactory]:
 def _on_the_host() -> frozenset[str]:
     ours = (BRIDGE_PREFIX, VETH_PREFIX)
     stray = {n for n, link in links_of().items() if n.startswith(ours) or (n.startswith("veth") and not link.master)}
-    kept = {name for name in _names(ROOT) if name.startswith(LEASES_PREFIX)}
-    namespaces = {name for name in _names(Path("/run/netns")) if name.startswith(SANDBOX_PREFIX)}
+    kept = {name for name in names_in(ROOT) if name.startswith(LEASES_PREFIX)}
+    namespaces = {name for name in names_in(NAMED_NAMESPACES) if name.startswith(SANDBOX_PREFIX)}
     return frozenset(stray | kept | namespaces)
-
-
-def _names(directory: Path) -> set[str]:
-    return {entry.name for entry in directory.iterdir()} if directory.is_dir() else set()

@@ -92,7 +92,7 @@ def test_a_static_pod_has_a_sandbox_under_another_uid(node: Node) -> None:
 def test_a_host_network_pod_is_in_the_namespace_of_the_host(node: Node) -> None:
     pod = node.pod(host_network=True)
     assert pod.netns_inode() == Path("/proc/self/ns/net").stat().st_ino
-    assert set(pod.links()) == set(links_of())
+    eventually(lambda: set(pod.links()) == set(links_of()), what="the links of the host")
 
 
 def test_a_replaced_sandbox_is_another_namespace_of_the_same_pod(node: Node) -> None:
