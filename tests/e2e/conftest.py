@@ -22,9 +22,10 @@ from leftovers import Leftovers
 from nodepods import NodePods
 from outcomes import wait_exactly
 
+from lab import processes
 from lab.agent import Agent, AgentFactory
-from lab.host import grown, names_in
-from lab.networks import Networks
+from lab.host import grown
+from lab.networks import Network, Networks
 from lab.waiting import eventually
 
 _SETTLE_SECONDS = 60.0
@@ -89,8 +90,7 @@ def api(cluster: Cluster) -> client.CoreV1Api:
 def clean_node(cluster: Cluster) -> Iterator[None]:
     """Fails a case that leaves an interface, lease, namespace, container or kept attachment behind.
 
-    Containers that have ended, and what Docker mounts for them, are collected by the kubelet once a minute: that is
-    looked at when all cases are done.
+    Containers that have ended are collected by the kubelet, once a minute: that is looked at when all cases are done.
     """
     before = Leftovers.now(cluster)
     yield
@@ -104,14 +104,20 @@ def clean_node(cluster: Cluster) -> Iterator[None]:
 
 
 @pytest.fixture
-def networks(cluster: Cluster, clean_node: None) -> Iterator[Networks]:
+def networks(api: client.CoreV1Api, clean_node: None) -> Iterator[Networks]:
     """When the case is over, no address of theirs may be in use; only then what the plugins made is removed."""
-    made = Networks(Objects(cluster))
+    made = Networks(Objects(api.api_client))
     yield made
     try:
         wait_exactly({}, made.made, timeout=_SETTLE_SECONDS)
     finally:
         made.remove_all()
+
+
+@pytest.fixture
+def two(networks: Networks) -> list[Network]:
+    """Two networks of the bridge plugin."""
+    return [networks.bridge(), networks.bridge()]
 
 
 @pytest.fixture
@@ -145,6 +151,7 @@ def agent(cluster: Cluster, pods: NodePods, networks: Networks) -> Iterator[Agen
             if not each.running:
                 each.start()
             eventually(lambda each=each: not records(each), _SETTLE_SECONDS, "the agent to forget every pod")
+            assert not processes.namespaces_held(each.pid), "the agent still holds network namespaces open"
             assert "Traceback" not in each.log()
     finally:
         for each in made:
@@ -156,7 +163,7 @@ def agent(cluster: Cluster, pods: NodePods, networks: Networks) -> Iterator[Agen
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     evidence = item.config.stash.get(_EVIDENCE, None)
-    if report.failed and evidence:
+    if report.failed and evidence and evidence.can_be_had:
         evidence.collect(f"{item.name}-{report.when}")
     return report
 
@@ -170,12 +177,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 def _assert_containers_are_collected(cluster: Cluster) -> None:
     assert cluster.dockerd
     listing = cluster.dockerd.client.api.containers
-    namespaces = cluster.layout.docker / "exec" / "netns"
-
-    def nothing_left() -> bool:
-        return not listing(all=True) and not names_in(namespaces)
-
-    eventually(nothing_left, _COLLECTION_SECONDS, "the kubelet to remove the containers of all pods")
+    eventually(lambda: not listing(all=True), _COLLECTION_SECONDS, "the kubelet to remove the containers of all pods")
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

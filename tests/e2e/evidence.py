@@ -40,6 +40,11 @@ class Evidence:
         self.folder = PROJECT / "build" / "e2e-failed" / name
         self.failures = 0
 
+    @property
+    def can_be_had(self) -> bool:
+        """Whether the cluster is still there."""
+        return self._cluster.layout.state.exists()
+
     def collect(self, case: str) -> None:
         """What is so now: pods, interfaces, leases, state, and the logs until now."""
         self.failures += 1

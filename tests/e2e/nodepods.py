@@ -97,6 +97,7 @@ class NodePods:
         assert cluster.dockerd
         self._cluster = cluster
         self._api = api
+        self._apps = client.AppsV1Api(api.api_client)
         self.dockerd: PrivateDockerd = cluster.dockerd
         self._namespaces = {"default"}
 
@@ -151,7 +152,7 @@ class NodePods:
     def remove_all(self) -> None:
         """Deletes everything by force: deployments first, which would make their pods anew."""
         for namespace in self._namespaces:
-            self._cluster.kubectl("delete", "deployments", "--all", "-n", namespace, "--wait=false")
+            self._apps.delete_collection_namespaced_deployment(namespace)
             eventually(lambda namespace=namespace: not self._left(namespace), 60, f"no pods in namespace {namespace}")
         if others := self._namespaces - {"default"}:
             self._cluster.kubectl("delete", "namespace", *others, "--ignore-not-found", "--wait=false")
@@ -185,11 +186,12 @@ class NodePods:
         self._api.patch_namespaced_pod(name, namespace, body)
 
     def _left(self, namespace: str) -> list[str]:
-        """Deletes the pods that are there, and returns their names."""
+        """Deletes the pods that are there; returns their names, and those of what could still make others."""
+        makers = [each.metadata.name for each in self._apps.list_namespaced_replica_set(namespace).items]
         left = [pod["metadata"]["name"] for pod in self._list(namespace)]
         if left:
             self._api.delete_collection_namespaced_pod(namespace, grace_period_seconds=0)
-        return left
+        return makers + left
 
     def _is_ending(self, pod: NodePod) -> bool:
         found = pod.object()

@@ -14,12 +14,7 @@ from outcomes import wait_exactly
 
 from lab import processes
 from lab.agent import Agent, AgentFactory
-from lab.networks import Network, Networks
-
-
-@pytest.fixture
-def two(networks: Networks) -> list[Network]:
-    return [networks.bridge(), networks.bridge()]
+from lab.networks import Network
 
 
 def test_a_killed_api_server_costs_no_interface_and_changes_after_it_are_served(

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
+from cases import AWAY
 from cluster.cluster import Cluster
 from expectations import ifname
 from nodepods import NodePod, NodePods
 from outcomes import wait_exactly
 
 from lab.agent import AgentFactory
-from lab.networks import Network, Networks
-
-AWAY = pytest.mark.parametrize("away", [False, True], ids=["agent-at-work", "agent-away"])
-
-
-@pytest.fixture
-def two(networks: Networks) -> list[Network]:
-    return [networks.bridge(), networks.bridge()]
+from lab.networks import Network
 
 
 def test_a_restarted_kubelet_changes_nothing(

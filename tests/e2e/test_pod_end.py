@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import json
 
-import pytest
+from cases import AWAY
 from cluster.cluster import Cluster
 from expectations import ifname, records
 from nodepods import NodePod, NodePods
 from outcomes import wait_exactly
 
 from lab.agent import AgentFactory
-from lab.networks import Network, Networks
+from lab.networks import Network
 from lab.waiting import eventually
-
-AWAY = pytest.mark.parametrize("away", [False, True], ids=["agent-at-work", "agent-away"])
-
-
-@pytest.fixture
-def two(networks: Networks) -> list[Network]:
-    return [networks.bridge(), networks.bridge()]
 
 
 def _delete(cluster: Cluster, pod: NodePod) -> None:

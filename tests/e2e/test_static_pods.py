@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 
 import pytest
+from cases import AWAY
 from cluster.cluster import Cluster
 from cluster.layout import NODE_NAME
 from expectations import ifname
@@ -13,7 +14,7 @@ from nodepods import NodePod, NodePods, pod_manifest
 from outcomes import wait_exactly
 
 from lab.agent import AgentFactory
-from lab.networks import Network, Networks
+from lab.networks import Network
 from lab.waiting import eventually
 
 MIRROR = "kubernetes.io/config.mirror"
@@ -65,12 +66,7 @@ def manifest(cluster: Cluster, pods: NodePods, agent: AgentFactory) -> Iterator[
     made.remove()
 
 
-@pytest.fixture
-def two(networks: Networks) -> list[Network]:
-    return [networks.bridge(), networks.bridge()]
-
-
-@pytest.mark.parametrize("away", [False, True], ids=["agent-at-work", "agent-away"])
+@AWAY
 def test_a_static_pod_has_the_networks_of_its_manifest_until_that_is_removed(
     away: bool, manifest: Manifest, agent: AgentFactory, two: list[Network]
 ) -> None:

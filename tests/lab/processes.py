@@ -57,6 +57,15 @@ def has_root_below(pid: int, directory: Path) -> bool:
     return False
 
 
+def namespaces_held(pid: int) -> list[str]:
+    """The network namespaces that it has open, as `net:[inode]`."""
+    found = []
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):  # closed since
+            found.append(str(descriptor.readlink()))
+    return [target for target in found if target.startswith("net:[")]
+
+
 def is_alive(pid: int) -> bool:
     """Whether it runs: a zombie does not."""
     return _read(pid, "stat").rpartition(b")")[2].split()[:1] not in ([], [b"Z"], [b"X"])

@@ -66,10 +66,11 @@ class ControlPlane:
 
     def heal(self) -> None:
         """Starts again what has ended."""
-        for daemon in self.daemons:
-            if not daemon.running:
-                daemon.start()
-        self._wait_ready()
+        ended = [daemon for daemon in self.daemons if not daemon.running]
+        for daemon in ended:
+            daemon.start()
+        if ended:
+            self._wait_ready()
 
     def compact(self) -> int:
         """Has etcd forget every version but the newest one, and returns that."""

@@ -1,32 +1,41 @@
-"""Objects in the API server, as JSON: what `lab.networks` asks for, of the real one."""
+"""Network definitions in the API server, for `lab.networks`: those of the real one."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
-from cluster.cluster import Cluster
+from kubernetes import client
+from kubernetes.client.exceptions import ApiException
 
 Json = dict[str, Any]
 
+_GROUP, _VERSION = "kaloom.com", "v1"
+
 
 class Objects:
-    """By kubectl."""
+    """Not by kubectl, which takes longer to start than a case has to wait for."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        self._cluster = cluster
+    def __init__(self, api: client.ApiClient) -> None:
+        self._api = client.CustomObjectsApi(api)
 
     def create(self, obj: Json) -> None:
-        self._cluster.kubectl("create", "-f", "-", stdin=json.dumps(obj))
+        self._api.create_namespaced_custom_object(_GROUP, _VERSION, obj["metadata"]["namespace"], "networks", obj)
 
     def exists(self, resource: str, namespace: str, name: str) -> bool:
-        return bool(
-            self._cluster.kubectl("get", _known(resource), name, "-n", namespace, "--ignore-not-found", "-o", "name")
-        )
+        return _found(lambda: self._api.get_namespaced_custom_object(_GROUP, _VERSION, namespace, resource, name))
 
     def delete(self, resource: str, namespace: str, name: str) -> None:
-        self._cluster.kubectl("delete", _known(resource), name, "-n", namespace, "--ignore-not-found")
+        _found(lambda: self._api.delete_namespaced_custom_object(_GROUP, _VERSION, namespace, resource, name))
 
 
-def _known(plural: str) -> str:
-    return "networks.kaloom.com" if plural == "networks" else plural
+def _found(call: Callable[[], Any]) -> bool:
+    """Whether the object is, or was, there."""
+    try:
+        call()
+    except ApiException as error:
+        if error.status != HTTPStatus.NOT_FOUND:
+            raise
+        return False
+    return True
