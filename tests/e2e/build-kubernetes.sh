@@ -99,7 +99,8 @@ wait_briefly() {
 
 clean_up() {
     if [[ -n ${running-} ]]; then
-        kill -TERM -- "-$running" 2>/dev/null && wait "$running" 2>/dev/null
+        kill -TERM -- "-$running" 2>/dev/null || true
+        wait "$running" 2>/dev/null || true
     fi
     [[ -z ${work-} ]] || rm -rf "$work"
 }
