@@ -24,7 +24,7 @@ from outcomes import wait_exactly
 
 from lab import processes
 from lab.agent import Agent, AgentFactory
-from lab.host import grown
+from lab.host import wait_as_before
 from lab.networks import Network, Networks
 from lab.waiting import eventually
 
@@ -94,13 +94,7 @@ def clean_node(cluster: Cluster) -> Iterator[None]:
     """
     before = Leftovers.now(cluster)
     yield
-
-    def nothing_left() -> bool:
-        left = grown(before, Leftovers.now(cluster))
-        assert not left, f"left behind by this case: {left}"
-        return True
-
-    eventually(nothing_left, _SETTLE_SECONDS, "the node to be as it was before the case")
+    wait_as_before(before, lambda: Leftovers.now(cluster))
 
 
 @pytest.fixture

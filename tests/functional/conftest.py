@@ -13,7 +13,7 @@ from ways import NodeKactus
 from lab.agent import Agent, AgentFactory
 from lab.apiserver import ApiServer
 from lab.dockerd import PrivateDockerd
-from lab.host import SETTLE_SECONDS, HostState, grown
+from lab.host import HostState, wait_as_before
 from lab.networks import Networks
 from lab.node import Node
 from lab.plugins import PluginDir
@@ -38,13 +38,7 @@ def clean_host(dockerd: PrivateDockerd) -> Iterator[None]:
     """Fails a test that leaves a lease, an interface, a named network namespace or a container behind."""
     before = HostState.now(dockerd)
     yield
-
-    def nothing_left() -> bool:
-        left = grown(before, HostState.now(dockerd))
-        assert not left, f"left behind by this test: {left}"
-        return True
-
-    eventually(nothing_left, SETTLE_SECONDS, "the host to be as it was before the test")
+    wait_as_before(before, lambda: HostState.now(dockerd))
 
 
 @pytest.fixture

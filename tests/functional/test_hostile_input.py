@@ -22,7 +22,7 @@ from ways import WAYS, NodeKactus
 from lab.agent import Agent
 from lab.apiserver import ApiServer
 from lab.dockerd import PrivateDockerd
-from lab.host import HostState
+from lab.host import HostState, wait_as_before
 from lab.networks import Network, Networks, definition
 from lab.node import Node, Pod, annotation
 from lab.plugins import PluginDir
@@ -83,13 +83,7 @@ def lab(dockerd: PrivateDockerd, request: pytest.FixtureRequest) -> Iterator[Lab
         made = Lab(workdir, api, node, networks, plugins, agent, keep, sibling, kactus)
         stack.callback(_remove_pods, made)
         yield made
-    eventually(lambda: _as_it_was(dockerd, before), 10, "the host to be as it was")
-
-
-def _as_it_was(dockerd: PrivateDockerd, before: HostState) -> bool:
-    left = HostState.now(dockerd).since(before)
-    assert not left, f"left behind: {left}"
-    return True
+    wait_as_before(before, lambda: HostState.now(dockerd))
 
 
 def _remove_pods(lab: Lab) -> None:

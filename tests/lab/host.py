@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,6 +11,7 @@ from lab.dockerd import PrivateDockerd
 from lab.leases import ROOT
 from lab.links import links_of
 from lab.session import BRIDGE_PREFIX, LEASES_PREFIX, MARK, VETH_PREFIX
+from lab.waiting import eventually
 
 # A veth without a bridge may be that of another run on this machine: until then there is a moment without one.
 SETTLE_SECONDS = 60.0
@@ -41,7 +43,18 @@ class HostState:
         )
 
 
-def grown(before: State, now: State) -> dict[str, list[str]]:
+def wait_as_before(before: State, now: Callable[[], State]) -> None:
+    """Waits until nothing is there that was not there before; the AssertionError raised else names it."""
+
+    def nothing_left() -> bool:
+        left = _grown(before, now())
+        assert not left, f"left behind: {left}"
+        return True
+
+    eventually(nothing_left, SETTLE_SECONDS, "the host to be as it was before")
+
+
+def _grown(before: State, now: State) -> dict[str, list[str]]:
     """What is there now and was not before, by kind: of two of the same dataclass, whose fields are sets of names."""
     kinds = [field.name for field in fields(now)]
     came = {kind: sorted(getattr(now, kind) - getattr(before, kind)) for kind in kinds}
