@@ -108,10 +108,10 @@ def put_back(layout: Layout, bridges: Iterable[str], networks: Iterable[str]) ->
             _remove(path, before)
     for path in (*_OF_THE_KUBELET, *_OF_DOCKER, *_PARENTS):
         _remove_if_empty(path, before)
-    for path in _cgroups_of_docker():
-        if path not in before["cgroups"]:
+    for cgroup in _cgroups_of_docker():
+        if cgroup not in before["cgroups"]:
             with contextlib.suppress(OSError):  # somebody is in it
-                Path(path).rmdir()
+                Path(cgroup).rmdir()
     _put_back_settings(layout, before["sysctls"])
 
 
