@@ -65,8 +65,8 @@ class NodePod(HasLinks):
 
     def is_running(self) -> bool:
         found = self.object()
-        statuses = (found or {}).get("status", {}).get("containerStatuses") or []
         assert found, "it is gone"
+        statuses = found["status"].get("containerStatuses") or []
         return found["status"].get("phase") == "Running" and all("running" in each["state"] for each in statuses)
 
     def containers(self) -> list[tuple[str, str, int]]:

@@ -29,12 +29,13 @@ class HostState:
     containers: frozenset[str]
 
     @staticmethod
-    def now(dockerd: PrivateDockerd) -> HostState:
+    def now(dockerd: PrivateDockerd | None = None) -> HostState:
+        """Without a dockerd there are no containers."""
         # A veth of the bridge plugin is without a bridge once ours is gone; those of other bridges are not ours.
         ours = (BRIDGE_PREFIX, VETH_PREFIX)
         links = links_of().items()
         stray = (n for n, link in links if n.startswith(ours) or (n.startswith("veth") and not link.master))
-        containers = dockerd.client.api.containers(all=True)
+        containers = dockerd.client.api.containers(all=True) if dockerd else ()
         return HostState(
             frozenset(stray),
             frozenset(name for name in names_in(ROOT) if name.startswith(LEASES_PREFIX)),

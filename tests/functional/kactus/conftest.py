@@ -7,31 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sandboxes import SANDBOX_PREFIX, Sandbox, SandboxFactory, make_pod
+from sandboxes import Sandbox, SandboxFactory, make_pod
 
 from lab.apiserver import ApiServer
-from lab.host import NAMED_NAMESPACES, SETTLE_SECONDS, names_in
+from lab.host import HostState, wait_as_before
 from lab.kactus import Kactus, install
-from lab.leases import ROOT
-from lab.links import links_of
 from lab.networks import Network, Networks
 from lab.plugins import PluginDir
-from lab.session import BRIDGE_PREFIX, LEASES_PREFIX, VETH_PREFIX
-from lab.waiting import eventually
 
 
 @pytest.fixture
 def clean_host() -> Iterator[None]:
     """Fails a test that leaves an interface, a lease or a named network namespace behind."""
-    before = _on_the_host()
+    before = HostState.now()
     yield
-
-    def nothing_left() -> bool:
-        left = _on_the_host() - before
-        assert not left, f"left behind by this test: {sorted(left)}"
-        return True
-
-    eventually(nothing_left, SETTLE_SECONDS, "the host to be as it was before the test")
+    wait_as_before(before, HostState.now)
 
 
 @pytest.fixture
@@ -65,11 +55,3 @@ def sandbox(kactus: Kactus, api: ApiServer) -> Iterator[SandboxFactory]:
     yield make
     for each in made:
         each.destroy()
-
-
-def _on_the_host() -> frozenset[str]:
-    ours = (BRIDGE_PREFIX, VETH_PREFIX)
-    stray = {n for n, link in links_of().items() if n.startswith(ours) or (n.startswith("veth") and not link.master)}
-    kept = {name for name in names_in(ROOT) if name.startswith(LEASES_PREFIX)}
-    namespaces = {name for name in names_in(NAMED_NAMESPACES) if name.startswith(SANDBOX_PREFIX)}
-    return frozenset(stray | kept | namespaces)
