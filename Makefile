@@ -22,7 +22,7 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "Variables: PYTHON=python3.12 (default: the first of python3, python3.13 ... python3.10 that will do)"
-	@echo "           JOBS=2, so many tests at a time; 0: in the foreground, for a debugger"
+	@echo "           JOBS=2, so many tests (of e2e: clusters) at a time; 0: in the foreground, for a debugger"
 
 demo: node venv ## See it work on real containers: the example of the README (root; MODE=delegate or system)
 	@PYTHONPATH=tests $(RUN) -m demo --mode $(MODE)
@@ -32,7 +32,7 @@ test: venv ## Run the tests; without root, those that need it are skipped. ARGS=
 	@$(RUN) -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 e2e: kubernetes venv ## Run the tests on a real Kubernetes node of its own (root, Debian 12); ARGS="-k static" chooses
-	@$(CLUSTER) test -- $(ARGS)
+	@$(CLUSTER) test --jobs=$(JOBS) -- $(ARGS)
 
 cluster: kubernetes venv ## Start such a node, with kactus and the agent, and leave it up (SYSTEM_PLUGIN=bridge: without kactus)
 	@$(CLUSTER) up --system-plugin $(SYSTEM_PLUGIN)

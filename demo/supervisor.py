@@ -33,6 +33,9 @@ class Supervisor:
             self._cleaning = True
             if self._received:
                 _say(f"\nended by {signal.Signals(self._received[0]).name}: cleaning up ...")
+        # Python gives up its handlers before it ends: a late signal would kill it and take the exit code along.
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
         if self._received:
             _say("nothing is left behind")
             return 128 + self._received[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import signal
 import sys
@@ -13,7 +14,9 @@ from typing import Any
 import pytest
 from cluster.cluster import Cluster
 from cluster.host import Refused
+from cluster.layout import LOAD_LOCK
 from cluster.objects import Objects
+from cluster.signals import SIGNALS
 from cluster.systemplugin import SYSTEM_PLUGINS
 from evidence import Evidence
 from expectations import records
@@ -40,7 +43,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_sessionstart() -> None:
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in SIGNALS:
         signal.signal(number, _interrupt)
 
 
@@ -76,7 +79,7 @@ def _take_down(cluster: Cluster) -> dict[str, list[str]]:
     """Not to be cut short by another signal."""
     if not cluster.is_mine:
         return {}
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     return cluster.down()
 
@@ -95,6 +98,14 @@ def clean_node(cluster: Cluster) -> Iterator[None]:
     before = Leftovers.now(cluster)
     yield
     wait_as_before(before, lambda: Leftovers.now(cluster))
+
+
+@pytest.fixture
+def machine_for_itself(cluster: Cluster) -> Iterator[None]:
+    """Of two suites on this machine, one at a time plays a case that takes all of it."""
+    with LOAD_LOCK.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 @pytest.fixture

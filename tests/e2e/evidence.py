@@ -43,7 +43,7 @@ class Evidence:
     @property
     def can_be_had(self) -> bool:
         """Whether the cluster is still there."""
-        return self._cluster.layout.state.exists()
+        return self._cluster.layout.is_used
 
     def collect(self, case: str) -> None:
         """What is so now: pods, interfaces, leases, state, and the logs until now."""

@@ -56,13 +56,17 @@ exec {runc} "$@"
 class PrivateDockerd:
     """Runs from `start()` (or `with`) to `stop()`."""
 
-    def __init__(self, state_dir: Path | str | None = None, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, state_dir: Path | str | None = None, env: Mapping[str, str] | None = None, cgroup_parent: str = ""
+    ) -> None:
         """
         Args:
             state_dir: short enough for unix sockets; None makes one under /tmp, and removes it at the end.
             env: further variables in the environment of dockerd.
+            cgroup_parent: of the cgroups of containers; "": Docker's default.
         """
         self._env = dict(env or {})
+        self._cgroup_parent = cgroup_parent
         self._owned = state_dir is None
         self.state_dir = Path(state_dir or tempfile.mkdtemp(prefix="podagent-lab-"))
         self.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -203,6 +207,7 @@ class PrivateDockerd:
             "--ip-forward": "false",
             "--log-driver": "none",
             "--shutdown-timeout": "1",
+            "--cgroup-parent": self._cgroup_parent,
         }
         return [f"{flag}={value}" for flag, value in flags.items()]
 

@@ -6,26 +6,22 @@ import contextlib
 import fcntl
 import os
 import signal
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from pathlib import Path
 from types import FrameType
 
 import click
 
 from cluster.cluster import Cluster
 from cluster.daemons import Daemon
-from cluster.host import Refused, check
+from cluster.host import Refused, as_a_node, check
 from cluster.layout import KUBERNETES, LOCK, NODE_NAME, PROJECT
+from cluster.signals import SIGNALS, undisturbed
+from cluster.suite import run
 from cluster.systemplugin import SYSTEM_PLUGINS
 from lab.agent import Agent
 from lab.waiting import eventually
 
-_SUITE = Path("tests/e2e")
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_PYTEST_END_SECONDS = 120.0
 _AGENT_SECONDS = 30.0
 
 
@@ -33,7 +29,7 @@ _AGENT_SECONDS = 30.0
 def main() -> None:
     """A real Kubernetes node on this machine."""
     os.environ["PATH"] += ":/usr/local/sbin:/usr/sbin:/sbin"  # plain `su` leaves them out
-    for number in _SIGNALS:
+    for number in SIGNALS:
         signal.signal(number, _interrupt)
 
 
@@ -62,47 +58,23 @@ def down() -> None:
         raise click.ClickException("this needs root: run it with sudo")
     cluster = Cluster()
     with _alone():
-        if not cluster.layout.state.exists():
+        if not cluster.layout.is_used:
             _tell("there is none")
         sys.exit(_take_down(cluster))
 
 
 @main.command(context_settings={"ignore_unknown_options": True})
 @click.option("--system-plugin", type=click.Choice(SYSTEM_PLUGINS), multiple=True, default=SYSTEM_PLUGINS)
+@click.option("--jobs", type=int, default=2, help="Less than 2: one cluster after the other.")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def test(system_plugin: tuple[str, ...], arguments: tuple[str, ...]) -> None:
+def test(system_plugin: tuple[str, ...], jobs: int, arguments: tuple[str, ...]) -> None:
     """Run the suite once for each system plugin, each on a cluster of its own; ARGUMENTS go to pytest."""
-    failed = False
+    cluster = Cluster()
     with _alone():
-        for plugin in system_plugin:
-            cluster = Cluster(plugin)
-            _refuse_politely(cluster)
-            started = time.monotonic()
-            try:
-                failed |= _run_suite(plugin, arguments) != 0
-            finally:
-                failed |= _take_down(cluster) != 0
-            _tell(f"suite with {plugin} as the node's CNI plugin: {time.monotonic() - started:.0f} s")
-    sys.exit(1 if failed else 0)
-
-
-def _run_suite(plugin: str, arguments: tuple[str, ...]) -> int:
-    """pytest's exit code. It is ended, and has ended, when this is interrupted."""
-    # func_only: the first case has the cluster come up, the last one has it taken down.
-    limits = ["-o", "timeout=400", "-o", "timeout_func_only=true"]
-    command = [sys.executable, "-m", "pytest", str(_SUITE), *limits, f"--system-plugin={plugin}", *arguments]
-    # In a session of its own: of Ctrl-C it hears once, from here.
-    pytest = subprocess.Popen(command, cwd=PROJECT, start_new_session=True)
-    try:
-        return pytest.wait()
-    except BaseException:
-        with _undisturbed():
-            pytest.send_signal(signal.SIGINT)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                pytest.wait(_PYTEST_END_SECONDS)
-            pytest.kill()
-            pytest.wait()
-        raise
+        _refuse_politely(cluster)
+        with as_a_node(cluster.layout) as differs:
+            passed = run(system_plugin, arguments, jobs, _tell)
+    sys.exit(_report(differs) or (0 if passed else 1))
 
 
 def _start_agent(cluster: Cluster) -> None:
@@ -120,13 +92,16 @@ def _start_agent(cluster: Cluster) -> None:
 
 def _take_down(cluster: Cluster) -> int:
     """Returns the exit code: 0 if nothing of it is left."""
-    if not cluster.layout.state.exists():
+    if not cluster.layout.is_used:
         return 0
-    with _undisturbed():
+    with undisturbed():
         _tell("taking it down")
-        differs = cluster.down()
-        for kind, names in differs.items():
-            _tell(f"this machine is not as it was before; {kind}: {', '.join(names)}")
+        return _report(cluster.down())
+
+
+def _report(differs: dict[str, list[str]]) -> int:
+    for kind, names in differs.items():
+        _tell(f"this machine is not as it was before; {kind}: {', '.join(names)}")
     return 1 if differs else 0
 
 
@@ -150,17 +125,6 @@ def _alone() -> Iterator[None]:
         except BlockingIOError:
             raise click.ClickException("another `make e2e`, `make cluster` or `make cluster-down` is at work") from None
         yield
-
-
-@contextlib.contextmanager
-def _undisturbed() -> Iterator[None]:
-    """What has begun is not cut short by another Ctrl-C."""
-    before = [signal.signal(number, signal.SIG_IGN) for number in _SIGNALS]
-    try:
-        yield
-    finally:
-        for number, handler in zip(_SIGNALS, before, strict=True):
-            signal.signal(number, handler)
 
 
 def _tell(text: str) -> None:

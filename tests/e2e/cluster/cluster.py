@@ -47,7 +47,7 @@ class Cluster:
             AssertionError, RuntimeError: something did not come up; the message names its log.
         """
         host.check(self.layout)
-        self.layout.state.mkdir(mode=0o700)
+        self.layout.state.mkdir(mode=0o700, exist_ok=True)
         self.is_mine = True
         host.note(self.layout)
         tell("control plane")
@@ -56,7 +56,7 @@ class Cluster:
         tell("roles, definitions and credentials of the agent")
         self._install_ours()
         tell("Docker")
-        self.dockerd = PrivateDockerd(self.layout.docker, self.layout.mark)
+        self.dockerd = PrivateDockerd(self.layout.docker, self.layout.mark, f"/{self.layout.cgroup}")
         self.dockerd.start()
         self.dockerd.image(IMAGE, PAUSE)
         tell(f"kubelet, with {self.system_plugin} as the node's CNI plugin")
@@ -81,7 +81,7 @@ class Cluster:
         if mounts := mounts_below(self.layout.state):
             return differs | {"mounts": mounts}  # what is mounted there may be somebody's: nothing is deleted
         shutil.rmtree(self.layout.state, ignore_errors=True)
-        return differs | ({"state": [str(self.layout.state)]} if self.layout.state.exists() else {})
+        return differs | ({"state": [str(self.layout.state)]} if self.layout.is_used else {})
 
     def heal(self) -> None:
         """Starts again what a test has stopped."""

@@ -13,7 +13,7 @@ import os
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,9 +51,13 @@ _WATCHED = tuple(
         ),
     )
 )  # fmt: skip
+# What a kubelet insists on.
+_SYSCTLS_OF_A_NODE = {
+    "vm/overcommit_memory": "1", "vm/panic_on_oom": "0", "kernel/panic": "10", "kernel/panic_on_oops": "1",
+    "kernel/keys/root_maxkeys": "1000000", "kernel/keys/root_maxbytes": "25000000",
+}  # fmt: skip
 _SYSCTLS = (
-    "vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops", "kernel/keys/root_maxkeys",
-    "kernel/keys/root_maxbytes", "net/ipv4/ip_forward", "net/ipv4/conf/all/route_localnet",
+    *_SYSCTLS_OF_A_NODE, "net/ipv4/ip_forward", "net/ipv4/conf/all/route_localnet",
     "net/ipv4/conf/all/forwarding", "net/ipv6/conf/all/forwarding", "net/bridge/bridge-nf-call-iptables",
     "net/bridge/bridge-nf-call-ip6tables",
 )  # fmt: skip
@@ -68,7 +72,7 @@ def check(layout: Layout) -> None:
     """Raises Refused when something is here that the cluster would have to share the machine with."""
     if os.geteuid() != 0:
         raise Refused("a node needs root: run this with sudo")
-    if layout.state.exists():
+    if layout.is_used:
         raise Refused(f"a cluster is up, or was left behind, in {layout.state}: `make cluster-down` removes it")
     if sign := _docker():
         raise Refused(
@@ -85,7 +89,7 @@ def check(layout: Layout) -> None:
 
 def note(layout: Layout) -> None:
     """Writes down what the machine is like before."""
-    layout.host_before.write_text(json.dumps(_snapshot()))
+    layout.host_before.write_text(json.dumps(_snapshot(layout)))
 
 
 def note_settings(layout: Layout) -> None:
@@ -108,16 +112,36 @@ def put_back(layout: Layout, bridges: Iterable[str], networks: Iterable[str]) ->
             _remove(path, before)
     for path in (*_OF_THE_KUBELET, *_OF_DOCKER, *_PARENTS):
         _remove_if_empty(path, before)
-    for cgroup in _cgroups_of_docker():
-        if cgroup not in before["cgroups"]:
-            with contextlib.suppress(OSError):  # somebody is in it
-                Path(cgroup).rmdir()
+    for cgroup in reversed(_cgroups(layout)):
+        with contextlib.suppress(OSError):  # somebody is in it
+            Path(cgroup).rmdir()
     _put_back_settings(layout, before["sysctls"])
 
 
 def changes(layout: Layout) -> dict[str, list[str]]:
     """What differs from before: kind -> names."""
-    before, now = json.loads(layout.host_before.read_text()), _snapshot()
+    return _changes(json.loads(layout.host_before.read_text()), _snapshot(layout))
+
+
+@contextlib.contextmanager
+def as_a_node(layout: Layout) -> Iterator[dict[str, list[str]]]:
+    """For clusters apart: the whole machine has the kernel parameters of a node meanwhile, and nothing else changes.
+
+    Yields what differs from before, filled in at the end.
+    """
+    differs: dict[str, list[str]] = {}
+    before = _snapshot(layout)
+    for name, value in _SYSCTLS_OF_A_NODE.items():
+        _write_sysctl(name, value)
+    try:
+        yield differs
+    finally:
+        for name in _SYSCTLS_OF_A_NODE:
+            _write_sysctl(name, before["sysctls"].get(name, ""))
+        differs.update(_changes(before, _snapshot(layout)))
+
+
+def _changes(before: Json, now: Json) -> dict[str, list[str]]:
     found = {kind: _difference(before[kind], now[kind]) for kind in now}
     return {kind: names for kind, names in found.items() if names}
 
@@ -129,8 +153,7 @@ def _put_back_settings(layout: Layout, before: dict[str, str]) -> None:
     ours = json.loads(layout.host_settings.read_text())
     for name, value in before.items():
         if ours.get(name) == _read_sysctl(name) != value:
-            with contextlib.suppress(OSError):  # `changes` tells
-                Path("/proc/sys", name).write_text(value)
+            _write_sysctl(name, value)
 
 
 def _difference(before: Any, now: Any) -> list[str]:
@@ -139,13 +162,13 @@ def _difference(before: Any, now: Any) -> list[str]:
     return sorted(set(before) ^ set(now))
 
 
-def _snapshot() -> Json:
+def _snapshot(layout: Layout) -> Json:
     return {
         "links": list(links_of()),
         "sysctls": _sysctls(),
         "paths": {path: stamp for root in _WATCHED for path, stamp in _tree(root)},
         "packet filter": _packet_filter(),
-        "cgroups": _cgroups_of_docker(),
+        "cgroups": _cgroups(layout),
     }
 
 
@@ -186,8 +209,10 @@ def _remove_if_empty(path: Path, before: Json) -> None:
             path.unlink(missing_ok=True)
 
 
-def _cgroups_of_docker() -> list[str]:
-    return sorted(str(path) for path in _CGROUPS.glob("**/docker/*") if path.is_dir())
+def _cgroups(layout: Layout) -> list[str]:
+    """Of this cluster's containers, outer ones first."""
+    tops = [*_CGROUPS.glob(layout.cgroup), *_CGROUPS.glob(f"*/{layout.cgroup}")]
+    return sorted(str(path) for top in tops for path in (top, *top.rglob("*")) if path.is_dir())
 
 
 def _packet_filter() -> list[str]:
@@ -200,6 +225,11 @@ def _read_sysctl(name: str) -> str | None:
         return Path("/proc/sys", name).read_text().strip()
     except OSError:
         return None
+
+
+def _write_sysctl(name: str, value: str) -> None:
+    with contextlib.suppress(OSError):  # what differs in the end is told
+        Path("/proc/sys", name).write_text(value)
 
 
 def _docker() -> str:

@@ -11,6 +11,10 @@ PROJECT = Path(__file__).resolve().parents[3]
 STATE_DIR = Path("/var/lib/podagent-cluster")
 LOCK = Path("/run/podagent-cluster.lock")
 """Held by whoever brings a cluster up or down, or runs the suite on it."""
+MACHINES = Path("/var/cache/podagent-cluster")
+"""Of the machines apart that the suite is played on; not below a folder of which they have a copy."""
+LOAD_LOCK = MACHINES / "load.lock"
+"""Held by whichever of the suites side by side plays a case that takes the whole machine."""
 KUBERNETES = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "podagent-kubernetes" / "1.20"
 
 # The kubelet registers this name, and the API server reaches the kubelet by it: the only one that every machine
@@ -52,6 +56,16 @@ class Layout:
     def mark(self) -> dict[str, str]:
         """In the environment of every process of the cluster: by that it is found again."""
         return {"CLUSTER_STATE_DIR": str(self.state)}
+
+    @property
+    def is_used(self) -> bool:
+        """Whether a cluster is up, or has left something."""
+        return self.state.is_dir() and any(self.state.iterdir())
+
+    @property
+    def cgroup(self) -> str:
+        """Parent of the containers' cgroups; those are the whole machine's, hence another in each PID namespace."""
+        return f"podagent-cluster-{Path('/proc/self/ns/pid').stat().st_ino}"
 
     @property
     def pki(self) -> Path:
