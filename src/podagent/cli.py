@@ -21,6 +21,7 @@ from podagent.config import DEFAULT_TOML, SETTINGS, Settings, load
 from podagent.config.sources import EXTRA_ARGS_VARIABLE
 from podagent.errors import PodagentError, SettingsError
 from podagent.goflags import normalise
+from podagent.messages import Message
 from podagent.model import interface_name
 from podagent.validate import is_dns1123_subdomain
 
@@ -133,7 +134,10 @@ def _run(**flags: str | None) -> int:
     except PodagentError:
         raise
     except Exception:
-        log.critical("podagent %s ends because of an error in itself", __version__, exc_info=True)
+        log.critical(
+            "podagent %s ends because of an error in itself", __version__, exc_info=True,
+            extra=Message.INTERNAL_ERROR.field,
+        )  # fmt: skip
         return _FAILED
 
 

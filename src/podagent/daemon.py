@@ -31,14 +31,17 @@ from podagent.config import Settings
 from podagent.errors import KubeconfigError
 from podagent.executor import Executor
 from podagent.health import Heartbeats, Notifier, Watchdog
+from podagent.inheritance import Inheritance
 from podagent.kube.api import KubeApi
 from podagent.kube.credentials import load as load_credentials
 from podagent.kube.definitions import NetworkDefinitions
 from podagent.kube.events import EventRecorder
 from podagent.kube.watch import PodWatch
+from podagent.messages import Message
 from podagent.model import PodKey
 from podagent.netns import NetworkNamespaces, boot_id
 from podagent.podtable import PodTable
+from podagent.predecessor import KaloomPredecessor
 from podagent.reconciler import Reconciler
 from podagent.report import Reporter
 from podagent.runtime.docker import DockerRuntime
@@ -88,6 +91,9 @@ class Daemon:
             self._api, settings.node, self._pods, rng=self._rng, beat=self._heartbeats.register("the pod watch")
         )
         self._workers = Workers(self._queue, self._reconcile, self._heartbeats.register, settings.workers)
+        self._report = Reporter(self._events)
+        self._executor = self._make_executor(settings)
+        self._inheritance = self._make_inheritance(settings)
         self._reconciler = self._make_reconciler(settings)
         self._waiting_for = ""
 
@@ -106,13 +112,12 @@ class Daemon:
         self._shut_down()
         return 1 if why == _LOOP_DIED else 0
 
-    def _make_reconciler(self, settings: Settings) -> Reconciler:
-        namespaces = settings.global_namespaces
+    def _make_executor(self, settings: Settings) -> Executor:
         bin_dir = str(settings.cni_bin_path)
         system = SystemNetworks(SystemConf(settings.cni_conf_path).current, bin_dir, settings.cni_vendor_name)
-        delegate = DelegateNetworks(NetworkDefinitions(self._api), bin_dir, namespaces)
+        delegate = DelegateNetworks(NetworkDefinitions(self._api), bin_dir, settings.global_namespaces)
         cni = CniRuntime(settings.plugin_timeout, os.environ, partial(_log.debug, "CNI plugin %s said: %s"))
-        executor = Executor(
+        return Executor(
             networks=WatchedNetworks(ChosenNetworks(settings.attach_via, system, delegate), self._workers.expect),
             namespaces=NetworkNamespaces(),
             cni=WatchedCni(cni, self._workers.expect, settings.plugin_timeout),
@@ -120,14 +125,27 @@ class Daemon:
             await_leftovers=self._await_leftovers,
             boot_id=boot_id(),
         )
+
+    def _make_inheritance(self, settings: Settings) -> Inheritance:
+        return Inheritance(
+            predecessor=KaloomPredecessor(settings.inherit_dir),
+            pods=self._pods,
+            records=self._store,
+            runtime=self._runtime,
+            executor=self._executor,
+            report=self._report,
+            global_namespaces=settings.global_namespaces,
+        )
+
+    def _make_reconciler(self, settings: Settings) -> Reconciler:
         return Reconciler(
             pods=self._pods,
             records=self._store,
             runtime=self._runtime,
-            executor=executor,
-            report=Reporter(self._events),
+            executor=self._executor,
+            report=self._report,
             backoffs=self._backoffs,
-            global_namespaces=namespaces,
+            global_namespaces=settings.global_namespaces,
             stopping=self._stop.is_set,
         )
 
@@ -137,7 +155,8 @@ class Daemon:
         await_leftovers(container_id, ifname, timeout)
 
     def _reconcile(self, pod: PodKey) -> float | None:
-        return self._reconciler.reconcile(pod, verify=self._take_from_verify(pod))
+        wait = self._inheritance.take_over(pod)
+        return self._reconciler.reconcile(pod, verify=self._take_from_verify(pod)) if wait is None else wait
 
     def _take_from_verify(self, pod: PodKey) -> bool:
         # In one step: another thread may add it at any time.
@@ -162,7 +181,10 @@ class Daemon:
         try:
             loop()
         except Exception:
-            _log.critical("internal error in the %s loop: the agent ends, to be started again", name, exc_info=True)
+            _log.critical(
+                "internal error in the %s loop: the agent ends, to be started again", name, exc_info=True,
+                extra=Message.INTERNAL_ERROR.field,
+            )  # fmt: skip
             self._signals.put(_LOOP_DIED)
 
     def _watch_pods(self) -> None:
@@ -172,7 +194,7 @@ class Daemon:
                 break
             except KubeconfigError as error:
                 if str(error) != self._waiting_for:
-                    _log.warning("waiting for credentials: %s", error)
+                    _log.warning("waiting for credentials: %s", error, extra=Message.CREDENTIALS_MISSING.field)
                 self._waiting_for = str(error)
                 self._notifier.status(self._status())
             self._stop.wait(_KUBECONFIG_POLL)

@@ -121,6 +121,37 @@ class Executor:
                 return self._saved(replace(record, phase=Phase.ATTACHED, ifindex=ifindex, adopted=True))
             return self._add(record, netns)
 
+    def inherit(self, pod: Pod, attachment: Attachment, sandbox: Sandbox, *, complete: bool) -> Record:
+        """Records as ours what another agent attached; nothing is run.
+
+        Args:
+            complete: whether its ADD had succeeded; else what it left is detached before anything else.
+
+        Raises:
+            PodagentError: it cannot be told now how it is to be detached, or the sandbox has ended.
+        """
+        if sandbox.netns is None:
+            raise HostNetworkRefused(f"pod {pod.key} uses the host's network: nothing of it is taken over")
+        via, invocation = self._networks.prepare(pod, attachment, sandbox)
+        with self._namespaces.hold(sandbox.netns) as netns:
+            ifindex = netns.ifindex(attachment.ifname)
+        return self._saved(
+            Record(
+                pod=pod.key,
+                attachment=attachment,
+                phase=Phase.ATTACHED if complete else Phase.ATTACHING,
+                via=via,
+                sandbox_id=sandbox.id,
+                netns=sandbox.netns,
+                boot_id=self._boot_id,
+                sequence=self._records.next_sequence(),
+                invocation=invocation,
+                ifindex=ifindex,
+                adopted=complete,
+                static=pod.static,
+            )
+        )
+
     def detach(self, record: Record) -> None:
         """Runs DEL with what was recorded at ADD, then forgets the record.
 

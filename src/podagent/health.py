@@ -16,6 +16,8 @@ from collections.abc import Callable, Mapping
 
 import sdnotify
 
+from podagent.messages import Message
+
 log = logging.getLogger(__name__)
 
 # systemd-notify's own advice is half of the time-out; a third lets one ping be late or lost.
@@ -133,7 +135,7 @@ class Watchdog:
         stuck = frozenset(self._heartbeats.overdue())
         for name in sorted(stuck - self._reported):
             ending = "; systemd will restart the agent" if self._wanted else ""
-            log.error("%s makes no progress%s", name, ending)
+            log.error("%s makes no progress%s", name, ending, extra=Message.NO_PROGRESS.field)
         for name in sorted(self._reported - stuck):
             log.warning("%s makes progress again", name)
         self._reported = stuck

@@ -11,6 +11,7 @@ from collections.abc import Collection
 from typing import Any, Protocol
 
 from podagent.errors import NotYet, PodagentError
+from podagent.messages import Message
 from podagent.model import Attachment, Pod, PodKey, Record, result_addresses
 
 _log = logging.getLogger("podagent")
@@ -39,7 +40,8 @@ class Reporter:
         if self._repeats(pod.key, _PROBLEMS, tuple(problems)):
             return
         for problem in problems:
-            _log.error("pod %s: %s", pod.key, problem, extra=_fields(pod.key, RESULT="invalid"))
+            fields = _fields(pod.key, RESULT="invalid") | Message.ANNOTATION_INVALID.field
+            _log.error("pod %s: %s", pod.key, problem, extra=fields)
             self._events.emit(pod, "Warning", "NetworkAnnotationInvalid", problem)
 
     def waiting(self, pod: Pod, reason: PodagentError) -> None:
@@ -47,7 +49,8 @@ class Reporter:
         if self._repeats(pod.key, _WAITING, str(reason)):
             return
         level = logging.DEBUG if isinstance(reason, NotYet) else logging.WARNING
-        _log.log(level, "pod %s: waiting: %s", pod.key, reason, extra=_fields(pod.key, RESULT="waiting"))
+        fields = _fields(pod.key, RESULT="waiting") | Message.SANDBOX_MISSING.field
+        _log.log(level, "pod %s: waiting: %s", pod.key, reason, extra=fields)
 
     def sandbox_found(self, pod: Pod) -> None:
         """What the pod waited for is there; should it be lost again, that is news."""
@@ -65,8 +68,16 @@ class Reporter:
         """Attached interfaces have vanished from the pod and are about to be attached again."""
         names = ", ".join(sorted(ifnames))
         message = f"interface {names} vanished from the pod and is attached again"
-        _log.warning("pod %s: %s", pod.key, message, extra=_fields(pod.key, RESULT="drifted"))
+        fields = _fields(pod.key, RESULT="drifted") | Message.DRIFTED.field
+        _log.warning("pod %s: %s", pod.key, message, extra=fields)
         self._events.emit(pod, "Warning", "NetworkDrifted", message)
+
+    def inherited(self, record: Record) -> None:
+        """An interface that another agent attached is ours from now on."""
+        network, ifname = record.attachment.network, record.attachment.ifname
+        fields = _fields(record.pod, network, ifname, RESULT="inherited") | Message.INHERITED.field
+        message = "took over %s (network %s) of pod %s from the former podagent"
+        _log.info(message, ifname, network, record.pod, extra=fields)
 
     def attached(self, pod: Pod, record: Record, seconds: float) -> None:
         """A network was attached, or its interface adopted."""
@@ -96,13 +107,15 @@ class Reporter:
     def attach_failed(self, pod: Pod, attachment: Attachment, error: Exception, retry_in: float) -> None:
         """An attach failed and will be tried again in `retry_in` seconds."""
         what = f"attaching network {attachment.network} as {attachment.ifname}"
-        self._failed(pod.key, attachment, "ADD", f"{what} to pod {pod.key}", error, retry_in)
+        self._failed(Message.ATTACH_FAILED, pod.key, attachment, f"{what} to pod {pod.key}", error, retry_in)
         self._emit_failure(pod, attachment, "NetworkAttachFailed", f"{what} failed: {_text(error)}")
 
     def detach_failed(self, pod: Pod | None, record: Record, error: Exception, retry_in: float) -> None:
         """A detach failed and will be tried again in `retry_in` seconds."""
         what = f"detaching {record.attachment.ifname} (network {record.attachment.network})"
-        self._failed(record.pod, record.attachment, "DEL", f"{what} from pod {record.pod}", error, retry_in)
+        self._failed(
+            Message.DETACH_FAILED, record.pod, record.attachment, f"{what} from pod {record.pod}", error, retry_in
+        )
         if pod is not None:
             self._emit_failure(pod, record.attachment, "NetworkDetachFailed", f"{what} failed: {_text(error)}")
 
@@ -112,9 +125,10 @@ class Reporter:
             self._last_said.pop(pod, None)
 
     def _failed(
-        self, pod: PodKey, attachment: Attachment, command: str, what: str, error: Exception, retry_in: float
+        self, id_: Message, pod: PodKey, attachment: Attachment, what: str, error: Exception, retry_in: float
     ) -> None:
-        fields = _fields(pod, attachment.network, attachment.ifname, CNI_COMMAND=command, RESULT="failed")
+        command = "ADD" if id_ is Message.ATTACH_FAILED else "DEL"
+        fields = _fields(pod, attachment.network, attachment.ifname, CNI_COMMAND=command, RESULT="failed") | id_.field
         trace = None if isinstance(error, PodagentError) else error  # anything else is a bug: show where
         message = "%s failed, next try in %.0f s: %s"
         _log.error(message, what, retry_in, _text(error), extra=fields, exc_info=trace)

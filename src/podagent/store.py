@@ -17,6 +17,7 @@ from pathlib import Path
 
 from podagent import recordfile
 from podagent.errors import StoreError
+from podagent.messages import Message
 from podagent.model import PodKey, Record
 
 _log = logging.getLogger(__name__)
@@ -125,7 +126,8 @@ class Store:
         except (StoreError, OSError) as error:
             kept = self._unused(path)
             path.rename(kept)
-            _log.error("record %s is unusable and was set aside as %s: %s", path.name, kept, error)
+            message = "record %s is unusable and was set aside as %s: %s"
+            _log.error(message, path.name, kept, error, extra=Message.RECORD_SET_ASIDE.field)
             return
         self._records.setdefault(record.pod, {})[record.attachment.ifname] = record
 

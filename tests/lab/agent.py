@@ -73,7 +73,7 @@ class Agent:
 
     Attributes:
         directory: holds its state, log, CNI configuration directory and notification socket.
-        state_dir, cni_conf_dir: as given to the agent.
+        state_dir, inherit_dir, cni_conf_dir: as given to the agent.
         kactus_dir: where the kactus of its node keeps what it attached; None if the node has none.
         notifications: of every process started from here.
     """
@@ -96,6 +96,7 @@ class Agent:
         self.directory = directory
         directory.mkdir(parents=True, exist_ok=True)
         self.state_dir = directory / "state"
+        self.inherit_dir = directory / "configstore"
         self.cni_conf_dir = cni_conf_dir or directory / "net.d"
         self.cni_conf_dir.mkdir(parents=True, exist_ok=True)
         self.kactus_dir = kactus_dir
@@ -107,6 +108,7 @@ class Agent:
             "cni-conf-path": str(self.cni_conf_dir),
             "attach-via": attach_via,
             "state-dir": str(self.state_dir),
+            "inherit-dir": str(self.inherit_dir),
             "log-level": "debug",
         }
         self.options.update(options or {})

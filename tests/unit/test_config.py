@@ -66,6 +66,7 @@ def test_the_defaults_are_those_of_a_kubernetes_node(empty: Path) -> None:
         cni_vendor_name="",
         attach_via="auto",
         state_dir=Path("/var/lib/podagent"),
+        inherit_dir=Path("/var/run/podagent/configstore"),
         workers=DEFAULT_WORKERS,
         resync_period=300.0,
         plugin_timeout=120.0,

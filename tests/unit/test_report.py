@@ -11,6 +11,7 @@ import pytest
 from factory import attachment, pod, record
 
 from podagent.errors import PluginError, PodNotReady, RuntimeUnavailable, SandboxNotFound
+from podagent.messages import Message
 from podagent.model import Pod
 from podagent.report import Reporter
 
@@ -114,7 +115,7 @@ def test_every_failed_try_is_a_line_but_the_same_failure_only_one_event(
         reporter.attach_failed(POD, RED, PluginError("bridge", "no such bridge", 7), retry_in)
     assert [line.levelno for line in lines] == [logging.ERROR] * 3
     assert "next try in 4 s: CNI plugin bridge: no such bridge [code 7]" in lines[2].getMessage()
-    assert fields(lines[0]) == WHAT | {"RESULT": "failed", "CNI_COMMAND": "ADD"}
+    assert fields(lines[0]) == WHAT | {"RESULT": "failed", "CNI_COMMAND": "ADD"} | Message.ATTACH_FAILED.field
     ((event_type, reason, message),) = events.events
     assert (event_type, reason) == ("Warning", "NetworkAttachFailed")
     assert "no such bridge" in message
@@ -134,7 +135,7 @@ def test_failures_of_detaching_are_told_alike(
     for who in (POD, POD, None):
         reporter.detach_failed(who, record("red"), PluginError("bridge", "busy"), 1)
     assert len(lines) == 3
-    assert fields(lines[0]) == WHAT | {"RESULT": "failed", "CNI_COMMAND": "DEL"}
+    assert fields(lines[0]) == WHAT | {"RESULT": "failed", "CNI_COMMAND": "DEL"} | Message.DETACH_FAILED.field
     assert [(kind, reason) for kind, reason, _ in events.events] == [("Warning", "NetworkDetachFailed")]
 
 
@@ -151,7 +152,7 @@ def test_each_fault_of_an_annotation_is_a_line_and_an_event_once(
     for problems in (("one", "two"), ("one", "two"), ["one", "two"]):
         reporter.problems(POD, problems)
     assert [line.getMessage() for line in lines] == ["pod default/web: one", "pod default/web: two"]
-    assert fields(lines[0]) == WHO | {"RESULT": "invalid"}
+    assert fields(lines[0]) == WHO | {"RESULT": "invalid"} | Message.ANNOTATION_INVALID.field
     assert events.events == [("Warning", "NetworkAnnotationInvalid", each) for each in ("one", "two")]
 
 
@@ -175,7 +176,7 @@ def test_waiting_is_told_once_and_is_no_failure(
     for _ in range(3):
         reporter.waiting(POD, reason)
     assert [line.levelno for line in lines] == [level]
-    assert fields(lines[0]) == WHO | {"RESULT": "waiting"}
+    assert fields(lines[0]) == WHO | {"RESULT": "waiting"} | Message.SANDBOX_MISSING.field
     assert events.events == []
 
 

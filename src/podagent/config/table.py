@@ -32,6 +32,7 @@ class Settings:
     cni_vendor_name: str
     attach_via: Literal["auto", "system", "delegate"]
     state_dir: Path
+    inherit_dir: Path
     workers: int
     resync_period: float
     plugin_timeout: float
@@ -148,6 +149,13 @@ SETTINGS: tuple[Setting, ...] = (
         "/var/lib/podagent",
         "Where the agent keeps what it attached. It must survive a reboot, and is made private to root.",
         "What is recorded here is what the agent can detach later: without it address leases leak.",
+    ),
+    Setting(
+        "inherit-dir",
+        kinds.PATH,
+        "/var/run/podagent/configstore",
+        "Records of Kaloom's podagent, which are taken over where there are any: what it attached is neither attached",
+        "twice nor forgotten. They are moved to the directory beside it, with .taken-over in its name.",
     ),
     Setting(
         "workers",

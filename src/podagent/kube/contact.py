@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
+from podagent.messages import Message
+
 _log = logging.getLogger(__name__)
 
 
@@ -29,9 +31,9 @@ class Contact:
         """`kind`: what stays equal while the trouble does; texts differ in ports, times and the like."""
         if self._lost_at is None:
             self._lost_at = self._clock()
-            _log.warning("lost contact with %s: %s", self._server(), reason)
+            _log.warning("lost contact with %s: %s", self._server(), reason, extra=Message.API_LOST.field)
         elif kind != self._kind:
-            _log.warning("still no contact with %s: %s", self._server(), reason)
+            _log.warning("still no contact with %s: %s", self._server(), reason, extra=Message.API_LOST.field)
         else:
             _log.debug("still no contact with %s: %s", self._server(), reason)
         self._kind = kind

@@ -15,6 +15,7 @@ import docker
 import requests
 
 from podagent.errors import NetnsGone, RuntimeUnavailable, SandboxNotFound
+from podagent.messages import Message
 from podagent.model import NetnsRef, PodKey, Sandbox
 from podagent.netns import identify
 
@@ -93,7 +94,8 @@ class DockerRuntime:
             except (*_Errors, KeyError, TypeError) as error:
                 self._renegotiate_after(error)
                 if not lost:
-                    _log.warning("Docker at %s does not answer, trying again: %s", self._endpoint, error)
+                    message = "Docker at %s does not answer, trying again: %s"
+                    _log.warning(message, self._endpoint, error, extra=Message.DOCKER_LOST.field)
                 lost = True
             stop.wait(_RETRY_SECONDS)
 

@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# What the service runs: podagent with the variables of podagent.conf. That is a file for the shell, as the original's:
+# systemd's EnvironmentFile= does not understand `export`.
+set -eu
+
+readonly CONF=/opt/kaloom/etc/podagent.conf
+
+if [[ -e $CONF ]]; then
+    bash -n "$CONF" || {
+        echo "podagent: $CONF has a mistake, see above; mend it, the service is tried again by itself" >&2
+        exit 2
+    }
+    set -a
+    # shellcheck source=etc/podagent.conf
+    . "$CONF"
+    set +a
+fi
+exec /opt/kaloom/bin/podagent run

@@ -1,0 +1,31 @@
+"""IDs of the messages that an operator may want explained: systemd/podagent.catalog has a page for each.
+
+`journalctl -x` shows the page below the message. An ID never changes; another meaning gets another one (sd-journal's
+MESSAGE_ID, systemd.journal-fields(7)).
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Message(str, Enum):
+    """What happened, in 128 bits as the journal wants them."""
+
+    ATTACH_FAILED = "f706c46f13fe4292bd636be1ba68ca54"
+    DETACH_FAILED = "04f3c6dbbea040629e2e0361d571e481"
+    ANNOTATION_INVALID = "5ba76273d42747bf9f919cec96de77d0"
+    DRIFTED = "2580735994394dc89a9b1123fd62af49"
+    SANDBOX_MISSING = "c13c00629fdc4d7f8100cbfedcc66cd2"
+    CREDENTIALS_MISSING = "6babd253b86f48c48023a5bbb6d37158"
+    API_LOST = "10b002a564674d6489582d587b0d60a2"
+    DOCKER_LOST = "4624e46242cf4bafa8d290c4ecdb7f17"
+    NO_PROGRESS = "f3b72af50cb048ed8f9b1b8ef12688df"
+    RECORD_SET_ASIDE = "8a2cc7184249421a876a41f2ad499b78"
+    INHERITED = "8ee719f9a7e84e11919aca5244373a2c"
+    INTERNAL_ERROR = "9c824781e6824ac6b71f657a34c04e68"
+
+    @property
+    def field(self) -> dict[str, str]:
+        """For the `extra` of a logging call."""
+        return {"MESSAGE_ID": self.value}
