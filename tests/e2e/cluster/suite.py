@@ -25,7 +25,7 @@ class Suite:
         """Starts it; `in_background`: what it prints goes to a file, and is shown when it has ended."""
         self.plugin = plugin
         # func_only: the first case has the cluster come up, the last one has it taken down.
-        limits = ["-o", "timeout=400", "-o", "timeout_func_only=true"]
+        limits = ["-o", "timeout=400", "-o", "timeout_func_only=true", "--durations=10"]
         command = [sys.executable, "-m", "pytest", "tests/e2e", *limits, f"--system-plugin={plugin}", *arguments]
         self.log = PROJECT / "build" / f"e2e-{plugin}.log" if in_background else None
         self._began = time.monotonic()
