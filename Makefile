@@ -14,7 +14,7 @@ ARGS ?=
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test e2e cluster cluster-down bench lint fmt setup clean venv node kubernetes
+.PHONY: help demo test e2e cluster cluster-down bench lint fmt rpm deb lock setup clean venv node kubernetes
 
 help: ## Show this list
 	@echo "podagent: adds and removes network interfaces of running pods"
@@ -52,6 +52,15 @@ lint: venv ## Check style, types and the direction of imports
 fmt: venv ## Format the code, and mend what the linter can
 	@$(RUN) -m ruff check --fix-only --quiet .
 	@$(RUN) -m ruff format .
+
+rpm: venv ## Build the RPM package, into dist/ (ARCH=aarch64: for that architecture)
+	@scripts/build-rpm.sh
+
+deb: venv ## Build the Debian package, into dist/
+	@scripts/build-deb.sh
+
+lock: venv ## Choose the newest versions of the libraries that the packages bring along (needs the network)
+	@packaging/libraries.sh lock
 
 setup: node venv ## Only set up (what the others do by themselves)
 
