@@ -169,6 +169,7 @@ prune() {
     shopt -u globstar nullglob
 }
 
+.venv/bin/python -c '' 2>/dev/null || scripts/setup.sh venv
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 case ${1-} in

@@ -63,12 +63,11 @@ check() {
     for python in "${PYTHONS[@]/#/python}" .venv/bin/python; do
         "$python" -c '' 2>/dev/null || continue
         "$python" -I packaging/check.py "$LIBRARIES" packaging/man/podagent.8 || die "$python is not content"
-        checked+=", $("$python" -V)"
+        [[ $checked == *"$("$python" -V)"* ]] || checked+=", $("$python" -V)"
     done
     say "all of it can be imported by ${checked#, }"
 }
 
-.venv/bin/python -c '' 2>/dev/null || scripts/setup.sh venv
 [[ ! -e $ROOT ]] || die "$ROOT is there already"
 stage_programs
 stage_libraries
