@@ -14,7 +14,7 @@ ARGS ?=
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test e2e cluster cluster-down bench lint fmt rpm deb lock setup clean venv node kubernetes
+.PHONY: help demo test e2e cluster cluster-down bench lint fmt rpm deb lock test-packages setup clean venv node kubernetes
 
 help: ## Show this list
 	@echo "podagent: adds and removes network interfaces of running pods"
@@ -58,6 +58,10 @@ rpm: venv ## Build the RPM package, into dist/ (ARCH=aarch64: for that architect
 
 deb: venv ## Build the Debian package, into dist/
 	@scripts/build-deb.sh
+
+test-packages: venv ## Build both packages, and try them in machines that boot with systemd (root, Debian; ten minutes)
+	@$(SETUP) packages
+	@$(RUN) -m pytest tests/packaging $(ARGS)
 
 lock: venv ## Choose the newest versions of the libraries that the packages bring along (needs the network)
 	@packaging/libraries.sh lock

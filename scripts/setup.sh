@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Prepares a checkout for development, and the machine for tests and the demo. `make` calls it; so may you.
-# Usage: setup.sh venv|node|cluster
+# Usage: setup.sh venv|node|cluster|packages
 #   venv     a virtual environment in .venv with the project and its tools
 #   node     what a node of a cluster has: container runtime, CNI plugins, network tools (as root; nothing is replaced)
 #   cluster  besides that a whole Kubernetes, built once from Debian's source package into ~/.cache (ten minutes)
+#   packages what builds the packages, and the machines that they are tried in
 # Does nothing, and needs no network, when all is there. PYTHON=/path/to/python3.x chooses the interpreter.
 set -euo pipefail
 export LC_ALL=C
@@ -155,6 +156,15 @@ set_up_cluster() {
     tests/e2e/build-kubernetes.sh "$KUBERNETES"
 }
 
+set_up_packages() {
+    local missing=()
+    have debootstrap || missing+=(debootstrap)
+    have rpmbuild || missing+=(rpm)
+    have nsenter || missing+=(util-linux)
+    have ip || missing+=(iproute2)
+    install_without_services "${missing[@]}"
+}
+
 # --- virtual environment --------------------------------------------------------------------------------------------
 
 set_up_venv() {
@@ -208,5 +218,6 @@ case ${1-} in
     venv) set_up_venv ;;
     node) set_up_node ;;
     cluster) set_up_cluster ;;
-    *) die "Usage: setup.sh venv|node|cluster" ;;
+    packages) set_up_packages ;;
+    *) die "Usage: setup.sh venv|node|cluster|packages" ;;
 esac

@@ -1,0 +1,62 @@
+"""What a machine's disk has besides its distribution: that of a node of a cluster, but without a cluster."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from pathlib import Path
+
+CNI_BIN = "/opt/cni/bin"
+# Where Debian installs them.
+CNI_PACKAGED = "/usr/lib/cni"
+_PLUGINS = ("bridge", "host-local", "tuning", "static")
+# What is of the host's kernel, and not the machine's to set up; terminals, which it does not have; and housekeeping.
+_MASKED = (
+    "systemd-sysctl.service", "systemd-modules-load.service", "modprobe@.service", "systemd-udevd.service",
+    "systemd-udev-trigger.service", "systemd-udevd-kernel.socket", "systemd-udevd-control.socket",
+    "sys-kernel-debug.mount", "sys-kernel-tracing.mount", "dev-hugepages.mount", "getty.target", "apt-daily.timer",
+    "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer", "e2scrub_reap.service", "fstrim.timer",
+)  # fmt: skip
+# It has no network but those that plugins make, and its containers need no layers.
+_DOCKER = {
+    "storage-driver": "vfs", "bridge": "none", "iptables": False, "ip-forward": False, "log-driver": "none",
+    "exec-opts": ["native.cgroupdriver=cgroupfs"], "shutdown-timeout": 1, "default-runtime": "lab",
+    "runtimes": {"lab": {"path": "/usr/local/sbin/runc-without-limits"}},
+}  # fmt: skip
+# Lowering the OOM score and raising limits needs CAP_SYS_RESOURCE, which root in a sandbox may lack.
+_RUNC = """\
+#!/usr/bin/python3 -IS
+import json, os, sys
+for option, value in zip(sys.argv, sys.argv[1:]):
+    if option in ("--bundle", "-b"):
+        with open(value + "/config.json") as file:
+            config = json.load(file)
+        for key in ("oomScoreAdj", "rlimits"):
+            config["process"].pop(key, None)
+        with open(value + "/config.json", "w") as file:
+            json.dump(config, file)
+os.execv("/usr/sbin/runc", ["runc", *sys.argv[1:]])
+"""
+
+
+def lay_out(root: Path, hostname: str) -> None:
+    """Writes it below the directory."""
+    units = root / "etc/systemd/system"
+    units.mkdir(parents=True)
+    for masked in _MASKED:
+        (units / masked).symlink_to("/dev/null")
+    _write(root / "etc/hostname", f"{hostname}\n")
+    _write(root / "etc/hosts", f"127.0.0.1 localhost {hostname}\n")
+    _write(root / "etc/machine-id", f"{uuid.uuid4().hex}\n")
+    _write(root / "etc/docker/daemon.json", json.dumps(_DOCKER))
+    _write(root / "usr/local/sbin/runc-without-limits", _RUNC)
+    (root / "usr/local/sbin/runc-without-limits").chmod(0o755)
+    plugins = root / CNI_BIN.lstrip("/")
+    plugins.mkdir(parents=True)
+    for plugin in _PLUGINS:
+        (plugins / plugin).symlink_to(f"{CNI_PACKAGED}/{plugin}")
+
+
+def _write(path: Path, content: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content)

@@ -1,0 +1,31 @@
+"""Removal with all that Debian counts as configuration."""
+
+from __future__ import annotations
+
+from bed.host import CONF, TOML, Host
+from bed.node import Node
+from bed.service import STATE
+from kinds import DEB_12
+
+
+@DEB_12
+def test_a_purge_takes_configuration_and_state_and_leaves_interfaces(installed: Host, node: Node) -> None:
+    service, machine = installed.service, installed.machine
+    machine.write(TOML, machine.read(TOML) + '\nlog-level = "debug"\n')
+    node.define("data")
+    node.pod("web", ["data"])
+    attached = node.wait_for("web", "data")
+    service.wait_for_attachments("data")
+
+    installed.manager.purge()
+    for path in (TOML, CONF, STATE):
+        assert not machine.succeeds(f"test -e {path}"), path
+    assert machine.run("find /etc/systemd/system /var/lib/systemd -name '*podagent*'") == ""
+    assert node.wait_for("web", "data") == attached
+
+    # Whoever installs it again has it take over what it finds.
+    installed.manager.install(installed.packages)
+    service.systemctl("enable")
+    installed.start_agent(node)
+    service.wait_for_attachments("data")
+    assert node.wait_for("web", "data") == attached

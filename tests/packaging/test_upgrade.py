@@ -1,0 +1,83 @@
+"""Another version is installed over the one that runs; and it is removed."""
+
+from __future__ import annotations
+
+from bed.host import CONF, TOML, Host
+from bed.node import Node
+from bed.packages import NEWER, Packages, Rpm
+
+_EDITS = {TOML: '\nattach-via = "delegate"\n', CONF: '\nexport _CNI_LOGGING_FILE="/var/log/cni.log"\n'}
+
+
+def edit(host: Host) -> dict[str, str]:
+    """Edits both files as an operator does; returns what is in them."""
+    edited = {path: host.machine.read(path) + lines for path, lines in _EDITS.items()}
+    for path, content in edited.items():
+        host.machine.write(path, content)
+    return edited
+
+
+def assert_in_force(host: Host, edited: dict[str, str], since: int) -> None:
+    assert {path: host.machine.read(path) for path in edited} == edited
+    environment = host.machine.read(f"/proc/{host.service.pid}/environ").split("\0")
+    assert "_CNI_LOGGING_FILE=/var/log/cni.log" in environment
+    assert host.service.lines("starts on node", "attach-via delegate", since=since)
+
+
+def test_versions_replace_each_other_and_leave_edits_and_interfaces_as_they_are(
+    installed: Host, node: Node, newer_packages: Packages
+) -> None:
+    service, machine = installed.service, installed.machine
+    edited = edit(installed)
+    service.restart()
+    node.define("data")
+    node.define("red")
+    node.pod("web", ["data"])
+    attached = node.wait_for("web", "data")
+    service.wait_for_attachments("data")
+
+    for change, packages, networks in (
+        (installed.manager.upgrade, newer_packages, ["data", "red"]),
+        (installed.manager.downgrade, installed.packages, ["data"]),
+    ):
+        before, since = service.pid, machine.now()
+        change(packages)
+        assert installed.manager.version() == packages.version
+        service.wait_for_restart(before)
+        service.wait_for_line(f"podagent {packages.version} starts", since=since)
+        assert service.systemctl("is-enabled").strip() == "enabled"
+        assert_in_force(installed, edited, since)
+        node.annotate("web", networks)
+        links = node.wait_for("web", *networks)
+        assert links.items() >= attached.items()
+        service.wait_for_attachments(*networks)
+        if packages is newer_packages:
+            beside = "rpmnew" if isinstance(installed.manager, Rpm) else "dpkg-dist"
+            assert all(NEWER in machine.read(f"{path}.{beside}") for path in edited)
+
+
+def test_removal_takes_the_service_and_leaves_interfaces_edits_and_state(installed: Host, node: Node) -> None:
+    service, machine, manager = installed.service, installed.machine, installed.manager
+    edited = edit(installed)
+    node.define("data")
+    node.pod("web", ["data"])
+    attached = node.wait_for("web", "data")
+    service.wait_for_attachments("data")
+    assert machine.run("find /opt/kaloom/lib/podagent -name '*.pyc' | head -1")
+
+    manager.remove()
+    assert service.show("LoadState") == "not-found"
+    assert not machine.succeeds("systemctl is-active podagent")
+    assert not machine.succeeds("pgrep -f '[s]tart_podagent.py'")
+    assert node.wait_for("web", "data") == attached
+    assert service.attachments() == [("data", "ATTACHED")]
+    left = machine.run("find /opt/kaloom -type f -o -type l").split()
+    if isinstance(manager, Rpm):
+        edited = {f"{path}.rpmsave": content for path, content in edited.items()}
+    assert sorted(left) == sorted([*edited, "/opt/kaloom/etc/podagent-kubeconfig.yaml"])
+    assert {path: machine.read(path) for path in edited} == edited
+
+    manager.install(installed.packages)
+    installed.start_agent(node)
+    service.wait_for_attachments("data")
+    assert node.wait_for("web", "data") == attached

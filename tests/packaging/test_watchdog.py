@@ -1,0 +1,72 @@
+"""An agent that hangs is ended by systemd and started again."""
+
+from __future__ import annotations
+
+from bed.host import Host
+from bed.node import Node
+from kinds import ONE_OF_EACH_FORMAT
+
+_SOON = "[Service]\nWatchdogSec=5\n"
+# Starts the agent as its launcher does, but for a reconcile that never returns once it is told to. How long a step of a
+# worker may take before it counts as stuck is three minutes: that is shortened too.
+_STUCK = """\
+import os, sys, threading
+sys.path.insert(0, "/opt/kaloom/lib/podagent")
+import podagent.workers
+podagent.workers.STEP_ALLOWANCE = 2.0
+import podagent.reconciler
+reconcile = podagent.reconciler.Reconciler.reconcile
+
+def stuck_when_told(*args, **kwargs):
+    if os.path.exists("/run/lab-be-stuck"):
+        os.unlink("/run/lab-be-stuck")
+        threading.Event().wait()
+    return reconcile(*args, **kwargs)
+
+podagent.reconciler.Reconciler.reconcile = stuck_when_told
+from podagent.cli import main
+sys.exit(main())
+"""
+
+
+@ONE_OF_EACH_FORMAT
+def test_a_stopped_process_is_replaced_and_catches_up(installed: Host, node: Node) -> None:
+    service, machine = installed.service, installed.machine
+    service.drop_in("watchdog", _SOON)
+    service.restart()
+    node.define("data")
+    node.define("red")
+    node.pod("web", ["data"])
+    attached = node.wait_for("web", "data")
+    service.wait_for_attachments("data")
+    before, since = service.pid, machine.now()
+    service.signal("SIGSTOP")
+    node.annotate("web", ["data", "red"])
+    service.wait_for_restart(before)
+    assert service.lines("Watchdog timeout", since=since)
+    links = node.wait_for("web", "data", "red")
+    assert links.items() >= attached.items()
+    service.wait_for_attachments("data", "red")
+
+
+@ONE_OF_EACH_FORMAT
+def test_a_reconcile_that_never_returns_is_noticed_and_its_stack_is_in_the_journal(installed: Host, node: Node) -> None:
+    service, machine = installed.service, installed.machine
+    machine.write("/root/stuck.py", _STUCK)
+    launch = "ExecStart=\nExecStart=/usr/bin/python3 -I /root/stuck.py run\n"
+    service.drop_in("watchdog", _SOON + launch)
+    service.restart()
+    node.define("data")
+    node.define("red")
+    node.pod("web", ["data"])
+    attached = node.wait_for("web", "data")
+    service.wait_for_attachments("data")
+    before, since = service.pid, machine.now()
+    machine.write("/run/lab-be-stuck", "")
+    node.annotate("web", ["data", "red"])
+    service.wait_for_line("worker", "makes no progress; systemd will restart the agent", since=since)
+    service.wait_for_restart(before)
+    assert service.lines("in stuck_when_told", since=since)
+    links = node.wait_for("web", "data", "red")
+    assert links.items() >= attached.items()
+    service.wait_for_attachments("data", "red")
