@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What the service runs: podagent with the variables of podagent.conf. That is a file for the shell, as the original's:
 # systemd's EnvironmentFile= does not understand `export`.
-set -eu
+set -e
 
 readonly CONF=/opt/kaloom/etc/podagent.conf
 

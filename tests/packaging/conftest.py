@@ -20,6 +20,7 @@ from bed.packages import Packages, Say, build, copy_of_sources, repacked_as_newe
 # With all that a first test may have to make before: images, packages, a machine.
 _TEST_SECONDS = 1200
 _MEMORY, _ROOM = Path("/dev/shm"), 6 << 30
+_PREFIX = "podagent-packaging-"
 
 
 @pytest.fixture(scope="session")
@@ -40,8 +41,18 @@ def say(request: pytest.FixtureRequest) -> Say:
 def disk() -> Iterator[Path]:
     """A directory for what is big and soon gone: in memory if there is enough, for it is a lot to write."""
     in_memory = _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _ROOM and _free_memory() > _ROOM
-    with tempfile.TemporaryDirectory(prefix="podagent-packaging-", dir=_MEMORY if in_memory else None) as directory:
+    parent = _MEMORY if in_memory else Path(tempfile.gettempdir())
+    _remove_orphans(parent)
+    with tempfile.TemporaryDirectory(prefix=f"{_PREFIX}{os.getpid()}-", dir=parent) as directory:
         yield Path(directory)
+
+
+def _remove_orphans(parent: Path) -> None:
+    """What a run has left that was killed: it would take up memory until the next boot."""
+    for left in parent.glob(f"{_PREFIX}*"):
+        pid = left.name.removeprefix(_PREFIX).split("-")[0]
+        if pid.isdigit() and not Path("/proc", pid).exists():
+            shutil.rmtree(left)
 
 
 def _free_memory() -> int:
