@@ -31,7 +31,7 @@ from lab.host import wait_as_before
 from lab.networks import Network, Networks
 from lab.waiting import eventually
 
-_SETTLE_SECONDS = 60.0
+_SETTLE_SECONDS = 120.0
 _COLLECTION_SECONDS = 150.0
 _NUMBERS = itertools.count()
 _EVIDENCE = pytest.StashKey[Evidence]()

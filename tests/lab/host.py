@@ -14,7 +14,7 @@ from lab.session import BRIDGE_PREFIX, LEASES_PREFIX, MARK, VETH_PREFIX
 from lab.waiting import eventually
 
 # A veth without a bridge may be that of another run on this machine: until then there is a moment without one.
-SETTLE_SECONDS = 60.0
+SETTLE_SECONDS = 120.0
 NAMED_NAMESPACES = Path("/run/netns")
 State = TypeVar("State", bound=Any)
 
