@@ -100,22 +100,8 @@ class Executor:
         Raises:
             PodagentError: of the step that failed.
         """
-        if pod.host_network or sandbox.netns is None:
-            raise HostNetworkRefused(f"pod {pod.key} uses the host's network: nothing is attached to it")
-        via, invocation = self._networks.prepare(pod, attachment, sandbox)
-        record = Record(
-            pod=pod.key,
-            attachment=attachment,
-            phase=Phase.ATTACHING,
-            via=via,
-            sandbox_id=sandbox.id,
-            netns=sandbox.netns,
-            boot_id=self._boot_id,
-            sequence=self._records.next_sequence(),
-            invocation=invocation,
-            static=pod.static,
-        )
-        with self._namespaces.hold(sandbox.netns) as netns:
+        record = self._begun(pod, attachment, sandbox)
+        with self._namespaces.hold(record.netns) as netns:
             ifindex = netns.ifindex(attachment.ifname)
             if ifindex:
                 return self._saved(replace(record, phase=Phase.ATTACHED, ifindex=ifindex, adopted=True))
@@ -130,27 +116,10 @@ class Executor:
         Raises:
             PodagentError: it cannot be told now how it is to be detached, or the sandbox has ended.
         """
-        if sandbox.netns is None:
-            raise HostNetworkRefused(f"pod {pod.key} uses the host's network: nothing of it is taken over")
-        via, invocation = self._networks.prepare(pod, attachment, sandbox)
-        with self._namespaces.hold(sandbox.netns) as netns:
-            ifindex = netns.ifindex(attachment.ifname)
-        return self._saved(
-            Record(
-                pod=pod.key,
-                attachment=attachment,
-                phase=Phase.ATTACHED if complete else Phase.ATTACHING,
-                via=via,
-                sandbox_id=sandbox.id,
-                netns=sandbox.netns,
-                boot_id=self._boot_id,
-                sequence=self._records.next_sequence(),
-                invocation=invocation,
-                ifindex=ifindex,
-                adopted=complete,
-                static=pod.static,
-            )
-        )
+        record = self._begun(pod, attachment, sandbox)
+        with self._namespaces.hold(record.netns) as netns:
+            record = replace(record, ifindex=netns.ifindex(attachment.ifname))
+        return self._saved(replace(record, phase=Phase.ATTACHED, adopted=True) if complete else record)
 
     def detach(self, record: Record) -> None:
         """Runs DEL with what was recorded at ADD, then forgets the record.
@@ -182,6 +151,24 @@ class Executor:
         with self._namespaces.hold(sandbox.netns) as netns:
             links = netns.links()
         return frozenset(r.attachment.ifname for r in attached if r.attachment.ifname not in links)
+
+    def _begun(self, pod: Pod, attachment: Attachment, sandbox: Sandbox) -> Record:
+        """The ATTACHING record of this attachment, not yet written."""
+        if pod.host_network or sandbox.netns is None:
+            raise HostNetworkRefused(f"pod {pod.key} uses the host's network: nothing is attached to it")
+        via, invocation = self._networks.prepare(pod, attachment, sandbox)
+        return Record(
+            pod=pod.key,
+            attachment=attachment,
+            phase=Phase.ATTACHING,
+            via=via,
+            sandbox_id=sandbox.id,
+            netns=sandbox.netns,
+            boot_id=self._boot_id,
+            sequence=self._records.next_sequence(),
+            invocation=invocation,
+            static=pod.static,
+        )
 
     def _add(self, record: Record, netns: Netns) -> Record:
         record = self._saved(record)
