@@ -54,7 +54,8 @@ _log = logging.getLogger(__name__)
 _STOP_MARGIN = 5.0
 _KUBECONFIG_POLL = 1.0
 _RESYNC_JITTER = 0.1
-_LOOP_DIED = 0  # among signal numbers, which begin at 1
+_STATUS_AT_WORK = 1.0
+_LOOP_DIED, _FIRST_LIST = 0, -1  # among signal numbers, which begin at 1
 
 
 def run(settings: Settings) -> int:
@@ -206,7 +207,7 @@ class Daemon:
 
     def _first_list_complete(self) -> None:
         self._look_at_all()
-        self._notifier.status(self._status())
+        self._signals.put(_FIRST_LIST)
 
     def _look_at(self, pod: PodKey) -> None:
         """A hint that something happened to this pod. Before the first complete list, who is gone is not known."""
@@ -229,6 +230,8 @@ class Daemon:
             except queue.Empty:
                 self._resync_if_due()
                 continue
+            if received == _FIRST_LIST:
+                continue
             if received != signal.SIGHUP:
                 _log.info(
                     "stopping" if received == _LOOP_DIED else f"{signal.Signals(received).name} received: stopping"
@@ -237,7 +240,8 @@ class Daemon:
             self._reload()
 
     def _seconds_to_next_duty(self) -> float:
-        return max(0.0, min(self._watchdog.interval_s, self._next_resync - time.monotonic()))
+        until_told_again = min(self._watchdog.interval_s, _STATUS_AT_WORK if len(self._queue) else float("inf"))
+        return max(0.0, min(until_told_again, self._next_resync - time.monotonic()))
 
     def _resync_if_due(self) -> None:
         now = time.monotonic()

@@ -82,6 +82,24 @@ def test_takes_a_broken_kubeconfig_once_it_is_mended(
     wait_exactly({pod: [data]}, [data], running, 10)
 
 
+# --- the status ----------------------------------------------------------------------------------------------------
+
+
+def test_the_status_soon_says_that_the_work_of_a_start_and_of_a_reload_is_done(
+    agent: AgentFactory, node: Node, networks: Networks
+) -> None:
+    data = networks.bridge("data")
+    node.pod(networks=["data"])
+    running = agent(env={"WATCHDOG_USEC": "60000000"})  # a ping, and so a look at the status, every 20 seconds
+    expected = "1 pods, 1 attachments, 0 pods in work"
+    eventually(lambda: running.notifications.status == expected, 5, expected)
+    node.pod(networks=["data"])
+    eventually(lambda: len(data.leases()) == 2, what="the second pod's address")
+    running.reload()
+    expected = "2 pods, 2 attachments, 0 pods in work"
+    eventually(lambda: running.notifications.status == expected, 5, expected)
+
+
 # --- the watchdog --------------------------------------------------------------------------------------------------
 
 

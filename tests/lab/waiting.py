@@ -8,7 +8,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-_INTERVAL = 0.015
+_SHORTEST, _LONGEST = 0.015, 2.0
 
 
 def eventually(condition: Callable[[], T], timeout: float = 10.0, what: str = "") -> T:
@@ -17,8 +17,9 @@ def eventually(condition: Callable[[], T], timeout: float = 10.0, what: str = ""
     A condition may use plain assert statements instead; the last failure, or the last value seen, is in the
     AssertionError raised after `timeout` seconds.
     """
-    deadline = time.monotonic() + timeout
+    began = time.monotonic()
     while True:
+        looked = time.monotonic()
         try:
             value = condition()
         except AssertionError as error:
@@ -27,6 +28,16 @@ def eventually(condition: Callable[[], T], timeout: float = 10.0, what: str = ""
             if value:
                 return value
             seen = f"was: {value!r}"
-        if time.monotonic() > deadline:
+        now = time.monotonic()
+        left = began + timeout - now
+        if left < 0:
             raise AssertionError(f"not within {timeout:g} s: {what or 'the condition'}; it last {seen}")
-        time.sleep(_INTERVAL)
+        time.sleep(min(_pause(now - began, now - looked), left))
+
+
+def _pause(waited: float, cost: float) -> float:
+    """Seconds until the next look: more of them when a look is costly, and when it takes long anyway.
+
+    What is awaited needs the processor itself.
+    """
+    return min(_LONGEST, max(_SHORTEST, 3 * cost, waited / 50))

@@ -17,6 +17,8 @@ from bed.machine import Machine, unpacked
 from bed.node import Node
 from bed.packages import Packages, Say, build, copy_of_sources, repacked_as_newer
 
+from lab.links import Links
+
 # With all that a first test may have to make before: images, packages, a machine.
 _TEST_SECONDS = 1200
 _MEMORY, _ROOM = Path("/dev/shm"), 6 << 30
@@ -79,8 +81,6 @@ def newer_packages(packages: Packages, sources: Path, disk: Path) -> Packages:
 @pytest.fixture(scope="session", params=KINDS)
 def host(request: pytest.FixtureRequest, packages: Packages, disk: Path, say: Say) -> Iterator[Host]:
     """A machine that is on; podagent may be installed on it, or not."""
-    if os.geteuid() != 0:
-        pytest.skip("needs root")
     kind = KINDS[request.param]
     machine = Machine(request.param, unpacked(kind.image.made(say), disk), disk)
     try:
@@ -119,6 +119,17 @@ def installed(host: Host, node: Node) -> Iterator[Host]:
     node.delete_pods()
     node.wait_for_leases(0, *node.networks)
     host.service.wait_for_attachments()
+
+
+@pytest.fixture
+def attached(installed: Host, node: Node) -> Links:
+    """What pod `web` has: network `data` is attached to it. Network `red` is there for a change to come."""
+    node.define("data")
+    node.define("red")
+    node.pod("web", ["data"])
+    links = node.wait_for("web", "data")
+    installed.service.wait_for_attachments("data")
+    return links
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

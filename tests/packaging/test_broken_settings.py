@@ -7,6 +7,7 @@ from bed.host import CONF, TOML, Host
 from bed.node import Node
 from kinds import ONE_OF_EACH_FORMAT
 
+from lab.links import Links
 from lab.waiting import eventually
 
 pytestmark = ONE_OF_EACH_FORMAT
@@ -18,13 +19,9 @@ pytestmark = ONE_OF_EACH_FORMAT
     ids=["toml", "conf"],
 )
 def test_the_service_is_tried_until_they_are_mended(
-    installed: Host, node: Node, path: str, mistake: str, told: tuple[str, ...]
+    installed: Host, node: Node, attached: Links, path: str, mistake: str, told: tuple[str, ...]
 ) -> None:
     service, machine = installed.service, installed.machine
-    node.define("data")
-    node.define("red")
-    node.pod("web", ["data"])
-    attached = node.wait_for("web", "data")
     shipped, since = machine.read(path), machine.now()
     machine.write(path, shipped + mistake)
     # More often in ten seconds than systemd lets a service fail by default.

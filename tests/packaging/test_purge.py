@@ -7,15 +7,15 @@ from bed.node import Node
 from bed.service import STATE
 from kinds import DEB_12
 
+from lab.links import Links
+
 
 @DEB_12
-def test_a_purge_takes_configuration_and_state_and_leaves_interfaces(installed: Host, node: Node) -> None:
+def test_a_purge_takes_configuration_and_state_and_leaves_interfaces(
+    installed: Host, node: Node, attached: Links
+) -> None:
     service, machine = installed.service, installed.machine
     machine.write(TOML, machine.read(TOML) + '\nlog-level = "debug"\n')
-    node.define("data")
-    node.pod("web", ["data"])
-    attached = node.wait_for("web", "data")
-    service.wait_for_attachments("data")
 
     installed.manager.purge()
     for path in (TOML, CONF, STATE):

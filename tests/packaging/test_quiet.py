@@ -9,21 +9,18 @@ from bed.names import ifname
 from bed.node import Node
 from kinds import ONE_OF_EACH_FORMAT
 
+from lab.links import Links
 from lab.waiting import eventually
 
 _QUIET_SECONDS = 12.0
 
 
 @ONE_OF_EACH_FORMAT
-def test_nothing_is_logged_while_nothing_happens(installed: Host, node: Node) -> None:
+def test_nothing_is_logged_while_nothing_happens(installed: Host, node: Node, attached: Links) -> None:
     service, machine = installed.service, installed.machine
     machine.write(TOML, machine.read(TOML) + '\nresync-period = "1s"\n')
     service.restart()
-    node.define("data")
-    node.pod("web", ["data"])
     node.pod("db")
-    attached = node.wait_for("web", "data")
-    service.wait_for_attachments("data")
     service.wait_for_status("2 pods, 1 attachments, ")
     before, until = machine.now(), time.monotonic() + _QUIET_SECONDS
     eventually(lambda: time.monotonic() > until, _QUIET_SECONDS + 5, "ten times to compare everything to pass")

@@ -6,6 +6,8 @@ from bed.host import CONF, TOML, Host
 from bed.node import Node
 from bed.packages import NEWER, Packages, Rpm
 
+from lab.links import Links
+
 _EDITS = {TOML: '\nattach-via = "delegate"\n', CONF: '\nexport _CNI_LOGGING_FILE="/var/log/cni.log"\n'}
 
 
@@ -25,16 +27,11 @@ def assert_in_force(host: Host, edited: dict[str, str], since: int) -> None:
 
 
 def test_versions_replace_each_other_and_leave_edits_and_interfaces_as_they_are(
-    installed: Host, node: Node, newer_packages: Packages
+    installed: Host, node: Node, attached: Links, newer_packages: Packages
 ) -> None:
     service, machine = installed.service, installed.machine
     edited = edit(installed)
     service.restart()
-    node.define("data")
-    node.define("red")
-    node.pod("web", ["data"])
-    attached = node.wait_for("web", "data")
-    service.wait_for_attachments("data")
 
     for change, packages, networks in (
         (installed.manager.upgrade, newer_packages, ["data", "red"]),
@@ -56,13 +53,11 @@ def test_versions_replace_each_other_and_leave_edits_and_interfaces_as_they_are(
             assert all(NEWER in machine.read(f"{path}.{beside}") for path in edited)
 
 
-def test_removal_takes_the_service_and_leaves_interfaces_edits_and_state(installed: Host, node: Node) -> None:
+def test_removal_takes_the_service_and_leaves_interfaces_edits_and_state(
+    installed: Host, node: Node, attached: Links
+) -> None:
     service, machine, manager = installed.service, installed.machine, installed.manager
     edited = edit(installed)
-    node.define("data")
-    node.pod("web", ["data"])
-    attached = node.wait_for("web", "data")
-    service.wait_for_attachments("data")
     assert machine.run("find /opt/kaloom/lib/podagent -name '*.pyc' | head -1")
 
     manager.remove()

@@ -6,6 +6,8 @@ from bed.host import Host
 from bed.node import Node
 from kinds import ONE_OF_EACH_FORMAT
 
+from lab.links import Links
+
 _SOON = "[Service]\nWatchdogSec=5\n"
 # Starts the agent as its launcher does, but for a reconcile that never returns once it is told to. How long a step of a
 # worker may take before it counts as stuck is three minutes: that is shortened too.
@@ -30,15 +32,10 @@ sys.exit(main())
 
 
 @ONE_OF_EACH_FORMAT
-def test_a_stopped_process_is_replaced_and_catches_up(installed: Host, node: Node) -> None:
+def test_a_stopped_process_is_replaced_and_catches_up(installed: Host, node: Node, attached: Links) -> None:
     service, machine = installed.service, installed.machine
     service.drop_in("watchdog", _SOON)
     service.restart()
-    node.define("data")
-    node.define("red")
-    node.pod("web", ["data"])
-    attached = node.wait_for("web", "data")
-    service.wait_for_attachments("data")
     before, since = service.pid, machine.now()
     service.signal("SIGSTOP")
     node.annotate("web", ["data", "red"])
@@ -50,17 +47,14 @@ def test_a_stopped_process_is_replaced_and_catches_up(installed: Host, node: Nod
 
 
 @ONE_OF_EACH_FORMAT
-def test_a_reconcile_that_never_returns_is_noticed_and_its_stack_is_in_the_journal(installed: Host, node: Node) -> None:
+def test_a_reconcile_that_never_returns_is_noticed_and_its_stack_is_in_the_journal(
+    installed: Host, node: Node, attached: Links
+) -> None:
     service, machine = installed.service, installed.machine
     machine.write("/root/stuck.py", _STUCK)
     launch = "ExecStart=\nExecStart=/usr/bin/python3 -I /root/stuck.py run\n"
     service.drop_in("watchdog", _SOON + launch)
     service.restart()
-    node.define("data")
-    node.define("red")
-    node.pod("web", ["data"])
-    attached = node.wait_for("web", "data")
-    service.wait_for_attachments("data")
     before, since = service.pid, machine.now()
     machine.write("/run/lab-be-stuck", "")
     node.annotate("web", ["data", "red"])

@@ -38,6 +38,8 @@ _OF_DOCKER = tuple(
         ),
     )
 )  # fmt: skip
+# A shim that is killed leaves its socket there, under a name that does not tell whose it was.
+_SHIM_SOCKETS = Path("/run/containerd/s")
 # Folders that come with ours, and go with them when nothing else is in them.
 _PARENTS = tuple(map(Path, ("/var/lib/kubelet", "/var/lib/cni/networks", "/var/lib/cni", "/run/netns")))
 # What others might take exception to if it changed. /tmp, logs and caches are everybody's.
@@ -110,6 +112,8 @@ def put_back(layout: Layout, bridges: Iterable[str], networks: Iterable[str]) ->
     for directory in _OF_THE_KUBELET:
         for path in directory.iterdir() if directory.is_dir() else ():
             _remove(path, before)
+    for path in _dead_sockets(_SHIM_SOCKETS):
+        _remove(path, before)
     for path in (*_OF_THE_KUBELET, *_OF_DOCKER, *_PARENTS):
         _remove_if_empty(path, before)
     for cgroup in reversed(_cgroups(layout)):
@@ -236,8 +240,18 @@ def _docker() -> str:
     """What shows that one is at work, "" if none is. Nothing is connected to: that could start one."""
     if daemons := _named("dockerd"):
         return f"PID {daemons[0]}"
-    listening = {line.split()[-1] for line in Path("/proc/net/unix").read_text().splitlines()}
-    return next((f"somebody listens on {path}" for path in DOCKER_SOCKETS if path in listening), "")
+    bound = _bound_sockets()
+    return next((f"somebody listens on {path}" for path in DOCKER_SOCKETS if path in bound), "")
+
+
+def _dead_sockets(directory: Path) -> list[Path]:
+    bound = _bound_sockets()
+    return [path for path in directory.iterdir() if str(path) not in bound] if directory.is_dir() else []
+
+
+def _bound_sockets() -> set[str]:
+    """The paths of sockets that a process has made and not closed."""
+    return {line.split()[-1] for line in Path("/proc/net/unix").read_text().splitlines()}
 
 
 def _named(name: str) -> list[int]:
