@@ -22,7 +22,8 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "Variables: PYTHON=python3.12 (default: the first of python3, python3.13 ... python3.10 that will do)"
-	@echo "           JOBS=2, so many tests (of e2e: clusters) at a time; 0: in the foreground, for a debugger"
+	@echo "           JOBS=2, so many tests at a time; 0: in the foreground, for a debugger"
+	@echo "           JOBS=1 of e2e: one cluster after the other, not side by side"
 
 demo: node venv ## See it work on real containers: the example of the README (root; MODE=delegate or system)
 	@PYTHONPATH=tests $(RUN) -m demo --mode $(MODE)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import itertools
 import signal
 import sys
@@ -14,7 +13,6 @@ from typing import Any
 import pytest
 from cluster.cluster import Cluster
 from cluster.host import Refused
-from cluster.layout import LOAD_LOCK
 from cluster.objects import Objects
 from cluster.signals import SIGNALS
 from cluster.systemplugin import SYSTEM_PLUGINS
@@ -98,14 +96,6 @@ def clean_node(cluster: Cluster) -> Iterator[None]:
     before = Leftovers.now(cluster)
     yield
     wait_as_before(before, lambda: Leftovers.now(cluster))
-
-
-@pytest.fixture
-def machine_for_itself(cluster: Cluster) -> Iterator[None]:
-    """Of two suites on this machine, one at a time plays a case that takes all of it."""
-    with LOAD_LOCK.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import contextlib
 import shutil
 import subprocess
 import time
+import uuid
 from pathlib import Path
 
 from cluster.cluster import Cluster
@@ -36,7 +37,8 @@ class Evidence:
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        name = f"{time.strftime('%Y%m%d-%H%M%S')}-{cluster.system_plugin}"
+        # Two clusters with one plugin may come up in the same second.
+        name = f"{time.strftime('%Y%m%d-%H%M%S')}-{cluster.system_plugin}-{uuid.uuid4().hex[:4]}"
         self.folder = PROJECT / "build" / "e2e-failed" / name
         self.failures = 0
 

@@ -13,7 +13,7 @@ from outcomes import wait_exactly
 from lab.agent import AgentFactory
 from lab.networks import Networks
 
-pytestmark = pytest.mark.usefixtures("machine_for_itself")
+pytestmark = pytest.mark.load
 
 CHURN_PODS, CHURN_NETWORKS, CHURN_PATCHES = 12, 4, 300
 MANY_PODS = 100

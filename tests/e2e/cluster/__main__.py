@@ -68,7 +68,7 @@ def down() -> None:
 @click.option("--jobs", type=int, default=2, help="Less than 2: one cluster after the other.")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def test(system_plugin: tuple[str, ...], jobs: int, arguments: tuple[str, ...]) -> None:
-    """Run the suite once for each system plugin, each on a cluster of its own; ARGUMENTS go to pytest."""
+    """Run the suite once for each system plugin, on clusters of its own; ARGUMENTS go to pytest."""
     cluster = Cluster()
     with _alone():
         _refuse_politely(cluster)

@@ -40,8 +40,13 @@ class MachineApart:
             argv, cwd=PROJECT, stdout=output, stderr=output, start_new_session=True  # of Ctrl-C it hears once, from us
         )  # fmt: skip
 
-    def wait(self, timeout: float | None = None) -> int:
-        """Its exit code."""
+    @property
+    def exit_code(self) -> int | None:
+        """None while the command is at it."""
+        return self._process.poll()
+
+    def wait(self, timeout: float) -> int:
+        """Its exit code. Raises subprocess.TimeoutExpired when it has none after `timeout` seconds."""
         return self._process.wait(timeout)
 
     def interrupt(self) -> None:

@@ -13,8 +13,6 @@ LOCK = Path("/run/podagent-cluster.lock")
 """Held by whoever brings a cluster up or down, or runs the suite on it."""
 MACHINES = Path("/var/cache/podagent-cluster")
 """Of the machines apart that the suite is played on; not below a folder of which they have a copy."""
-LOAD_LOCK = MACHINES / "load.lock"
-"""Held by whichever of the suites side by side plays a case that takes the whole machine."""
 KUBERNETES = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "podagent-kubernetes" / "1.20"
 
 # The kubelet registers this name, and the API server reaches the kubelet by it: the only one that every machine
