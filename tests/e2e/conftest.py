@@ -29,7 +29,7 @@ from lab.host import wait_as_before
 from lab.networks import Network, Networks
 from lab.waiting import eventually
 
-_SETTLE_SECONDS = 120.0
+_SETTLE_SECONDS = 240.0
 _COLLECTION_SECONDS = 150.0
 _NUMBERS = itertools.count()
 _EVIDENCE = pytest.StashKey[Evidence]()
@@ -95,7 +95,7 @@ def clean_node(cluster: Cluster) -> Iterator[None]:
     """
     before = Leftovers.now(cluster)
     yield
-    wait_as_before(before, lambda: Leftovers.now(cluster))
+    wait_as_before(before, lambda: Leftovers.now(cluster), _SETTLE_SECONDS)
 
 
 @pytest.fixture

@@ -153,7 +153,7 @@ class NodePods:
         """Deletes everything by force: deployments first, which would make their pods anew."""
         for namespace in self._namespaces:
             self._apps.delete_collection_namespaced_deployment(namespace)
-            eventually(lambda namespace=namespace: not self._left(namespace), 60, f"no pods in namespace {namespace}")
+            eventually(lambda namespace=namespace: not self._left(namespace), 120, f"no pods in namespace {namespace}")
         if others := self._namespaces - {"default"}:
             self._cluster.kubectl("delete", "namespace", *others, "--ignore-not-found", "--wait=false")
             self._namespaces = {"default"}

@@ -44,7 +44,7 @@ class HostState:
         )
 
 
-def wait_as_before(before: State, now: Callable[[], State]) -> None:
+def wait_as_before(before: State, now: Callable[[], State], timeout: float = SETTLE_SECONDS) -> None:
     """Waits until nothing is there that was not there before; the AssertionError raised else names it."""
 
     def nothing_left() -> bool:
@@ -52,7 +52,7 @@ def wait_as_before(before: State, now: Callable[[], State]) -> None:
         assert not left, f"left behind: {left}"
         return True
 
-    eventually(nothing_left, SETTLE_SECONDS, "the host to be as it was before")
+    eventually(nothing_left, timeout, "the host to be as it was before")
 
 
 def _grown(before: State, now: State) -> dict[str, list[str]]:
