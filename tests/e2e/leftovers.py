@@ -8,7 +8,8 @@ from cluster.cluster import Cluster
 from cluster.host import BRIDGES
 from outcomes import kept_attachments
 
-from lab.host import NAMED_NAMESPACES, names_in
+from lab.files import names_in
+from lab.host import NAMED_NAMESPACES
 from lab.leases import ROOT, leases
 from lab.links import links_of
 

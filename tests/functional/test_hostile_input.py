@@ -22,6 +22,7 @@ from ways import WAYS, NodeKactus
 from lab.agent import Agent
 from lab.apiserver import ApiServer
 from lab.dockerd import PrivateDockerd
+from lab.files import names_in, paths_below
 from lab.host import HostState, wait_as_before
 from lab.networks import Network, Networks, definition
 from lab.node import Node, Pod, annotation
@@ -53,7 +54,7 @@ class Lab:
 
     def files(self) -> set[str]:
         """Every file that the agent had a chance to write, but for its state and its log."""
-        everything = (str(path.relative_to(self.workdir)) for path in self.workdir.rglob("*"))
+        everything = (str(path.relative_to(self.workdir)) for path in paths_below(self.workdir))
         ours = ("agent/state", "agent/agent.log", "node/kactus", ".cni-bin")
         return {path for path in everything if not path.startswith(ours)}
 
@@ -107,14 +108,15 @@ def pod(lab: Lab) -> Iterator[Pod]:
     _assert_only_sane_arguments(lab)
     if lab.kactus:
         sandboxes = {each.sandbox_id for each in lab.node.pods}
-        kept = {path.name for path in lab.kactus.calls.cni_dir.iterdir()} - {".locks"}
+        kept = {*names_in(lab.kactus.calls.cni_dir)} - {".locks"}
         assert kept <= sandboxes, "kactus keeps files that no sandbox has"
         assert {network for _, network in lab.kactus.attachments()} <= {"keep", "sibling"}
 
 
 def _marked_files() -> list[Path]:
-    places = [Path("/"), Path("/tmp"), Path("/var/lib"), Path("/opt"), *Path("/var/lib/cni").rglob("*/")]
-    return [path for place in places if place.is_dir() for path in place.glob(f"*{MARK}*")]
+    places = (Path("/"), Path("/tmp"), Path("/var/lib"), Path("/opt"))
+    near = (place / name for place in places for name in names_in(place))
+    return [path for path in (*near, *paths_below(Path("/var/lib/cni"))) if MARK in path.name]
 
 
 def _assert_only_sane_arguments(lab: Lab) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from lab.dockerd import PrivateDockerd
+from lab.files import names_in
 from lab.leases import ROOT
 from lab.links import links_of
 from lab.session import BRIDGE_PREFIX, LEASES_PREFIX, MARK, VETH_PREFIX
@@ -60,8 +61,3 @@ def _grown(before: State, now: State) -> dict[str, list[str]]:
     kinds = [field.name for field in fields(now)]
     came = {kind: sorted(getattr(now, kind) - getattr(before, kind)) for kind in kinds}
     return {kind: names for kind, names in came.items() if names}
-
-
-def names_in(directory: Path) -> list[str]:
-    """Of its entries; none if it is not there."""
-    return [entry.name for entry in directory.iterdir()] if directory.is_dir() else []

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lab import processes
+from lab.files import paths_below
 
 Json = dict[str, Any]
 
@@ -167,7 +168,7 @@ class Kactus:
 
     def files(self) -> list[str]:
         """Everything below its directory, without the directory of its locks itself."""
-        return sorted(str(path.relative_to(self.cni_dir)) for path in self.cni_dir.rglob("*") if not path.is_dir())
+        return sorted(str(path.relative_to(self.cni_dir)) for path in paths_below(self.cni_dir) if not path.is_dir())
 
 
 def kubelet_args(container: str, namespace: str, pod: str) -> str:

@@ -6,6 +6,8 @@ import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.files import names_in
+
 ROOT = Path("/var/lib/cni/networks")
 
 
@@ -26,11 +28,7 @@ def lease_dir(network: str) -> Path:
 def leases(network: str) -> list[Lease]:
     """The leases of a CNI network, by address; empty when the network never had one."""
     directory = lease_dir(network)
-    try:
-        names = sorted(entry.name for entry in directory.iterdir())
-    except FileNotFoundError:
-        return []
-    found = (_read(network, directory / name) for name in names if _is_address(name))
+    found = (_read(network, directory / name) for name in sorted(names_in(directory)) if _is_address(name))
     return [lease for lease in found if lease]
 
 

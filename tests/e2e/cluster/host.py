@@ -19,6 +19,7 @@ from typing import Any
 
 from cluster.layout import NODE_BRIDGE, POD_BRIDGE, POD_NETWORK, PORTS, Layout
 from lab import processes
+from lab.files import names_in, paths_below
 from lab.leases import lease_dir
 from lab.links import links_of
 
@@ -110,8 +111,8 @@ def put_back(layout: Layout, bridges: Iterable[str], networks: Iterable[str]) ->
     for network in (POD_NETWORK, *networks):
         _remove(lease_dir(network), before)
     for directory in _OF_THE_KUBELET:
-        for path in directory.iterdir() if directory.is_dir() else ():
-            _remove(path, before)
+        for name in names_in(directory):
+            _remove(directory / name, before)
     for path in _dead_sockets(_SHIM_SOCKETS):
         _remove(path, before)
     for path in (*_OF_THE_KUBELET, *_OF_DOCKER, *_PARENTS):
@@ -216,7 +217,7 @@ def _remove_if_empty(path: Path, before: Json) -> None:
 def _cgroups(layout: Layout) -> list[str]:
     """Of this cluster's containers, outer ones first."""
     tops = [*_CGROUPS.glob(layout.cgroup), *_CGROUPS.glob(f"*/{layout.cgroup}")]
-    return sorted(str(path) for top in tops for path in (top, *top.rglob("*")) if path.is_dir())
+    return sorted(str(path) for top in tops for path in (top, *paths_below(top)) if path.is_dir())
 
 
 def _packet_filter() -> list[str]:
@@ -246,7 +247,7 @@ def _docker() -> str:
 
 def _dead_sockets(directory: Path) -> list[Path]:
     bound = _bound_sockets()
-    return [path for path in directory.iterdir() if str(path) not in bound] if directory.is_dir() else []
+    return [path for path in (directory / name for name in names_in(directory)) if str(path) not in bound]
 
 
 def _bound_sockets() -> set[str]:
