@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from podagent.errors import AnnotationError
 from podagent.layers import attach_order
@@ -22,8 +21,7 @@ _MOST_PROBLEMS = 20
 _MOST_ENTRIES = 512
 
 
-@dataclass(frozen=True, slots=True)
-class Desired:
+class Desired(NamedTuple):
     """The attachments a pod wants, and what must not be touched because its entry could not be understood.
 
     Attributes:
@@ -48,15 +46,15 @@ class Desired:
         return self.hold_all or not self.held <= {entry.ifname for entry in self.entries}
 
 
-@dataclass(slots=True)
 class _Reading:
     """The accumulator of one pass over the list."""
 
-    entries: dict[str, Attachment] = field(default_factory=dict)
-    primaries: list[str] = field(default_factory=list)
-    held: set[str] = field(default_factory=set)
-    problems: list[str] = field(default_factory=list)
-    hold_all: bool = False
+    def __init__(self) -> None:
+        self.entries: dict[str, Attachment] = {}
+        self.primaries: list[str] = []
+        self.held: set[str] = set()
+        self.problems: list[str] = []
+        self.hold_all = False
 
 
 def read_annotation(text: str | None, pod_namespace: str, global_namespaces: Collection[str]) -> Desired:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from typing import Protocol
 
 from podagent.errors import (
@@ -104,7 +103,7 @@ class Executor:
         with self._namespaces.hold(record.netns) as netns:
             ifindex = netns.ifindex(attachment.ifname)
             if ifindex:
-                return self._saved(replace(record, phase=Phase.ATTACHED, ifindex=ifindex, adopted=True))
+                return self._saved(record._replace(phase=Phase.ATTACHED, ifindex=ifindex, adopted=True))
             return self._add(record, netns)
 
     def inherit(self, pod: Pod, attachment: Attachment, sandbox: Sandbox, *, complete: bool) -> Record:
@@ -118,8 +117,8 @@ class Executor:
         """
         record = self._begun(pod, attachment, sandbox)
         with self._namespaces.hold(record.netns) as netns:
-            record = replace(record, ifindex=netns.ifindex(attachment.ifname))
-        return self._saved(replace(record, phase=Phase.ATTACHED, adopted=True) if complete else record)
+            record = record._replace(ifindex=netns.ifindex(attachment.ifname))
+        return self._saved(record._replace(phase=Phase.ATTACHED, adopted=True) if complete else record)
 
     def detach(self, record: Record) -> None:
         """Runs DEL with what was recorded at ADD, then forgets the record.
@@ -133,7 +132,7 @@ class Executor:
             # Only such a record can come from a life of the agent that was cut short with a plugin at work.
             self._await_leftovers(record.sandbox_id, record.attachment.ifname)
         if record.phase is not Phase.DETACHING:
-            record = self._saved(replace(record, phase=Phase.DETACHING))
+            record = self._saved(record._replace(phase=Phase.DETACHING))
         try:
             self._delete(record)
         except PluginError:
@@ -180,7 +179,7 @@ class Executor:
             self._undo(record, netns, error)
             raise
         ifindex = netns.ifindex(record.attachment.ifname)
-        return self._saved(replace(record, phase=Phase.ATTACHED, result=result, ifindex=ifindex))
+        return self._saved(record._replace(phase=Phase.ATTACHED, result=result, ifindex=ifindex))
 
     def _undo(self, record: Record, netns: Netns, error: PodagentError) -> None:
         if isinstance(error, (NetConfError, PluginNotRun)):
@@ -211,7 +210,7 @@ class Executor:
             return None  # the failure of DEL is what is told
         if netconf is None or netconf == recorded.netconf or netconf["name"] != recorded.netconf["name"]:
             return None
-        return replace(record, invocation=replace(recorded, netconf=netconf))
+        return record._replace(invocation=recorded._replace(netconf=netconf))
 
     def _delete(self, record: Record) -> None:
         try:
@@ -225,7 +224,7 @@ class Executor:
                         f"DEL reported success, but {record.attachment.ifname} is still there",
                     )
         except NetnsGone:
-            self._cni.delete(record.invocation, replace(record.target, netns=""), record.result)
+            self._cni.delete(record.invocation, record.target._replace(netns=""), record.result)
 
     def _saved(self, record: Record) -> Record:
         self._records.put(record)

@@ -9,7 +9,6 @@ import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -185,7 +184,7 @@ def test_another_namespace_under_the_same_path_is_not_taken_for_it(named: Path, 
 def test_a_recycled_pid_is_not_taken_for_the_process_that_had_it(
     process: Process, namespaces: NetworkNamespaces, change: dict[str, int]
 ) -> None:
-    with refused_as_gone(namespaces, replace(identify(process.path), **change)):
+    with refused_as_gone(namespaces, identify(process.path)._replace(**change)):
         pass
 
 
@@ -231,7 +230,7 @@ def test_no_descriptor_is_left_open_whatever_happens(process: Process, namespace
         held.links()
     with pytest.raises(InterruptedError), namespaces.hold(ref):
         raise InterruptedError
-    for wrong in (replace(ref, inode=1), replace(ref, started=1), identify(OWN)):
+    for wrong in (ref._replace(inode=1), ref._replace(started=1), identify(OWN)):
         with pytest.raises((NetnsGone, HostNetworkRefused)), namespaces.hold(wrong):
             pytest.fail("held what it must not")
     assert descriptors() == before

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,12 +18,12 @@ from lab.files import paths_below
 
 Json = dict[str, Any]
 
-_SOURCE = Path(__file__).resolve().parents[2] / "src"
+_PATHS = [str(Path(__file__).resolve().parents[2] / "src"), sysconfig.get_path("purelib")]
 _TIMEOUT_SECONDS = 150.0
 _WRAPPER = """\
-#!{python} -I
+#!{python} -IS
 import sys
-sys.path.insert(0, {source!r})
+sys.path[:0] = {paths!r}
 from podagent.kactus.main import main
 sys.exit(main())
 """
@@ -32,7 +33,7 @@ def install(directory: Path, name: str = "kactus") -> Path:
     """Puts an executable that is our kactus into `directory`, complete at once, and returns its path."""
     directory.mkdir(parents=True, exist_ok=True)
     new = directory / f".{name}.new"
-    new.write_text(_WRAPPER.format(python=sys.executable, source=str(_SOURCE)))
+    new.write_text(_WRAPPER.format(python=sys.executable, paths=_PATHS))
     new.chmod(0o755)
     return new.replace(directory / name)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from podagent.model import (
@@ -27,20 +26,20 @@ def key(uid: str = UID) -> PodKey:
 
 def pod(networks: str | None = None, uid: str = UID, **changes: Any) -> Pod:
     """A running pod; `changes` are other fields of `Pod`."""
-    return replace(Pod(key(uid), uid, networks, "Running"), **changes)
+    return Pod(key(uid), uid, networks, "Running")._replace(**changes)
 
 
 def attachment(network: str, **changes: Any) -> Attachment:
-    return replace(Attachment(network, interface_name(network)), **changes)
+    return Attachment(network, interface_name(network))._replace(**changes)
 
 
 def sandbox(number: int = 7, **changes: Any) -> Sandbox:
-    return replace(Sandbox(f"sandbox-{number}", NetnsRef(f"/proc/{number}/ns/net", number, number)), **changes)
+    return Sandbox(f"sandbox-{number}", NetnsRef(f"/proc/{number}/ns/net", number, number))._replace(**changes)
 
 
 def invocation(network: str, **changes: Any) -> Invocation:
     netconf = {"cniVersion": "1.0.0", "name": network, "plugins": [{"type": "bridge"}]}
-    return replace(Invocation(netconf, ("/opt/cni/bin",)), **changes)
+    return Invocation(netconf, ("/opt/cni/bin",))._replace(**changes)
 
 
 def record(network: str, uid: str = UID, **changes: Any) -> Record:
@@ -58,4 +57,4 @@ def record(network: str, uid: str = UID, **changes: Any) -> Record:
         result={"cniVersion": "1.0.0", "ips": [{"address": "10.0.0.2/24"}]},
         ifindex=2,
     )
-    return replace(made, **changes)
+    return made._replace(**changes)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable
-from dataclasses import replace
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -52,7 +51,7 @@ class History:
         if pod not in self.node.pods:
             self.node.pods[pod] = Pod(pod, pod.uid, None, "Running")
             self.node.start_sandbox(pod)
-        self.node.pods[pod] = replace(self.node.pods[pod], networks=text)
+        self.node.pods[pod] = self.node.pods[pod]._replace(networks=text)
 
     def replace_sandbox(self, pod: PodKey, attached_by_kubelet: bool) -> None:
         if pod in self.node.pods:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 from factory import attachment, key, pod
@@ -265,7 +264,7 @@ def test_a_failed_del_stays_recorded_with_all_it_needs(node: Bench) -> None:
     node.faults.delete_fails.add("red")
     with pytest.raises(PluginError, match="cannot delete now"):
         node.executor.detach(made)
-    assert node.record == replace(made, phase=Phase.DETACHING)
+    assert node.record == made._replace(phase=Phase.DETACHING)
 
 
 def test_del_of_a_namespace_that_is_gone_names_none(node: Bench) -> None:
@@ -316,7 +315,7 @@ def test_del_that_leaves_the_link_is_a_failure_whatever_it_says(node: Bench) -> 
 
 @pytest.mark.parametrize(("phase", "waits"), [(Phase.ATTACHED, 0), (Phase.ATTACHING, 1), (Phase.DETACHING, 1)])
 def test_waits_for_plugins_of_an_earlier_life_where_there_can_be_any(node: Bench, phase: Phase, waits: int) -> None:
-    made = replace(node.attach(), phase=phase)
+    made = node.attach()._replace(phase=phase)
     node.put(made)
     node.waited.clear()
     node.executor.detach(made)
@@ -366,7 +365,7 @@ def test_sees_which_links_have_vanished(node: Bench) -> None:
 
 @pytest.mark.parametrize("change", [{"ifindex": 0}, {"phase": Phase.DETACHING}, {"sandbox_id": "another"}])
 def test_only_links_of_this_sandbox_that_were_there_can_have_vanished(node: Bench, change: dict[str, object]) -> None:
-    made = replace(node.attach(), **change)
+    made = node.attach()._replace(**change)
     node.links[node.sandbox.netns.inode].pop(RED.ifname)
     assert node.executor.drifted(node.sandbox, [made]) == frozenset()
 

@@ -6,7 +6,7 @@ import contextlib
 import json
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pytest
 from factory import key, pod
@@ -51,7 +51,7 @@ class Bench(Node):
 
     def want(self, *networks: str, **more: str) -> None:
         annotation = json.dumps([{"name": network, **more} for network in networks])
-        self.pods[KEY] = replace(self.pods[KEY], networks=annotation)
+        self.pods[KEY] = self.pods[KEY]._replace(networks=annotation)
 
     def look(self) -> float | None:
         wait = self.inheritance.take_over(KEY)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from factory import attachment, key, record
 from nodemodel import Node
@@ -54,8 +52,8 @@ def test_what_was_never_attached_goes_with_the_mended_definition() -> None:
         (RED, FAULTY),
         (RED, ApiError("away")),
         (RED, MENDED | {"name": "other"}),  # its leases are kept under another name
-        (replace(RED, result={"cniVersion": "1.0.0"}), MENDED),
-        (replace(RED, adopted=True), MENDED),
+        (RED._replace(result={"cniVersion": "1.0.0"}), MENDED),
+        (RED._replace(adopted=True), MENDED),
     ],
     ids=["gone", "unchanged", "unknown", "renamed", "was attached", "was adopted"],
 )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from factory import attachment, record, sandbox
 
@@ -50,7 +48,7 @@ def test_what_is_detached_and_attached_is_detached_first() -> None:
 
 
 def wanted(*attachments: Attachment, **more: object) -> Desired:
-    return replace(Desired(tuple(attachments)), **more)
+    return Desired(tuple(attachments))._replace(**more)
 
 
 RED, GREEN = attachment("red"), attachment("green")
@@ -66,10 +64,10 @@ AGAIN = "again"
         ({"phase": Phase.DETACHING}, AGAIN),
         ({"sandbox_id": "sandbox-8"}, AGAIN),
         ({"netns": NetnsRef("/proc/8/ns/net", 8, 8)}, AGAIN),
-        ({"attachment": replace(RED, mac="02:00:00:00:00:01")}, AGAIN),
-        ({"attachment": replace(RED, ips=("10.0.0.9/24",))}, AGAIN),
-        ({"attachment": replace(RED, namespace="other")}, AGAIN),
-        ({"attachment": replace(RED, upper_layers=("green",))}, None),
+        ({"attachment": RED._replace(mac="02:00:00:00:00:01")}, AGAIN),
+        ({"attachment": RED._replace(ips=("10.0.0.9/24",))}, AGAIN),
+        ({"attachment": RED._replace(namespace="other")}, AGAIN),
+        ({"attachment": RED._replace(upper_layers=("green",))}, None),
         ({"adopted": True, "result": None}, None),
         ({"boot_id": "another"}, None),
         ({"invocation": record("other").invocation}, None),
@@ -88,7 +86,7 @@ def test_a_link_that_vanished_is_attached_again() -> None:
 
 
 def test_an_interface_of_another_name_is_another_interface() -> None:
-    renamed = replace(RED, ifname="net1")
+    renamed = RED._replace(ifname="net1")
     found = record("red")
     assert plan_pod(wanted(renamed), [found], SANDBOX) == Plan((found,), (renamed,))
 
@@ -134,20 +132,20 @@ def test_nothing_to_do_is_an_empty_plan() -> None:
     assert interface_name("red") == RED.ifname
 
 
-@pytest.mark.parametrize("below", [{"phase": Phase.ATTACHING}, {"attachment": replace(RED, mac="02:00:00:00:00:01")}])
+@pytest.mark.parametrize("below", [{"phase": Phase.ATTACHING}, {"attachment": RED._replace(mac="02:00:00:00:00:01")}])
 def test_what_stacks_on_a_layer_that_is_made_anew_is_made_anew_too(below: dict[str, object]) -> None:
-    bond = replace(RED, upper_layers=("green",))
-    vlan = replace(GREEN, upper_layers=("top",))
+    bond = RED._replace(upper_layers=("green",))
+    vlan = GREEN._replace(upper_layers=("top",))
     top = attachment("top")
     lower, middle, upper = record("red", sequence=1, **below), record("green", sequence=2), record("top", sequence=3)
-    middle, upper = replace(middle, attachment=vlan), replace(upper, attachment=top)
+    middle, upper = middle._replace(attachment=vlan), upper._replace(attachment=top)
     if "attachment" not in below:
-        lower = replace(lower, attachment=bond)
+        lower = lower._replace(attachment=bond)
     planned = plan_pod(wanted(bond, vlan, top), [lower, middle, upper], SANDBOX)
     assert planned.attach == (bond, vlan, top)
     assert planned.detach == (upper, middle, lower)
 
 
 def test_a_layer_that_comes_late_leaves_what_is_there() -> None:
-    bond = replace(RED, upper_layers=("green",))
+    bond = RED._replace(upper_layers=("green",))
     assert plan_pod(wanted(bond, GREEN), [record("green")], SANDBOX) == Plan((), (bond,))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from factory import key, pod
 
@@ -64,7 +62,7 @@ def test_a_repeated_description_wakes_nobody(synced: Table) -> None:
 
 @pytest.mark.parametrize("change", [{"networks": "[]"}, {"phase": "Failed"}, {"incarnation": "2"}, {"object_uid": "x"}])
 def test_every_change_of_a_pod_is_told(synced: Table, change: dict[str, str]) -> None:
-    synced.upsert(replace(pod(uid="a"), **change))
+    synced.upsert(pod(uid="a")._replace(**change))
     assert synced.calls == ["a"]
 
 
@@ -88,8 +86,8 @@ def test_the_leaving_of_an_unknown_pod_is_no_news(synced: Table) -> None:
 
 
 def test_the_end_of_an_old_mirror_does_not_take_the_static_pods_new_one_away(synced: Table) -> None:
-    old = replace(pod(uid="hash"), object_uid="mirror-1", static=True)
-    new = replace(old, object_uid="mirror-2")
+    old = pod(uid="hash")._replace(object_uid="mirror-1", static=True)
+    new = old._replace(object_uid="mirror-2")
     synced.upsert(old)
     synced.upsert(new)
     synced.remove(old)

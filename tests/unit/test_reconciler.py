@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Collection
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -45,7 +44,7 @@ class Bench(Node):
         self.start_sandbox(who)
 
     def want(self, *networks: Any) -> None:
-        self.pods[KEY] = replace(self.pods[KEY], networks=annotation(*networks))
+        self.pods[KEY] = self.pods[KEY]._replace(networks=annotation(*networks))
 
     def look(self, who: PodKey = KEY, *, verify: bool = False) -> float | None:
         return self.reconciler.reconcile(who, verify=verify)
@@ -186,7 +185,7 @@ def test_a_sandbox_that_cannot_be_looked_into_is_taken_as_it_was_recorded(node: 
 def test_a_malformed_annotation_detaches_nothing_and_is_told(node: Bench, text: str) -> None:
     node.run(KEY, "red")
     node.look()
-    node.pods[KEY] = replace(node.pods[KEY], networks=text)
+    node.pods[KEY] = node.pods[KEY]._replace(networks=text)
     assert node.look(verify=True) is None
     assert node.attached() == {"red"}
     assert node.operations_of("red") == ["ADD"]
@@ -415,7 +414,7 @@ def test_a_pod_that_took_long_to_start_is_attached_as_soon_as_it_runs(node: Benc
     for _ in range(9):
         node.now += node.look()
     node.look()
-    node.pods[KEY] = replace(node.pods[KEY], phase="Running")
+    node.pods[KEY] = node.pods[KEY]._replace(phase="Running")
     assert node.look() is None
     assert node.attached() == {"red"}
 
@@ -424,7 +423,7 @@ def test_a_sandbox_that_took_long_to_be_populated_is_attached_as_soon_as_it_is(n
     node.not_ready = True
     node.run(KEY, "red")
     full = node.running[KEY]
-    node.running[KEY] = replace(full, populated=False)
+    node.running[KEY] = full._replace(populated=False)
     for _ in range(9):
         node.now += node.look()
     node.look()
@@ -450,7 +449,7 @@ def test_a_pod_that_is_gone_is_cleaned_up_and_forgotten(node: Bench) -> None:
 def test_a_finished_pod_is_cleaned_up_whatever_its_annotation_says(node: Bench, phase: str) -> None:
     node.run(KEY, "red")
     node.look()
-    node.pods[KEY] = replace(node.pods[KEY], phase=phase)
+    node.pods[KEY] = node.pods[KEY]._replace(phase=phase)
     assert node.look() is None
     assert (node.disk, node.leases) == ({}, set())
 

@@ -12,7 +12,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -218,7 +217,7 @@ HOSTILE = ["../../../../etc/x", "/etc/passwd", "..", "", "a" * 5000, "\0", "a\0b
 @pytest.mark.parametrize("text", HOSTILE)
 def test_no_string_from_outside_becomes_a_file_name(reopen: Reopen, directory: Path, text: str) -> None:
     hostile = record("red", pod=PodKey(text, text, text))
-    hostile = replace(hostile, sandbox_id=text, attachment=replace(hostile.attachment, network=text, ifname=text))
+    hostile = hostile._replace(sandbox_id=text, attachment=hostile.attachment._replace(network=text, ifname=text))
     reopen().put(hostile)
     found = [path for path in directory.parent.rglob("*") if path.is_file()]
     assert sorted(path.parent.name for path in found) == ["attachments", "state"]
@@ -232,8 +231,8 @@ def test_no_string_from_outside_becomes_a_file_name(reopen: Reopen, directory: P
 
 def test_strings_that_only_look_alike_together_are_kept_apart(reopen: Reopen) -> None:
     store = reopen()
-    one = replace(record("red", "ab"), attachment=replace(record("red").attachment, ifname="c"))
-    two = replace(record("red", "a", sequence=2), attachment=replace(record("red").attachment, ifname="bc"))
+    one = record("red", "ab")._replace(attachment=record("red").attachment._replace(ifname="c"))
+    two = record("red", "a", sequence=2)._replace(attachment=record("red").attachment._replace(ifname="bc"))
     store.put(one)
     store.put(two)
     assert everything(reopen()) == [one, two]
@@ -247,7 +246,7 @@ names = st.text(st.characters(), max_size=20)
 def test_any_records_survive_a_restart(tmp_path_factory: pytest.TempPathFactory, keys: list[tuple[str, str]]) -> None:
     directory = tmp_path_factory.mktemp("state")
     made = [
-        replace(record("red", uid, sequence=number), attachment=replace(record("red").attachment, ifname=ifname))
+        record("red", uid, sequence=number)._replace(attachment=record("red").attachment._replace(ifname=ifname))
         for number, (uid, ifname) in enumerate(keys, 1)
     ]
     store = Store(directory)

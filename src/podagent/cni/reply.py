@@ -6,7 +6,7 @@ Only the exit code decides whether it succeeded.
 from __future__ import annotations
 
 import signal
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from podagent.cni import result
 from podagent.cni.text import excerpt, json_object
@@ -18,8 +18,7 @@ _UNKNOWN, _DECODING_FAILURE = 999, 6
 _NO_VERSION_COMMAND = "unknown CNI_COMMAND: VERSION"
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(NamedTuple):
     """How a plugin process ended.
 
     Attributes:

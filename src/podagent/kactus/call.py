@@ -6,7 +6,7 @@ Every string here may be hostile. What leaves this module is safe to be passed o
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from podagent.cni import version
 from podagent.cni.text import json_object
@@ -43,8 +43,7 @@ _KNOWN_ARGS: Mapping[str, Check] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """One call, complete and checked.
 
     Attributes:
@@ -59,13 +58,13 @@ class Call:
     """
 
     command: str
-    container_id: str = ""
-    netns: str = ""
-    ifname: str = ""
-    path: tuple[str, ...] = ()
-    args: tuple[tuple[str, str], ...] = ()
-    cni_version: str = version.LATEST
-    conf: Json = field(default_factory=dict)
+    container_id: str
+    netns: str
+    ifname: str
+    path: tuple[str, ...]
+    args: tuple[tuple[str, str], ...]
+    cni_version: str
+    conf: Json
 
     def arg(self, name: str) -> str:
         """The value of an argument, "" if it was not given; the last one counts."""

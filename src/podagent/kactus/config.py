@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from podagent.cni.conf import parse_list
 from podagent.errors import NetConfError
@@ -14,8 +14,7 @@ DEFAULT_CNI_DIR = "/var/lib/cni/kactus"
 DEFAULT_GLOBAL_NAMESPACES = ("default",)
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
+class Config(NamedTuple):
     """The keys of the configuration.
 
     Attributes:

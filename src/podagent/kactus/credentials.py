@@ -5,8 +5,7 @@ from __future__ import annotations
 import base64
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from podagent.kactus.failure import INVALID_CONFIG, TRY_AGAIN_LATER, Failure
@@ -15,8 +14,7 @@ _SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 _RARE = ("exec", "auth-provider", "username")
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
+class Credentials(NamedTuple):
     """Where the server is and who we are; empty strings for what is not given. `origin` is for messages."""
 
     origin: str
@@ -29,24 +27,25 @@ class Credentials:
     insecure: bool = False
     tls_server_name: str = ""
 
-    def __post_init__(self) -> None:
-        """Raises Failure (code 7): said here, because what the library says of such a token holds it in full."""
-        if not self.token.isascii() or not self.token.isprintable() or " " in self.token:
-            raise Failure(INVALID_CONFIG, f"{self.origin}: the token contains characters that no token has")
-        if not _is_server(self.server):
-            raise Failure(
-                INVALID_CONFIG, f"{self.origin}: server {self.server!r:.80} is not an https:// or http:// URL"
-            )
-
 
 def load_credentials(
     kubeconfig: str, environ: Mapping[str, str] = os.environ, service_account: str = _SERVICE_ACCOUNT
 ) -> Credentials:
     """Reads the credentials. Raises Failure naming the file (code 7 if it is malformed, 11 if it is not there yet)."""
     try:
-        return _from_kubeconfig(kubeconfig) if kubeconfig else _from_service_account(environ, service_account)
+        found = _from_kubeconfig(kubeconfig) if kubeconfig else _from_service_account(environ, service_account)
     except OSError as fault:
         raise Failure(TRY_AGAIN_LATER, f"cannot read {fault.filename}: {fault.strerror}") from None
+    _require_usable(found)
+    return found
+
+
+def _require_usable(found: Credentials) -> None:
+    # Of the token it is said here, because what the library says of such a one holds it in full.
+    if not found.token.isascii() or not found.token.isprintable() or " " in found.token:
+        raise Failure(INVALID_CONFIG, f"{found.origin}: the token contains characters that no token has")
+    if not _is_server(found.server):
+        raise Failure(INVALID_CONFIG, f"{found.origin}: server {found.server!r:.80} is not an https:// or http:// URL")
 
 
 def _from_service_account(environ: Mapping[str, str], directory: str) -> Credentials:

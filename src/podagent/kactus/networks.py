@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from podagent.attach.definition import definition_namespaces, to_netconf
 from podagent.desired import read_annotation
@@ -19,8 +19,7 @@ Lookup = Callable[[str, str], "Json | None"]
 """(namespace, name) -> the networks.kaloom.com object, None if there is none."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(NamedTuple):
     """The networks of a pod at its start.
 
     Attributes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
 from podagent.cni import version
 from podagent.errors import PluginError
@@ -77,11 +76,11 @@ def collect(call: Call) -> None:
     for container_id in containers(config.cni_dir):
         if container_id in alive:
             continue
-        one = replace(call, container_id=container_id, netns="", ifname=_DEFAULT_IFNAME, args=())
+        one = call._replace(container_id=container_id, netns="", ifname=_DEFAULT_IFNAME, args=())
         try:
             with SavedDelegates(config.cni_dir, container_id) as saved:
                 master = next((each for each in saved.delegates if not identity(each)), {})
-                named = replace(one, ifname=str(master.get(IFNAME) or _DEFAULT_IFNAME))
+                named = one._replace(ifname=str(master.get(IFNAME) or _DEFAULT_IFNAME))
                 Detaching(named, config, saved, Delegates(named)).run()
         except PluginError as fault:
             faults.append(fault)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from podagent.attach.system import SystemNetworks
 from podagent.errors import ApiError, DefinitionError, NetConfError, PodNotReady
 from podagent.model import Json, PodKey, Via
 
-POD = replace(pod(), key=PodKey("shop", "web", "uid"))
+POD = pod()._replace(key=PodKey("shop", "web", "uid"))
 SANDBOX = sandbox()
 RED = attachment("red")
 POD_ARGS = (
@@ -61,13 +60,13 @@ def test_a_delegate_is_called_with_the_definitions_configuration() -> None:
 
 
 def test_a_requested_mac_reaches_every_kind_of_plugin() -> None:
-    _, call = delegate(("shop", "red")).prepare(POD, replace(RED, mac="02:00:00:00:00:01"), SANDBOX)
+    _, call = delegate(("shop", "red")).prepare(POD, RED._replace(mac="02:00:00:00:00:01"), SANDBOX)
     assert call.args == (*POD_ARGS, ("CNI_IFMAC", "02:00:00:00:00:01"), ("MAC", "02:00:00:00:00:01"))
     assert call.capability_args == {"mac": "02:00:00:00:00:01"}
 
 
 def test_requested_addresses_are_offered_as_capability() -> None:
-    _, call = delegate(("shop", "red")).prepare(POD, replace(RED, ips=("10.0.0.9/24",)), SANDBOX)
+    _, call = delegate(("shop", "red")).prepare(POD, RED._replace(ips=("10.0.0.9/24",)), SANDBOX)
     assert call.capability_args == {"ips": ["10.0.0.9/24"]}
 
 
@@ -86,7 +85,7 @@ def test_default_is_asked_only_where_it_is_for_all() -> None:
 def test_a_namespace_in_the_entry_is_the_only_one_asked() -> None:
     definitions = Definitions(("shop", "red"))
     with pytest.raises(DefinitionError, match="infra"):
-        DelegateNetworks(definitions, "/bin", ("default",)).prepare(POD, replace(RED, namespace="infra"), SANDBOX)
+        DelegateNetworks(definitions, "/bin", ("default",)).prepare(POD, RED._replace(namespace="infra"), SANDBOX)
     assert definitions.asked == [("infra", "red")]
 
 
@@ -117,7 +116,7 @@ def no_conf() -> tuple[Path, Json]:
 
 
 def test_the_system_plugin_is_told_the_attachment_in_its_arguments() -> None:
-    via, call = system().prepare(POD, replace(RED, mac="02:00:00:00:00:01"), SANDBOX)
+    via, call = system().prepare(POD, RED._replace(mac="02:00:00:00:00:01"), SANDBOX)
     assert via is Via.SYSTEM
     assert call.args == (*POD_ARGS, ("K8S_POD_NETWORK", "red"), ("K8S_POD_IFMAC", "02:00:00:00:00:01"))
     assert call.netconf["plugins"] == [{"type": "kactus"}]
@@ -129,7 +128,7 @@ def test_without_a_requested_mac_the_argument_is_there_and_empty() -> None:
 
 
 def test_the_namespace_of_the_entry_is_told_only_if_it_names_one() -> None:
-    _, call = system().prepare(POD, replace(RED, namespace="infra"), SANDBOX)
+    _, call = system().prepare(POD, RED._replace(namespace="infra"), SANDBOX)
     assert call.args[-1] == ("K8S_POD_NETWORK_NAMESPACE", "infra")
 
 
@@ -144,7 +143,7 @@ def test_the_vendors_directory_is_looked_into_first(vendor: str, first: str) -> 
 )
 def test_the_agent_keeps_off_while_the_kubelet_sets_the_pod_up(changes: dict[str, str], populated: bool) -> None:
     with pytest.raises(PodNotReady, match="shop/web"):
-        system().prepare(replace(POD, **changes), RED, sandbox(populated=populated))
+        system().prepare(POD._replace(**changes), RED, sandbox(populated=populated))
 
 
 def test_a_node_without_configuration_says_so() -> None:
