@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import subprocess
 import time
@@ -157,7 +156,7 @@ def pretend_reboot(agent: Agent) -> None:
     """Rewrites the records of an agent that is down as if they had been written before the last boot."""
     for path in record_files(agent):
         record = recordfile.decode(path.read_bytes())
-        path.write_bytes(recordfile.encode(dataclasses.replace(record, boot_id=OTHER_BOOT)))
+        path.write_bytes(recordfile.encode(record._replace(boot_id=OTHER_BOOT)))
 
 
 def test_after_a_reboot_vanished_pods_have_no_lease_and_the_others_are_attached_again(
@@ -193,7 +192,7 @@ def test_after_a_reboot_a_namespace_that_looks_like_a_recorded_one_is_another_po
     contents = {path: recordfile.decode(path.read_bytes()) for path in record_files(down)}
     ((path, record),) = [item for item in contents.items() if item[1].pod.uid == old.uid]
     (recycled,) = [record.netns for record in contents.values() if record.pod.uid == stranger.uid]
-    path.write_bytes(recordfile.encode(dataclasses.replace(record, boot_id=OTHER_BOOT, netns=recycled)))
+    path.write_bytes(recordfile.encode(record._replace(boot_id=OTHER_BOOT, netns=recycled)))
     old.delete()
     down.start()
     wait_exactly({stranger: [data]}, [data], down)
