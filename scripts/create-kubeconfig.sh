@@ -70,7 +70,8 @@ YAML
         "does its controller manager run?"
 }
 
-# Written by hand: `kubectl config set-credentials` would show the token to whoever lists processes.
+# Written by hand: `kubectl config set-credentials` would show the token to whoever lists processes. As JSON, which is
+# YAML: kactus, which reads it for every pod, need not load a YAML parser then.
 write_kubeconfig() {
     local server=$1 name_check=$2 ca token
     ca=$(secret_field 'ca\.crt') || die "cannot read the secret $namespace/$SECRET"
@@ -78,26 +79,29 @@ write_kubeconfig() {
     [[ -n $ca ]] || die "the secret $namespace/$SECRET has no ca.crt"
     temporary=$(mktemp "$dir/.$file.XXXXXX") || die "cannot write in $dir"
     trap 'rm -f -- "$temporary"' EXIT
-    [[ -z $name_check ]] || name_check=$'\n'"      tls-server-name: \"$name_check\""
-    cat >"$temporary" <<YAML
-apiVersion: v1
-kind: Config
-clusters:
-  - name: kubernetes
-    cluster:
-      server: "$server"
-      certificate-authority-data: "$ca"$name_check
-users:
-  - name: $ACCOUNT
-    user:
-      token: "$token"
-contexts:
-  - name: $ACCOUNT
-    context:
-      cluster: kubernetes
-      user: $ACCOUNT
-current-context: $ACCOUNT
-YAML
+    [[ -z $name_check ]] || name_check=$',\n'"      \"tls-server-name\": \"$name_check\""
+    cat >"$temporary" <<JSON
+{
+  "apiVersion": "v1",
+  "kind": "Config",
+  "clusters": [{
+    "name": "kubernetes",
+    "cluster": {
+      "server": "$server",
+      "certificate-authority-data": "$ca"$name_check
+    }
+  }],
+  "users": [{
+    "name": "$ACCOUNT",
+    "user": {"token": "$token"}
+  }],
+  "contexts": [{
+    "name": "$ACCOUNT",
+    "context": {"cluster": "kubernetes", "user": "$ACCOUNT"}
+  }],
+  "current-context": "$ACCOUNT"
+}
+JSON
     mv -f -- "$temporary" "$dir/$file"
     trap - EXIT
 }

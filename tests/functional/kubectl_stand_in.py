@@ -53,7 +53,8 @@ def view_config(output: str) -> int:
     server = os.environ["KUBECTL_SERVER"]
     if not server:
         return fail("error: current-context must exist in order to minify")
-    print(server if output.endswith(".server}") else "", end="")
+    name_check = os.environ.get("KUBECTL_TLS_SERVER_NAME", "")
+    print(server if output.endswith(".server}") else name_check, end="")
     return 0
 
 

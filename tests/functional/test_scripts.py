@@ -135,19 +135,25 @@ def test_create_kubeconfig_waits_for_the_token_and_writes_a_private_file(run: Ru
     written = directory / "agent.yaml"
     assert [path.name for path in directory.iterdir()] == ["agent.yaml"]
     assert stat.S_IMODE(written.stat().st_mode) == 0o600
-    text = written.read_text()
-    for part in (
-        'server: "https://api.example:6443"',
-        'token: "to.k.en"',
-        'data: "Q0VSVElGSUNBVEU="',
-        "current-context",
-    ):
-        assert part in text
+    made = json.loads(written.read_text())
+    (cluster,), (user,), (context,) = made["clusters"], made["users"], made["contexts"]
+    assert cluster["cluster"] == {
+        "server": "https://api.example:6443", "certificate-authority-data": "Q0VSVElGSUNBVEU=",
+    }  # fmt: skip
+    assert user["user"] == {"token": "to.k.en"}
+    assert context["context"] == {"cluster": cluster["name"], "user": user["name"]}
+    assert made["current-context"] == context["name"]
     assert "to.k.en" not in ended.stdout + ended.stderr
     applied = (tmp_path / "applied.yaml").read_text()
     assert "kubernetes.io/service-account-token" in applied
     assert "namespace: infra" in applied
     assert "namespace: kube-system" not in applied
+
+
+def test_create_kubeconfig_keeps_the_name_that_the_servers_certificate_has(run: Run, tmp_path: Path) -> None:
+    assert run("create-kubeconfig.sh", str(tmp_path), "agent.yaml", KUBECTL_TLS_SERVER_NAME="api.lab").returncode == 0
+    made = json.loads((tmp_path / "agent.yaml").read_text())
+    assert made["clusters"][0]["cluster"]["tls-server-name"] == "api.lab"
 
 
 def test_create_kubeconfig_replaces_an_older_one(run: Run, tmp_path: Path) -> None:

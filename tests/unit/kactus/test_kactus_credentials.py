@@ -3,10 +3,13 @@ from __future__ import annotations
 import base64
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from loopback import Authority
 
 from podagent.kactus.credentials import Credentials, load_credentials
@@ -23,7 +26,7 @@ def write(directory: Path, user: Any = None, **cluster: Any) -> str:
         "clusters": [{"name": "lab", "cluster": {"server": SERVER, **cluster}}],
         "users": [{"name": "me", "user": {"token": "secret"} if user is None else user}],
     }
-    path.write_text(json.dumps(document))  # JSON is YAML
+    path.write_text(yaml.safe_dump(document))
     return str(path)
 
 
@@ -38,6 +41,18 @@ def refused(code: int, path: str, **environ: str) -> str:
 def test_a_token_is_read(tmp_path: Path) -> None:
     path = write(tmp_path)
     assert load_credentials(path) == Credentials(f"kubeconfig {path}", SERVER, "secret")
+
+
+def test_a_kubeconfig_in_json_is_read_without_the_yaml_parser(tmp_path: Path) -> None:
+    path = Path(write(tmp_path))
+    from_yaml = load_credentials(str(path))
+    path.write_text("\n" + json.dumps(yaml.safe_load(path.read_text()), indent=2))
+    assert load_credentials(str(path)) == from_yaml
+    script = f"from podagent.kactus.credentials import load_credentials as load; load({str(path)!r})\n"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{script}import sys; print(*sys.modules)"], capture_output=True, text=True, check=True
+    )
+    assert "yaml" not in done.stdout.split()
 
 
 @pytest.mark.parametrize("inside", ["token", "keys/token"])
@@ -115,7 +130,7 @@ def test_a_malformed_kubeconfig_is_named(tmp_path: Path, content: str) -> None:
 @pytest.mark.parametrize("value", [None, [], {}, "x", [None], [{"name": "here"}]])
 def test_a_kubeconfig_without_a_section_is_named_with_it(tmp_path: Path, section: str, value: Any) -> None:
     path = Path(write(tmp_path))
-    path.write_text(json.dumps({**json.loads(path.read_text()), section: value}))
+    path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), section: value}))
     told = refused(7, str(path))
     assert str(path) in told
     assert section in told
