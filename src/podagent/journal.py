@@ -13,6 +13,7 @@ import os
 import re
 import sys
 import traceback
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import TextIO
 
@@ -66,7 +67,7 @@ def stderr_is_journal(environ: Mapping[str, str], descriptor: int = 2) -> bool:
     return environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
 
 
-class _Handler(logging.Handler):
+class _Handler(logging.Handler, ABC):
     """Common to all of ours; never raises and never prints about its own failures: there is nowhere to say it."""
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -78,8 +79,9 @@ class _Handler(logging.Handler):
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name is logging's
         """Let the record go."""
 
+    @abstractmethod
     def deliver(self, record: logging.LogRecord) -> None:
-        raise NotImplementedError
+        """Writes the record; may raise whatever it likes."""
 
 
 class StderrHandler(_Handler):
