@@ -13,7 +13,7 @@ from typing import Any
 from expectations import ifname, records
 
 from lab.agent import Agent
-from lab.files import names_in
+from lab.files import paths_in
 from lab.leases import Lease
 from lab.links import HasLinks, Link, links_of
 from lab.networks import Network
@@ -75,7 +75,7 @@ def wait_exactly(
 def kept_attachments(kactus_dir: Path) -> set[tuple[str, str]]:
     """(container, network) of everything that a kactus keeps there, "" for the default interface's network."""
     kept = set()
-    for path in (kactus_dir / name for name in names_in(kactus_dir)):
+    for path in paths_in(kactus_dir):
         try:
             delegates = json.loads(path.read_text()) if path.is_file() else []
         except FileNotFoundError:  # gone since the directory was listed

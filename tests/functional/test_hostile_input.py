@@ -22,7 +22,7 @@ from ways import WAYS, NodeKactus
 from lab.agent import Agent
 from lab.apiserver import ApiServer
 from lab.dockerd import PrivateDockerd
-from lab.files import names_in, paths_below
+from lab.files import names_in, paths_below, paths_in
 from lab.host import HostState, wait_as_before
 from lab.networks import Network, Networks, definition
 from lab.node import Node, Pod, annotation
@@ -115,7 +115,7 @@ def pod(lab: Lab) -> Iterator[Pod]:
 
 def _marked_files() -> list[Path]:
     places = (Path("/"), Path("/tmp"), Path("/var/lib"), Path("/opt"))
-    near = (place / name for place in places for name in names_in(place))
+    near = (path for place in places for path in paths_in(place))
     return [path for path in (*near, *paths_below(Path("/var/lib/cni"))) if MARK in path.name]
 
 

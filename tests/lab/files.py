@@ -10,12 +10,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 
-def names_in(directory: Path) -> list[str]:
-    """Of its entries; none if it is not there."""
+def paths_in(directory: Path) -> list[Path]:
+    """Its entries; none if it is not there."""
     try:
-        return [entry.name for entry in directory.iterdir()]
+        return list(directory.iterdir())
     except (FileNotFoundError, NotADirectoryError):
         return []
+
+
+def names_in(directory: Path) -> list[str]:
+    """Of its entries; none if it is not there."""
+    return [path.name for path in paths_in(directory)]
 
 
 def paths_below(directory: Path) -> Iterator[Path]:

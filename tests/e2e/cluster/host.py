@@ -19,7 +19,7 @@ from typing import Any
 
 from cluster.layout import NODE_BRIDGE, POD_BRIDGE, POD_NETWORK, PORTS, Layout
 from lab import processes
-from lab.files import names_in, paths_below
+from lab.files import paths_below, paths_in
 from lab.leases import lease_dir
 from lab.links import links_of
 
@@ -111,8 +111,8 @@ def put_back(layout: Layout, bridges: Iterable[str], networks: Iterable[str]) ->
     for network in (POD_NETWORK, *networks):
         _remove(lease_dir(network), before)
     for directory in _OF_THE_KUBELET:
-        for name in names_in(directory):
-            _remove(directory / name, before)
+        for path in paths_in(directory):
+            _remove(path, before)
     for path in _dead_sockets(_SHIM_SOCKETS):
         _remove(path, before)
     for path in (*_OF_THE_KUBELET, *_OF_DOCKER, *_PARENTS):
@@ -184,14 +184,12 @@ def _sysctls() -> dict[str, str]:
 def _tree(root: Path) -> list[tuple[str, str]]:
     """It and every path below, with what would show a change of it."""
     found = []
-    for directory, folders, files in os.walk(root):
-        for name in (".", *folders, *files):
-            path = Path(directory, name)
-            with contextlib.suppress(OSError):
-                status = path.lstat()
-                # A folder's time changes with what is made and removed in it again.
-                stamp = "folder" if path.is_dir() else f"{status.st_size} {status.st_mtime_ns}"
-                found.append((str(path), stamp))
+    for path in (root, *paths_below(root)):
+        with contextlib.suppress(OSError):
+            status = path.lstat()
+            # A folder's time changes with what is made and removed in it again.
+            stamp = "folder" if path.is_dir() else f"{status.st_size} {status.st_mtime_ns}"
+            found.append((str(path), stamp))
     return found
 
 
@@ -247,7 +245,7 @@ def _docker() -> str:
 
 def _dead_sockets(directory: Path) -> list[Path]:
     bound = _bound_sockets()
-    return [path for path in (directory / name for name in names_in(directory)) if str(path) not in bound]
+    return [path for path in paths_in(directory) if str(path) not in bound]
 
 
 def _bound_sockets() -> set[str]:

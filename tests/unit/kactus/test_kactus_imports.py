@@ -19,10 +19,10 @@ code = main()
 print(code, *sorted(set(sys.modules) - before), file=sys.stderr)
 """
 BARE = {"__future__", "os", "os.path", "posixpath", "genericpath", "stat", "_stat", "_collections_abc", "abc", "_abc"}
-NETWORK = {"ssl", "http", "http.client", "yaml", "kubernetes", "requests", "urllib3", "urllib.request", "email"}
 AGENTS = {"kubernetes", "requests", "urllib3", "docker", "podagent.kube"}
+NETWORK = AGENTS | {"ssl", "http", "http.client", "yaml", "urllib.request", "email"}
 SLOW = {"dataclasses", "inspect", "pathlib", "tempfile", "logging", "asyncio"}
-HEAVY = NETWORK | AGENTS | SLOW | {"hashlib", "ctypes", "podagent.netns"}
+HEAVY = NETWORK | SLOW | {"hashlib", "ctypes", "podagent.netns"}
 
 
 def imported(directory: Path, command: str, **more: str) -> tuple[int, set[str]]:
