@@ -15,7 +15,7 @@ SOURCES = str(Path(__file__).parents[2] / "src")
 LOG_WITHOUT_SYSTEMD = """
 import logging, sys
 sys.modules["systemd"] = None
-from podagent import journal
+from podagent.report import journal
 journal.setup(sys.argv[1])
 logging.getLogger("podagent.x").warning("first\\nsecond", extra={"POD": "web-0"})
 """
@@ -106,7 +106,7 @@ def test_under_systemd_lines_carry_priorities_and_elsewhere_the_level(tmp_path: 
 
 def test_letters_of_all_scripts_do_not_stop_the_log_of_an_ascii_process() -> None:
     code = (
-        "import logging\nfrom podagent import journal\njournal.setup('info')\n"
+        "import logging\nfrom podagent.report import journal\njournal.setup('info')\n"
         "logging.getLogger('podagent').info('Z\\xfc')"
     )
     ended = subprocess.run(

@@ -19,9 +19,9 @@ from lab.dockerd import IMAGE, PrivateDockerd
 from lab.node import Node, Pod
 from lab.waiting import eventually
 from podagent.errors import RuntimeUnavailable, SandboxNotFound
+from podagent.host.netns import identify
 from podagent.model import PodKey, Sandbox
-from podagent.netns import identify
-from podagent.runtime.docker import DockerRuntime
+from podagent.runtimes.docker import DockerRuntime
 
 pytestmark = pytest.mark.root
 

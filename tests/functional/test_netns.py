@@ -17,10 +17,10 @@ from lab import processes
 from lab.links import links_of
 from lab.session import LEASES_PREFIX
 from lab.waiting import eventually
-from podagent import netns
 from podagent.errors import HostNetworkRefused, NetnsGone
+from podagent.host import netns
+from podagent.host.netns import NetworkNamespaces, identify
 from podagent.model import NetnsRef
-from podagent.netns import NetworkNamespaces, identify
 
 pytestmark = pytest.mark.root
 

@@ -20,7 +20,7 @@ from lab.networks import Networks
 from lab.node import Node
 from lab.plugins import PluginDir
 from lab.waiting import eventually
-from podagent import recordfile
+from podagent.state import recordfile
 
 pytestmark = [pytest.mark.root, BOTH_WAYS]
 

@@ -14,10 +14,10 @@ _SOON = "[Service]\nWatchdogSec=5\n"
 _STUCK = """\
 import os, sys, threading
 sys.path.insert(0, "/opt/kaloom/lib/podagent")
-import podagent.workers
-podagent.workers.STEP_ALLOWANCE = 2.0
-import podagent.reconciler
-reconcile = podagent.reconciler.Reconciler.reconcile
+import podagent.daemon.workers
+podagent.daemon.workers.STEP_ALLOWANCE = 2.0
+import podagent.act.reconciler
+reconcile = podagent.act.reconciler.Reconciler.reconcile
 
 def stuck_when_told(*args, **kwargs):
     if os.path.exists("/run/lab-be-stuck"):
@@ -25,7 +25,7 @@ def stuck_when_told(*args, **kwargs):
         threading.Event().wait()
     return reconcile(*args, **kwargs)
 
-podagent.reconciler.Reconciler.reconcile = stuck_when_told
+podagent.act.reconciler.Reconciler.reconcile = stuck_when_told
 from podagent.cli import main
 sys.exit(main())
 """

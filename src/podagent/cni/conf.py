@@ -13,9 +13,9 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from podagent.cni import version
-from podagent.cni.text import json_kind, json_object
+from podagent import versions
 from podagent.errors import NetConfError
+from podagent.foreign import json_kind, json_object
 from podagent.model import Json
 from podagent.validate import is_cni_name
 
@@ -112,7 +112,7 @@ def _decode(raw: Json | str | bytes, origin: str) -> Json:
 
 def _list_of_one(conf: Json, origin: str) -> Json:
     plugin = _checked_plugin(conf, origin)
-    declared = plugin.get("cniVersion") or version.OLDEST
+    declared = plugin.get("cniVersion") or versions.OLDEST
     return {"cniVersion": _checked_version(declared, origin), "name": _network_name(conf, origin), "plugins": [plugin]}
 
 
@@ -190,14 +190,14 @@ def _list_version(conf: Json, origin: str) -> str:
     if not isinstance(offered, list) or not all(isinstance(text, str) for text in offered):
         raise NetConfError(f"{origin}: 'cniVersions' must be a list of strings")
     try:
-        return _checked_version(version.choose(declared, offered) or version.OLDEST, origin)
+        return _checked_version(versions.choose(declared, offered) or versions.OLDEST, origin)
     except ValueError as fault:
         raise NetConfError(f"{origin}: 'cniVersions': {fault}") from None
 
 
 def _checked_version(text: str, origin: str) -> str:
     try:
-        version.parse(text)
+        versions.parse(text)
     except ValueError as fault:
         raise NetConfError(f"{origin}: 'cniVersion': {fault}") from None
     return text

@@ -10,10 +10,10 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from podagent.cni.version import LATEST
 from podagent.errors import PluginNotRun
 from podagent.model import Json, Target
 from podagent.validate import is_cni_name, is_interface_name
+from podagent.versions import LATEST
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 VERSION_STDIN = json.dumps({"cniVersion": LATEST}).encode()

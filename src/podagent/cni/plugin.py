@@ -22,8 +22,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from podagent.cni.reply import Ended
-from podagent.cni.text import excerpt
 from podagent.errors import PluginError, PluginNotRun, PluginTimeout
+from podagent.foreign import excerpt
 
 STDOUT_LIMIT = 4 << 20
 STDERR_KEPT = 64 << 10

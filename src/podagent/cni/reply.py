@@ -9,8 +9,8 @@ import signal
 from typing import NamedTuple
 
 from podagent.cni import result
-from podagent.cni.text import excerpt, json_object
 from podagent.errors import PluginError
+from podagent.foreign import excerpt, json_object
 from podagent.model import Json
 
 _UNKNOWN, _DECODING_FAILURE = 999, 6

@@ -11,9 +11,9 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from podagent.cni import version
-from podagent.cni.text import json_kind
+from podagent import versions
 from podagent.errors import PluginError
+from podagent.foreign import json_kind
 from podagent.model import Json
 
 _INCOMPATIBLE_VERSION, _DECODING_FAILURE = 1, 6
@@ -45,7 +45,7 @@ def convert(result: Json, wanted: str, plugin: str) -> Json:
 
     Args:
         result: a checked result.
-        wanted: a version in `version.KNOWN`.
+        wanted: a version in `versions.KNOWN`.
         plugin: whom an error names.
 
     Raises:
@@ -53,7 +53,7 @@ def convert(result: Json, wanted: str, plugin: str) -> Json:
     """
     if result.get("cniVersion") == wanted:
         return result
-    checked_result = checked(result, version.LATEST, plugin)
+    checked_result = checked(result, versions.LATEST, plugin)
     _require_known(wanted, plugin)
     newest = _to_newest(checked_result)
     if wanted in _FIRST:
@@ -64,8 +64,8 @@ def convert(result: Json, wanted: str, plugin: str) -> Json:
 
 
 def _require_known(named: Any, plugin: str) -> None:
-    if named not in version.KNOWN:
-        known = ", ".join(version.KNOWN)
+    if named not in versions.KNOWN:
+        known = ", ".join(versions.KNOWN)
         raise PluginError(plugin, f"result version {str(named)[:40]!r} is not one of {known}", _INCOMPATIBLE_VERSION)
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from podagent.cni import invocation, plugin, reply, result, version
+from podagent import versions
+from podagent.cni import invocation, plugin, reply, result
 from podagent.errors import NetConfError, PluginError, PluginNotRun
 from podagent.model import Invocation, Json, Target
 
@@ -175,7 +176,7 @@ def _plugins(netconf: Json) -> list[Json]:
 
 def _at_least(netconf: Json, floor: str) -> bool:
     try:
-        return version.at_least(netconf["cniVersion"], floor)
+        return versions.at_least(netconf["cniVersion"], floor)
     except ValueError as fault:
         raise NetConfError(f"network {netconf['name']}: 'cniVersion': {fault}") from None
 
@@ -183,8 +184,8 @@ def _at_least(netconf: Json, floor: str) -> bool:
 def _known_version(netconf: Json) -> str:
     """The list's version if its results can be read: found out before a plugin builds something."""
     conf_version: str = netconf["cniVersion"]
-    if conf_version not in version.KNOWN:
-        known = ", ".join(version.KNOWN)
+    if conf_version not in versions.KNOWN:
+        known = ", ".join(versions.KNOWN)
         raise NetConfError(f"network {netconf['name']}: 'cniVersion' {conf_version[:40]!r} is not one of {known}")
     return conf_version
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from podagent.cni import version
-from podagent.cni.text import json_object
+from podagent import versions
+from podagent.foreign import json_object
 from podagent.kactus.failure import DECODING_FAILURE, INCOMPATIBLE_VERSION, INVALID_CONFIG, INVALID_ENVIRONMENT, Failure
 from podagent.model import Json
 from podagent.validate import is_cni_name, is_dns1123_label, is_dns1123_subdomain, is_interface_name, is_mac
@@ -53,7 +53,7 @@ class Call(NamedTuple):
         ifname: CNI_IFNAME, "" where the command has none.
         path: CNI_PATH, split.
         args: CNI_ARGS, in order, as given.
-        cni_version: of the configuration, a version in `version.KNOWN`.
+        cni_version: of the configuration, a version in `versions.KNOWN`.
         conf: the configuration object.
     """
 
@@ -139,9 +139,9 @@ def _read_conf(stdin: bytes) -> tuple[Json, str]:
         conf = json_object(stdin)
     except ValueError as fault:
         raise Failure(DECODING_FAILURE, f"the network configuration cannot be read: {fault}") from None
-    named = conf.get("cniVersion", "") or version.OLDEST
-    if named not in version.KNOWN:
-        known = ", ".join(version.KNOWN)
+    named = conf.get("cniVersion", "") or versions.OLDEST
+    if named not in versions.KNOWN:
+        known = ", ".join(versions.KNOWN)
         raise Failure(
             INCOMPATIBLE_VERSION, "incompatible CNI versions", f"config is {named!r:.40}, kactus knows {known}"
         )

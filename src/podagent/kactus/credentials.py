@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from podagent.cni.text import json_object
+from podagent.foreign import json_object
 from podagent.kactus.failure import INVALID_CONFIG, TRY_AGAIN_LATER, Failure
 
 _SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"

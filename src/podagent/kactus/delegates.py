@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
-from podagent.attach.args import mac_args
 from podagent.cni.conf import parse_list
 from podagent.cni.runtime import CniRuntime
 from podagent.errors import NetConfError, PluginError, PluginNotRun
@@ -16,6 +15,7 @@ from podagent.kactus.lock import MARK
 from podagent.kactus.log import log
 from podagent.kactus.state import ADDING, OWN_PREFIX, identity
 from podagent.model import Invocation, Json, Target, interface_name
+from podagent.resolve.args import mac_args
 
 _PREVIOUS = "prevResult"
 _DELEGATE_TIMEOUT_S = 120.0

@@ -27,7 +27,7 @@ def link_names(netns: str) -> frozenset[str]:
     try:
         if process is not None:
             return _of_process(process[1])
-        from podagent.netns import HeldNetns, identify  # noqa: PLC0415 - loads much, and is seldom needed
+        from podagent.host.netns import HeldNetns, identify  # noqa: PLC0415 - loads much, and is seldom needed
 
         fd = os.open(netns, os.O_RDONLY | os.O_CLOEXEC)
         try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 
-from podagent.cni.version import KNOWN, LATEST
+from podagent.versions import KNOWN, LATEST
 
 _STDOUT = 1
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import NamedTuple
 
-from podagent.attach.definition import definition_namespaces, to_netconf
-from podagent.desired import read_annotation
+from podagent.decide.dialects.kaloom import read_annotation
 from podagent.errors import DefinitionError
 from podagent.kactus.config import DEFAULT_GLOBAL_NAMESPACES
 from podagent.kactus.failure import INVALID_CONFIG, Failure
 from podagent.kactus.state import DEFINITION, OWN_PREFIX
 from podagent.model import Attachment, Json
+from podagent.resolve.definition import definition_namespaces, to_netconf
 
 _OURS = ("masterPlugin", "masterplugin", "networkName", "prevResult")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from podagent.cni import version
+from podagent import versions
 from podagent.errors import PluginError
 from podagent.kactus.call import Call
 from podagent.kactus.config import read_config
@@ -44,7 +44,7 @@ def check(call: Call) -> None:
     """CHECK: are the interfaces there, and as the delegates left them?"""
     from podagent.kactus.links import link_names, require_foreign  # noqa: PLC0415
 
-    if not version.at_least(call.cni_version, _CHECK_SINCE):
+    if not versions.at_least(call.cni_version, _CHECK_SINCE):
         raise Failure(INCOMPATIBLE_VERSION, f"CNI version {call.cni_version} has no CHECK")
     config = read_config(call.conf)
     require_foreign(call.netns)
@@ -67,7 +67,7 @@ def collect(call: Call) -> None:
     """GC: gives back what is kept for containers that the runtime does not know any more."""
     from podagent.kactus.detaching import Detaching  # noqa: PLC0415
 
-    if not version.at_least(call.cni_version, _STATUS_AND_GC_SINCE):
+    if not versions.at_least(call.cni_version, _STATUS_AND_GC_SINCE):
         raise Failure(INCOMPATIBLE_VERSION, f"CNI version {call.cni_version} has no GC")
     config = read_config(call.conf)
     valid = _valid_attachments(call.conf)
@@ -94,7 +94,7 @@ def collect(call: Call) -> None:
 
 def status(call: Call) -> None:
     """STATUS: could an ADD succeed now, as far as the master delegate can tell? (codes 50, 51)"""
-    if not version.at_least(call.cni_version, _STATUS_AND_GC_SINCE):
+    if not versions.at_least(call.cni_version, _STATUS_AND_GC_SINCE):
         raise Failure(INCOMPATIBLE_VERSION, f"CNI version {call.cni_version} has no STATUS")
     config = read_config(call.conf)
     try:

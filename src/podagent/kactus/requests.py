@@ -7,7 +7,7 @@ import ssl
 import time
 from urllib.parse import urlsplit
 
-from podagent.cni.text import json_object
+from podagent.foreign import json_object
 from podagent.kactus.credentials import Credentials
 from podagent.kactus.failure import INVALID_CONFIG, TRY_AGAIN_LATER, Failure
 from podagent.model import Json

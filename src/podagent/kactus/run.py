@@ -8,9 +8,9 @@ import signal
 import sys
 from collections.abc import Callable, Mapping
 
-from podagent.cni import version
-from podagent.cni.text import json_object
+from podagent import versions
 from podagent.errors import PluginError
+from podagent.foreign import json_object
 from podagent.kactus.call import COMMANDS, LONGEST_INPUT, Call, read_call
 from podagent.kactus.failure import INTERNAL, Failure
 from podagent.kactus.log import log, setup
@@ -62,10 +62,10 @@ def _leave(number: int, _: object) -> None:
 def _version_asked(stdin: bytes) -> str:
     """The version of the error object: the configuration's, as far as it can be read and is known."""
     try:
-        named = json_object(stdin).get("cniVersion") or version.OLDEST
+        named = json_object(stdin).get("cniVersion") or versions.OLDEST
     except ValueError:
-        return version.LATEST
-    return named if named in version.KNOWN else version.LATEST
+        return versions.LATEST
+    return named if named in versions.KNOWN else versions.LATEST
 
 
 def _fail(fault: PluginError, stdin: bytes, write_out: Callable[[str], bool]) -> int:

@@ -15,7 +15,7 @@ import pytest
 
 import podagent
 from lab.waiting import eventually
-from podagent.cni.leftovers import await_leftovers
+from podagent.host.orphans import await_leftovers
 
 SANDBOX, IFNAME = f"sandbox-{uuid.uuid4().hex}", "net0"
 ENV = {"CNI_COMMAND": "ADD", "CNI_CONTAINERID": SANDBOX, "CNI_IFNAME": IFNAME, "PATH": os.environ["PATH"]}
@@ -101,7 +101,7 @@ def test_plugins_of_other_attachments_are_left_alone(start: Start, changed: dict
 
 def test_it_never_waits_for_the_process_it_runs_in_nor_for_that_ones_parents() -> None:
     source = Path(podagent.__file__).parent.parent
-    call = f"import sys; sys.path.insert(0, {str(source)!r}); from podagent.cni.leftovers import await_leftovers as a; "
+    call = f"import sys; sys.path.insert(0, {str(source)!r}); from podagent.host.orphans import await_leftovers as a; "
     call += f"print(a({SANDBOX!r}, {IFNAME!r}, 0))"
     script = f'{sys.executable} -ISc "{call}"; echo alive'
     done = subprocess.run(["/bin/sh", "-c", script], env=ENV, capture_output=True, text=True, timeout=60)

@@ -164,7 +164,7 @@ def test_gc_names_the_attachments_that_stay_under_both_keys() -> None:
 def test_the_runtime_is_imported_without_heavy_modules() -> None:
     source = Path(podagent.__file__).parent.parent
     heavy = {"asyncio", "ipaddress", "logging", "pathlib", "socket", "ssl", "tempfile", "urllib", "click", "kubernetes"}
-    script = f"import sys; sys.path.insert(0, {str(source)!r}); import podagent.cni.runtime, podagent.cni.leftovers\n"
+    script = f"import sys; sys.path.insert(0, {str(source)!r}); import podagent.cni.runtime, podagent.host.orphans\n"
     script += f"print(sorted({heavy!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-ISc", script], capture_output=True, text=True, env=dict(os.environ))
     assert (done.stdout.strip(), done.stderr) == ("[]", "")

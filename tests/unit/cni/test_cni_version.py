@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from podagent.cni import version
+from podagent import versions
 
 
 @pytest.mark.parametrize(
@@ -10,7 +10,7 @@ from podagent.cni import version
     [("", (0, 1, 0)), ("1", (1, 0, 0)), ("1.0", (1, 0, 0)), ("0.3.1", (0, 3, 1)), ("10.20.30", (10, 20, 30))],
 )
 def test_missing_parts_of_a_version_are_zero_and_none_at_all_is_0_1_0(text: str, numbers: tuple[int, int, int]) -> None:
-    assert version.parse(text) == numbers
+    assert versions.parse(text) == numbers
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,7 @@ def test_missing_parts_of_a_version_are_zero_and_none_at_all_is_0_1_0(text: str,
 )
 def test_refuses_what_is_not_a_version(text: str) -> None:
     with pytest.raises(ValueError, match="is not a CNI version"):
-        version.parse(text)
+        versions.parse(text)
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ def test_refuses_what_is_not_a_version(text: str) -> None:
     [("0.10.0", "0.4.0", True), ("0.4", "0.4.0", True), ("0.3.1", "0.4.0", False), ("", "0.1.0", True)],
 )
 def test_versions_are_ordered_as_numbers(text: str, floor: str, reached: bool) -> None:
-    assert version.at_least(text, floor) is reached
+    assert versions.at_least(text, floor) is reached
 
 
 @pytest.mark.parametrize(
@@ -44,9 +44,9 @@ def test_versions_are_ordered_as_numbers(text: str, floor: str, reached: bool) -
     ],
 )
 def test_chooses_the_highest_version_whose_rules_are_known(declared: str, offered: list[str], chosen: str) -> None:
-    assert version.choose(declared, offered) == chosen
+    assert versions.choose(declared, offered) == chosen
 
 
 def test_one_unparsable_offer_spoils_the_choice() -> None:
     with pytest.raises(ValueError, match="'new'"):
-        version.choose("1.0.0", ["0.4.0", "new"])
+        versions.choose("1.0.0", ["0.4.0", "new"])

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from podagent.cni import version
+from podagent import versions
 from podagent.kactus.call import LONGEST_INPUT, Call, read_call
 from podagent.kactus.failure import Failure
 from podagent.model import Json
@@ -156,7 +156,7 @@ def test_a_mac_that_no_link_can_carry_is_refused(mac: str) -> None:
     assert "K8S_POD_IFMAC" in refused(4, CNI_ARGS=f"IgnoreUnknown=1;K8S_POD_IFMAC={mac}")
 
 
-@pytest.mark.parametrize("named", version.KNOWN)
+@pytest.mark.parametrize("named", versions.KNOWN)
 def test_every_released_version_is_known(named: str) -> None:
     assert call({**CONF, "cniVersion": named}).cni_version == named
 

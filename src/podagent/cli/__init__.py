@@ -1,0 +1,205 @@
+"""The command line: `podagent run` and its small companions. Parses, reports errors in one line, sets the exit code.
+
+Must not contain anything the agent does. What only the agent needs is imported when it runs: `podagent ifname` is used
+in shell loops. Exit codes: 0 fine, 1 the agent failed, 2 a flag, a variable or the settings file is wrong.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import os
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import click
+
+from podagent import __version__
+from podagent.cli.goflags import normalise
+from podagent.config import DEFAULT_TOML, SETTINGS, Settings, load
+from podagent.config.sources import EXTRA_ARGS_VARIABLE
+from podagent.errors import PodagentError, SettingsError
+from podagent.messages import Message
+from podagent.model import interface_name
+from podagent.report import journal
+from podagent.validate import is_dns1123_subdomain
+
+log = logging.getLogger(__name__)
+
+_FAILED, _MISUSED = 1, 2
+
+# Flags of glog, the original's logger. Only -v still means something: from 4 on, it stands for debug.
+_GLOG_SWITCHES = ("logtostderr", "alsologtostderr")
+_GLOG_VALUES = ("v", "stderrthreshold", "vmodule", "log_dir", "log_backtrace_at")
+_DEBUG_VERBOSITY = 4
+_WITH_VALUE = {setting.key for setting in SETTINGS} | {"config", *_GLOG_VALUES}
+_SWITCHES = {"version", "help"}
+
+_CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 118}
+
+_ABOUT = f"""Adds network interfaces to running Kubernetes pods, and removes them, without a restart of the pod.
+
+podagent runs on every node. It watches the pods of its node; when the `networks` annotation of one changes, it has the
+CNI plugin of each network that came or went build or remove the interface in the pod.
+
+\b
+Examples:
+  podagent run                          as the service does; settings from {DEFAULT_TOML}
+  podagent run --node worker-3 --log-level debug
+  podagent ifname green                 which interface is network "green"?  net9f27410725ab
+  kubectl annotate pod web-0 'networks=[{{"name": "green"}}]'
+  journalctl -u podagent -f
+
+\b
+Files:
+  {DEFAULT_TOML}                settings; every key with its default is in it
+  /opt/kaloom/etc/podagent-kubeconfig.yaml     credentials, as create-kubeconfig.sh writes them
+  /etc/cni/net.d, /opt/cni/bin                 CNI configuration and plugins of the node
+  /var/lib/podagent                            what was attached; do not edit
+
+Without a command, `run` is meant. The flags of the original podagent work with one dash or two."""
+
+_ABOUT_RUN = f"""Run the agent in the foreground, as the systemd service does. It ends on SIGTERM.
+
+A setting comes from its flag, else from its environment variable (--state-dir: PODAGENT_STATE_DIR), else from the
+settings file (key state-dir), else it has the default. Flags may also be put into {EXTRA_ARGS_VARIABLE}; they go
+before variables. glog's -logtostderr, -stderrthreshold and -v are accepted; -v=4 and above is --log-level debug."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code.
+
+    Args:
+        argv: arguments without the program's name; those of the process by default.
+    """
+    try:
+        arguments = _with_default_command(_click_style(sys.argv[1:] if argv is None else argv))
+        return int(_podagent.main(args=arguments, prog_name="podagent", standalone_mode=False) or 0)
+    except click.ClickException as error:
+        return _complain(f"{error.format_message()} (podagent --help tells more)", _MISUSED)
+    except SettingsError as error:
+        return _complain(str(error), _MISUSED)
+    except PodagentError as error:
+        return _complain(str(error), _FAILED)
+    except click.Abort:
+        return _complain("interrupted", _FAILED)
+
+
+def _complain(message: str, code: int) -> int:
+    click.echo(f"podagent: {journal.printable(message)}", err=True)
+    return code
+
+
+def _click_style(arguments: Sequence[str]) -> list[str]:
+    return normalise(arguments, with_value=_WITH_VALUE, switches=_SWITCHES, ignored=_GLOG_SWITCHES)
+
+
+def _with_default_command(arguments: list[str]) -> list[str]:
+    """`run` is what the original did, without a command; only help and version stand for themselves."""
+    own = {"--help", "-h", "--version"}
+    if not arguments or (arguments[0].startswith("-") and arguments[0] not in own):
+        return ["run", *arguments]
+    return arguments
+
+
+@click.group(help=_ABOUT, context_settings=_CONTEXT)
+@click.version_option(__version__, message="podagent %(version)s")
+def _podagent() -> None:
+    pass
+
+
+@_podagent.command("ifname", context_settings=_CONTEXT)
+@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+def _ifname(names: tuple[str, ...]) -> None:
+    """Print the interface name of each network NAME, one per line."""
+    for name in names:
+        if not is_dns1123_subdomain(name):
+            raise SettingsError(
+                f"{name[:300]!r} is not the name of a network: expected lower-case letters, digits, '-' and '.',"
+                " a letter or digit at both ends, at most 253"
+            )
+    click.echo("\n".join(interface_name(name) for name in names))
+
+
+def _run(**flags: str | None) -> int:
+    settings = settle(_with_verbosity(flags), os.environ)
+    # When the watchdog ends an agent that hangs (SIGABRT), the stack of every thread goes to the journal.
+    faulthandler.enable(file=2)
+    journal.setup(settings.log_level)
+    from podagent.daemon.agent import run as run_agent  # noqa: PLC0415 - heavy
+
+    try:
+        return run_agent(settings)
+    except PodagentError:
+        raise
+    except Exception:
+        log.critical(
+            "podagent %s ends because of an error in itself", __version__, exc_info=True,
+            extra=Message.INTERNAL_ERROR.field,
+        )  # fmt: skip
+        return _FAILED
+
+
+def _run_command() -> click.Command:
+    options: list[click.Parameter] = [
+        click.Option([f"--{setting.key}"], metavar=setting.kind.metavar, help=_option_help(setting.help, default))
+        for setting in SETTINGS
+        for default in [setting.described_default]
+    ]
+    options.append(click.Option(["--config"], metavar="PATH", help=_option_help("Settings file.", str(DEFAULT_TOML))))
+    options += [click.Option([f"--{name}"], hidden=True, expose_value=name == "v") for name in _GLOG_VALUES]
+    command = click.Command("run", params=options, callback=_run, help=_ABOUT_RUN, context_settings=dict(_CONTEXT))
+    return click.version_option(__version__, message="podagent %(version)s")(command)
+
+
+def _option_help(text: str, default: str) -> str:
+    return f"{text}  [default: {default or 'none'}]"
+
+
+_RUN = _run_command()
+_podagent.add_command(_RUN)
+
+
+def run_flags(arguments: Sequence[str]) -> Mapping[str, str | None]:
+    """The flags of `podagent run` in `arguments`, by field of `Settings`; None for those not given.
+
+    Raises:
+        click.ClickException: there is no such flag, or it lacks its value.
+        SettingsError: a boolean flag has a value that is no truth value, or -v has none that is a number.
+    """
+    return _with_verbosity(_RUN.make_context("podagent", _click_style(arguments)).params)
+
+
+def settle(flags: Mapping[str, str | None], environ: Mapping[str, str]) -> Settings:
+    """The settings that `podagent run` would use with these flags in this environment.
+
+    Raises:
+        SettingsError: see `podagent.config.load`; or PODAGENT_EXTRA_ARGS cannot be understood.
+    """
+    extra = _extra_flags(environ)
+    config = flags.get("config") or extra.get("config")
+    return load(flags, environ, Path(config) if config else None, extra_flags=extra)
+
+
+def _extra_flags(environ: Mapping[str, str]) -> Mapping[str, str | None]:
+    """The flags in PODAGENT_EXTRA_ARGS, which the original's podagent.conf sets."""
+    try:
+        return run_flags(shlex.split(environ.get(EXTRA_ARGS_VARIABLE, "")))
+    except (ValueError, SettingsError) as error:
+        raise SettingsError(f"variable {EXTRA_ARGS_VARIABLE}: {error}") from None
+    except click.ClickException as error:
+        raise SettingsError(f"variable {EXTRA_ARGS_VARIABLE}: {error.format_message()}") from None
+
+
+def _with_verbosity(flags: Mapping[str, str | None]) -> Mapping[str, str | None]:
+    """`flags` where glog's -v has been said as a log level, unless there is one."""
+    verbosity = flags.get("v")
+    if verbosity is None:
+        return flags
+    try:
+        level = "debug" if int(verbosity) >= _DEBUG_VERBOSITY else None
+    except ValueError:
+        raise SettingsError(f"flag -v: {verbosity[:80]!r} is not accepted: expected a whole number") from None
+    return flags if flags.get("log_level") is not None else {**flags, "log_level": level}

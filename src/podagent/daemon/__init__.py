@@ -1,0 +1,1 @@
+"""The service: wires the agent together, and runs it. The only package that knows every other one."""

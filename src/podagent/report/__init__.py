@@ -1,0 +1,1 @@
+"""Where users read what happened: the journal, and Events on the pod."""

@@ -1,0 +1,154 @@
+"""The Docker daemon, as dockershim and cri-dockerd use it: pod UID -> newest running sandbox -> network namespace.
+
+GET requests only: the agent looks at containers and never changes one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import docker
+import requests
+
+from podagent.errors import NetnsGone, RuntimeUnavailable, SandboxNotFound
+from podagent.host.netns import identify
+from podagent.messages import Message
+from podagent.model import NetnsRef, PodKey, Sandbox
+
+_log = logging.getLogger(__name__)
+
+_TYPE = "io.kubernetes.docker.type"
+_NAMESPACE, _NAME, _UID = (f"io.kubernetes.pod.{part}" for part in ("namespace", "name", "uid"))
+_SANDBOX_ID = "io.kubernetes.sandbox.id"
+_SANDBOX = f"{_TYPE}=podsandbox"
+_EVENTS = {"type": ["container"], "event": ["start", "die"], "label": [_SANDBOX]}
+_RETRY_SECONDS = 1.0
+
+_Errors = (docker.errors.DockerException, requests.RequestException, OSError, ValueError)
+
+
+class DockerRuntime:
+    """Thread-safe."""
+
+    def __init__(self, endpoint: str, timeout_s: float = 20.0) -> None:
+        """
+        Args:
+            endpoint: ``unix://`` URL of the Docker socket. It need not answer yet.
+            timeout_s: of every request.
+        """
+        self._endpoint = endpoint
+        self._timeout_s = timeout_s
+        self._client: Any = None
+        self._namespaces: dict[str, NetnsRef] = {}
+
+    def find_sandbox(self, pod: PodKey) -> Sandbox:
+        """The newest running sandbox of the pod.
+
+        Namespace and name are compared too: the UID of a static pod comes from an annotation that anybody can write.
+
+        Raises:
+            SandboxNotFound: it has none.
+            RuntimeUnavailable: Docker does not answer, or not sensibly.
+        """
+        try:
+            labels = [f"{_NAMESPACE}={pod.namespace}", f"{_NAME}={pod.name}", f"{_UID}={pod.uid}"]
+            containers = self._api().containers(all=True, filters={"label": labels})
+            running = [c for c in containers if c["State"] == "running" and _label(c, _TYPE) == "podsandbox"]
+            if not running:
+                self._forget(containers)
+                raise SandboxNotFound(f"Docker knows no running sandbox of pod {pod} (UID {pod.uid})")
+            newest = max(running, key=lambda container: container["Created"])
+            populated = any(_label(container, _SANDBOX_ID) == newest["Id"] for container in containers)
+            return Sandbox(newest["Id"], self._netns(newest), populated)
+        except docker.errors.NotFound as error:
+            raise SandboxNotFound(f"the sandbox of pod {pod} ended while it was looked at") from error
+        except (*_Errors, KeyError, TypeError) as error:
+            self._renegotiate_after(error)
+            reason = f"{type(error).__name__}: {error}"
+            raise RuntimeUnavailable(f"Docker at {self._endpoint} does not answer: {reason}") from error
+
+    def follow(self, changed: Callable[[PodKey], None], reconnected: Callable[[], None], stop: threading.Event) -> None:
+        """Tells of every sandbox that started or ended, until `stop`. Only a hint: it makes the agent look at once.
+
+        Args:
+            changed: called with the pod.
+            reconnected: called when events may have been missed.
+            stop: ends it; a read that is blocked meanwhile is given up with the process.
+        """
+        lost = False
+        while not stop.is_set():
+            try:
+                with contextlib.closing(self._events_client()) as client:
+                    stream = client.events(filters=_EVENTS, decode=True)
+                    if lost:
+                        _log.info("Docker at %s answers again", self._endpoint)
+                        lost = False
+                    reconnected()
+                    for event in stream:
+                        labels = event["Actor"]["Attributes"]
+                        changed(PodKey(*(str(labels.get(label, "")) for label in (_NAMESPACE, _NAME, _UID))))
+            except (*_Errors, KeyError, TypeError) as error:
+                self._renegotiate_after(error)
+                if not lost:
+                    message = "Docker at %s does not answer, trying again: %s"
+                    _log.warning(message, self._endpoint, error, extra=Message.DOCKER_LOST.field)
+                lost = True
+            stop.wait(_RETRY_SECONDS)
+
+    def _events_client(self) -> Any:
+        # A client of its own, without a read timeout: silence is normal here, and the socket is local.
+        return docker.APIClient(base_url=self._endpoint, timeout=None, version=self._api().api_version)
+
+    def _api(self) -> Any:
+        client = self._client
+        if client is None:
+            # Asks Docker for its version: without the lock, lest a Docker that hangs makes the workers wait in a row.
+            client = docker.APIClient(base_url=self._endpoint, timeout=self._timeout_s, version="auto")
+            self._client = client
+        return client
+
+    def _renegotiate_after(self, error: Exception) -> None:
+        """Docker may have been replaced by a version that no longer speaks, or does not yet speak, what was agreed."""
+        if isinstance(error, docker.errors.APIError) and error.status_code == 400:
+            self._client = None
+
+    def _netns(self, container: dict[str, Any]) -> NetnsRef | None:
+        if container["HostConfig"]["NetworkMode"] == "host":
+            return None
+        known = self._namespaces.get(container["Id"])
+        if known is not None and _still(known):
+            return known
+        pid = int(self._api().inspect_container(container["Id"])["State"]["Pid"])
+        try:
+            if pid <= 0:
+                raise NetnsGone("its process has ended")
+            found = identify(f"/proc/{pid}/ns/net")
+        except NetnsGone as error:
+            raise SandboxNotFound(f"sandbox {container['Id'][:12]} is ending: {error}") from None
+        # The PID was read before the namespace: only if it is still the sandbox's was the right one identified.
+        if int(self._api().inspect_container(container["Id"])["State"]["Pid"]) != pid:
+            raise SandboxNotFound(f"sandbox {container['Id'][:12]} ended while it was looked at")
+        self._namespaces[container["Id"]] = found
+        return found
+
+    def _forget(self, containers: list[dict[str, Any]]) -> None:
+        for container in containers:
+            self._namespaces.pop(container["Id"], None)
+        if len(self._namespaces) > 1000:
+            for sandbox_id in [key for key, ref in list(self._namespaces.items()) if not _still(ref)]:
+                self._namespaces.pop(sandbox_id, None)
+
+
+def _still(ref: NetnsRef) -> bool:
+    try:
+        return identify(ref.path) == ref
+    except NetnsGone:
+        return False
+
+
+def _label(container: dict[str, Any], name: str) -> str:
+    return str((container.get("Labels") or {}).get(name, ""))

@@ -1,0 +1,151 @@
+"""The records on disk: one file for each attachment, written atomically, never trusted blindly.
+
+Layout of the state directory: ``lock`` (one agent at a time), ``attachments/<hash>.json`` (the records) and
+``corrupt/`` (files that could not be understood, kept for a human). The whole content is also held in memory; reads
+never touch the disk. File names are hashes: no string from outside becomes one.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import logging
+import os
+import threading
+from itertools import chain, count
+from pathlib import Path
+
+from podagent.errors import StoreError
+from podagent.messages import Message
+from podagent.model import PodKey, Record
+from podagent.state import recordfile
+
+_log = logging.getLogger(__name__)
+
+_UNFINISHED = ".new"
+
+
+class Store:
+    """Thread-safe. One process at a time owns a state directory."""
+
+    def __init__(self, directory: Path) -> None:
+        """Opens the directory, making it if need be, and loads every record.
+
+        Raises:
+            StoreError: it cannot be used, or another agent is using it.
+        """
+        self._lock = threading.Lock()
+        self._records: dict[PodKey, dict[str, Record]] = {}
+        self._attachments = directory / "attachments"
+        self._corrupt = directory / "corrupt"
+        try:
+            for path in (directory, self._attachments, self._corrupt):
+                path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._own(directory)
+            self._load()
+            self._directory_fd = os.open(self._attachments, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise StoreError(f"state directory {directory} cannot be used: {error}") from error
+        newest = max((record.sequence for of_pod in self._records.values() for record in of_pod.values()), default=0)
+        self._sequence = count(newest + 1)
+
+    def of(self, pod: PodKey) -> list[Record]:
+        """The records of one pod, any order."""
+        with self._lock:
+            return list(self._records.get(pod, {}).values())
+
+    def pods(self) -> list[PodKey]:
+        """The pods that have records."""
+        with self._lock:
+            return list(self._records)
+
+    def __len__(self) -> int:
+        with self._lock:
+            return sum(map(len, self._records.values()))
+
+    def next_sequence(self) -> int:
+        """A number above that of every record there is, also of those that earlier processes wrote."""
+        with self._lock:
+            return next(self._sequence)
+
+    def put(self, record: Record) -> None:
+        """Writes a record; on return it survives a crash of the process and of the machine.
+
+        Raises:
+            StoreError: it could not be written; then neither the disk nor the memory changed.
+        """
+        path = self._path(record)
+        try:
+            _write_atomically(path, recordfile.encode(record))
+            os.fsync(self._directory_fd)
+        except OSError as error:
+            raise StoreError(f"cannot write {path}: {error}") from error
+        with self._lock:
+            self._records.setdefault(record.pod, {})[record.attachment.ifname] = record
+
+    def remove(self, record: Record) -> None:
+        """Forgets a record. Without fsync: should it come back after a power cut, its DEL is merely repeated."""
+        path = self._path(record)
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreError(f"cannot remove {path}: {error}") from error
+        with self._lock:
+            of_pod = self._records.get(record.pod, {})
+            of_pod.pop(record.attachment.ifname, None)
+            if not of_pod:
+                self._records.pop(record.pod, None)
+
+    def _path(self, record: Record) -> Path:
+        pod = record.pod
+        key = f"{pod.namespace}\0{pod.name}\0{pod.uid}\0{record.attachment.ifname}".encode("utf-8", "surrogatepass")
+        return self._attachments / f"{hashlib.sha256(key).hexdigest()[:40]}.json"
+
+    def _own(self, directory: Path) -> None:
+        directory.chmod(0o700)
+        self._lock_fd = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StoreError(
+                f"state directory {directory} is in use by another podagent: stop it, or choose another --state-dir"
+            ) from None
+
+    def _load(self) -> None:
+        for path in sorted(self._attachments.iterdir()):
+            if path.suffix == ".json":
+                self._load_file(path)
+            elif path.suffix == _UNFINISHED:
+                path.unlink()  # a write that a crash cut short: the record it was to replace is still there
+
+    def _load_file(self, path: Path) -> None:
+        try:
+            record = recordfile.decode(path.read_bytes())
+            if self._path(record) != path:
+                raise StoreError("its name does not fit its content: it was copied or renamed")
+        except (StoreError, OSError) as error:
+            kept = self._unused(path)
+            path.rename(kept)
+            message = "record %s is unusable and was set aside as %s: %s"
+            _log.error(message, path.name, kept, error, extra=Message.RECORD_SET_ASIDE.field)
+            return
+        self._records.setdefault(record.pod, {})[record.attachment.ifname] = record
+
+    def _unused(self, path: Path) -> Path:
+        """Where to keep a file that is set aside; what was set aside before stays too."""
+        places = (self._corrupt / f"{path.stem}{suffix}.json" for suffix in chain([""], map(".{}".format, count(2))))
+        return next(place for place in places if not os.path.lexists(place))
+
+
+def _write_atomically(path: Path, content: bytes) -> None:
+    temporary = path.with_suffix(_UNFINISHED)
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        with open(fd, "wb", closefd=True) as file:  # noqa: PTH123 (an open descriptor, not a path)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)  # noqa: PTH105
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise

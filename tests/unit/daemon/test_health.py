@@ -1,0 +1,199 @@
+"""Heartbeats, the watchdog and what systemd is told, over a real notification socket."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from podagent.daemon.health import Heartbeats, Notifier, Watchdog
+
+
+class Manager:
+    """The service manager's end of the socket."""
+
+    def __init__(self, address: str) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind("\0" + address[1:] if address.startswith("@") else address)
+        self._socket.setblocking(False)
+        self.environ = {"NOTIFY_SOCKET": address}
+
+    def received(self) -> list[str]:
+        messages = []
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                messages.append(self._socket.recv(65536).decode())
+        return messages
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@pytest.fixture
+def manager(tmp_path: Path) -> Iterator[Manager]:
+    manager = Manager(str(tmp_path / "notify"))
+    yield manager
+    manager.close()
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def watched(manager: Manager, seconds: float = 30.0) -> dict[str, str]:
+    return {**manager.environ, "WATCHDOG_USEC": str(int(seconds * 1e6)), "WATCHDOG_PID": str(os.getpid())}
+
+
+def test_a_loop_is_overdue_when_a_step_outlives_its_allowance(clock: Clock) -> None:
+    beats = Heartbeats(clock)
+    worker, watch = beats.register("worker"), beats.register("watch")
+    worker.working(10)
+    watch.working(60)
+    clock.now += 10
+    assert beats.overdue() == []
+    clock.now += 1
+    assert beats.overdue() == ["worker"]
+    worker.working(10)
+    assert beats.overdue() == []
+
+
+def test_an_idle_loop_is_never_overdue(clock: Clock) -> None:
+    beats = Heartbeats(clock)
+    beat = beats.register("worker")
+    clock.now += 1e9
+    assert beats.overdue() == []
+    beat.working(1)
+    beat.idle()
+    clock.now += 1e9
+    assert beats.overdue() == []
+
+
+def test_a_loop_that_starts_anew_is_not_judged_by_its_former_self(clock: Clock) -> None:
+    beats = Heartbeats(clock)
+    beats.register("watch").working(1)
+    clock.now += 5
+    beats.register("watch")
+    assert beats.overdue() == []
+
+
+def test_the_manager_is_told_about_every_stage(manager: Manager) -> None:
+    notifier = Notifier(manager.environ)
+    notifier.ready()
+    notifier.status("waiting")
+    notifier.watchdog()
+    notifier.stopping()
+    assert manager.received() == ["READY=1", "STATUS=waiting", "WATCHDOG=1", "STOPPING=1"]
+
+
+def test_a_reload_carries_the_monotonic_time(manager: Manager) -> None:
+    before = time.monotonic_ns() // 1000
+    Notifier(manager.environ).reloading()
+    (message,) = manager.received()
+    first, second = message.split("\n")
+    assert first == "RELOADING=1"
+    assert before <= int(second.removeprefix("MONOTONIC_USEC=")) <= time.monotonic_ns() // 1000
+
+
+def test_a_status_is_one_line_of_utf8_and_not_repeated(manager: Manager) -> None:
+    notifier = Notifier(manager.environ)
+    notifier.status("pod Zürich/東京\nREADY=1")
+    notifier.status("pod Zürich/東京 READY=1")
+    assert manager.received() == ["STATUS=pod Zürich/東京 READY=1"]
+
+
+def test_an_abstract_socket_is_reached() -> None:
+    manager = Manager(f"@podagent-test-{os.getpid()}")
+    try:
+        Notifier(manager.environ).ready()
+        assert manager.received() == ["READY=1"]
+    finally:
+        manager.close()
+
+
+@pytest.mark.parametrize("environ", [{}, {"NOTIFY_SOCKET": ""}, {"NOTIFY_SOCKET": "/nonexistent/notify"}])
+def test_without_a_manager_nothing_happens(environ: dict[str, str]) -> None:
+    notifier = Notifier(environ)
+    notifier.ready()
+    notifier.status("x")
+
+
+def test_the_watchdog_pings_while_all_is_well(manager: Manager, clock: Clock) -> None:
+    environ = watched(manager)
+    watchdog = Watchdog(Heartbeats(clock), Notifier(environ), environ)
+    assert watchdog.interval_s == pytest.approx(10.0)
+    assert watchdog.run_once()
+    assert watchdog.run_once()
+    assert manager.received() == ["WATCHDOG=1", "WATCHDOG=1"]
+
+
+def test_the_watchdog_withholds_the_ping_and_names_the_stuck_loop_once(
+    manager: Manager, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    environ = watched(manager)
+    beats = Heartbeats(clock)
+    watchdog = Watchdog(beats, Notifier(environ), environ)
+    beat = beats.register("worker-3")
+    beat.working(5)
+    clock.now += 6
+    with caplog.at_level(logging.WARNING, "podagent"):
+        assert not watchdog.run_once()
+        assert not watchdog.run_once()
+    assert [record.getMessage() for record in caplog.records] == [
+        "worker-3 makes no progress; systemd will restart the agent"
+    ]
+    assert manager.received() == []
+
+    beat.idle()
+    with caplog.at_level(logging.WARNING, "podagent"):
+        assert watchdog.run_once()
+    assert "worker-3 makes progress again" in caplog.text
+    assert manager.received() == ["WATCHDOG=1"]
+
+    beat.working(5)
+    clock.now += 6
+    caplog.clear()
+    with caplog.at_level(logging.WARNING, "podagent"):
+        watchdog.run_once()
+    assert "worker-3 makes no progress" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"WATCHDOG_PID": "1"},
+        {"WATCHDOG_USEC": "0"},
+        {"WATCHDOG_USEC": ""},
+        {"WATCHDOG_USEC": "-5"},
+        {"WATCHDOG_USEC": "x"},
+    ],
+)
+def test_no_ping_is_sent_that_was_not_asked_of_this_process(
+    manager: Manager, clock: Clock, change: dict[str, str]
+) -> None:
+    environ = watched(manager) | change
+    watchdog = Watchdog(Heartbeats(clock), Notifier(environ), environ)
+    assert watchdog.run_once()
+    assert watchdog.interval_s > 0
+    assert manager.received() == []
+
+
+def test_a_watchdog_for_any_process_of_the_service_is_served(manager: Manager, clock: Clock) -> None:
+    environ = watched(manager)
+    del environ["WATCHDOG_PID"]
+    Watchdog(Heartbeats(clock), Notifier(environ), environ).run_once()
+    assert manager.received() == ["WATCHDOG=1"]

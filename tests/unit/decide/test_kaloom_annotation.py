@@ -1,0 +1,280 @@
+"""From the annotation to what is wanted: hostile bytes, clear messages, siblings served, nothing lost by mistake."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from podagent.decide.dialects.kaloom import Desired, read_annotation
+from podagent.model import Attachment, interface_name
+from podagent.validate import is_dns1123_label, is_dns1123_subdomain, is_interface_name, is_mac
+
+GOOD = {"name": "good"}
+
+
+def read(annotation: Any, namespace: str = "shop", global_namespaces: tuple[str, ...] = ("default",)) -> Desired:
+    """`annotation`: text as it is; anything else is written as JSON."""
+    text = annotation if isinstance(annotation, str) or annotation is None else json.dumps(annotation)
+    return read_annotation(text, namespace, global_namespaces)
+
+
+def networks(desired: Desired) -> list[str]:
+    return [attachment.network for attachment in desired.attachments]
+
+
+@pytest.mark.parametrize("text", [None, "", "  ", "\n\t", "[]", " [ ] "])
+def test_nothing_is_wanted_without_entries(text: str | None) -> None:
+    assert read(text) == Desired()
+
+
+def test_reads_every_field() -> None:
+    entry = {"name": "data", "ifMac": "02:AB:00:00:00:01", "namespace": "default", "upperLayers": ["vlan"]}
+    assert read([entry]).attachments == (
+        Attachment("data", interface_name("data"), "default", "02:ab:00:00:00:01", (), ("vlan",)),
+    )
+
+
+@pytest.mark.parametrize("nothing", [None, ""])
+def test_empty_optional_fields_are_as_absent(nothing: object) -> None:
+    entry = {"name": "data", "ifMac": nothing, "namespace": nothing, "upperLayers": None}
+    assert read([entry]) == read([{"name": "data"}])
+
+
+def test_the_order_of_the_annotation_is_kept() -> None:
+    assert networks(read([{"name": name} for name in ("red", "green", "blue")])) == ["red", "green", "blue"]
+
+
+def test_lower_layers_come_first() -> None:
+    assert networks(read([{"name": "vlan"}, {"name": "bond", "upperLayers": ["vlan"]}])) == ["bond", "vlan"]
+
+
+def test_a_cycle_of_layers_is_told_and_attached_in_the_order_given() -> None:
+    entries = [{"name": "a", "upperLayers": ["b"]}, {"name": "b", "upperLayers": ["a"]}, GOOD]
+    desired = read(entries)
+    assert networks(desired) == ["good", "a", "b"]
+    assert "cycle" in desired.problems[0]
+
+
+@pytest.mark.parametrize("flag", ["isPrimary", "podagentSkip"])
+def test_leaves_alone_what_it_is_told_to(flag: str) -> None:
+    desired = read([{"name": "data", flag: True}, {"name": "red", flag: False}])
+    assert (networks(desired), desired.held, desired.problems) == (["red"], {interface_name("data")}, ())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{not json",
+        "[",
+        '[{"name": "good"},]',
+        '[{"name": "good"}] [',
+        '{"name": "good"}',
+        '"good"',
+        "good",
+        "7",
+        "null",
+        "true",
+        "NaN",
+        "\0",
+        "\ud800",
+        "[" * 100_000,
+        '{"a":' * 100_000,
+        "9" * 5000,
+        '["\n"]',
+        "\N{BYTE ORDER MARK}[]",
+    ],
+)
+def test_an_unreadable_annotation_is_a_fault_and_never_an_empty_wish(text: str) -> None:
+    desired = read(text)
+    assert desired.hold_all
+    assert desired.attachments == ()
+    assert desired.problems[0].startswith("annotation networks ")
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        None,
+        7,
+        "red",
+        [],
+        True,
+        {},
+        {"nam": "red"},
+        {"name": None},
+        {"name": 7},
+        {"name": ""},
+        {"name": ["red"]},
+        {"name": {"name": "red"}},
+        {"name": "a" * 300},
+        {"name": "../../x"},
+        {"name": "a;K8S_POD_NAMESPACE=victim"},
+        {"name": "a=b"},
+        {"name": "Red"},
+        {"name": "red\n"},
+        {"name": "red\0"},
+        {"name": "\0"},
+        {"name": "\ud800"},
+        {"name": "röd"},
+        {"name": float("nan")},
+        {"name": float("inf")},
+    ],
+)
+@pytest.mark.parametrize("place", [0, 1])
+def test_an_entry_without_a_usable_name_holds_everything_and_its_siblings_are_served(entry: object, place: int) -> None:
+    desired = read([entry, GOOD] if place == 0 else [GOOD, entry])
+    assert networks(desired) == ["good"]
+    assert desired.hold_all
+    assert len(desired.problems) == 1
+    assert desired.problems[0].startswith(f"networks[{place}]: ")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("ifMac", "02:00:00:00:00:01;K8S_POD_NAME=victim"),
+        ("ifMac", "02:00:00:00:00:01\n"),
+        ("ifMac", "02:00:00:00:00:01\0"),
+        ("ifMac", "ff:ff:ff:ff:ff:ff"),
+        ("ifMac", 7),
+        ("ifMac", []),
+        ("isPrimary", "true"),
+        ("isPrimary", 1),
+        ("podagentSkip", "no"),
+        ("podagentSkip", {}),
+        ("namespace", "kube-system"),
+        ("namespace", "../kube-system"),
+        ("namespace", 7),
+        ("namespace", "default\n"),
+        ("upperLayers", "vlan"),
+        ("upperLayers", {"vlan": 1}),
+        ("upperLayers", [None]),
+        ("upperLayers", ["a;b"]),
+        ("upperLayers", [["vlan"]]),
+    ],
+)
+def test_a_faulty_field_holds_its_interface_only(field: str, value: object) -> None:
+    desired = read([{"name": "bad", field: value}, GOOD])
+    assert networks(desired) == ["good"]
+    assert (desired.held, desired.hold_all) == ({interface_name("bad")}, False)
+    assert desired.problems[0].startswith("networks[0] (bad): ")
+    assert field in desired.problems[0]
+
+
+def test_unknown_fields_are_told_and_ignored() -> None:
+    desired = read([{"name": "good", "ifmac": "x", "\n;": 1}])
+    assert networks(desired) == ["good"]
+    assert desired.problems == (
+        "networks[0] (good): unknown field 'ifmac' is ignored",
+        "networks[0] (good): unknown field '\\n;' is ignored",
+    )
+
+
+def test_of_two_entries_of_a_name_the_first_counts() -> None:
+    desired = read([{"name": "red", "ifMac": "02:00:00:00:00:01"}, {"name": "red", "ifMac": "02:00:00:00:00:02"}, GOOD])
+    assert [(each.network, each.mac) for each in desired.attachments] == [("red", "02:00:00:00:00:01"), ("good", None)]
+    assert desired.problems == ("networks[1] (red): listed twice; the first entry counts",)
+
+
+def test_a_second_entry_never_replaces_one_that_is_left_alone() -> None:
+    assert read([{"name": "red", "podagentSkip": True}, {"name": "red"}]).attachments == ()
+
+
+@pytest.mark.parametrize("namespace", ["shop", "default", "infra"])
+def test_networks_may_come_from_the_pods_own_and_the_global_namespaces(namespace: str) -> None:
+    desired = read([{"name": "red", "namespace": namespace}], "shop", ("default", "infra"))
+    assert desired.attachments[0].namespace == namespace
+
+
+def test_another_namespace_is_refused_with_the_setting_that_would_allow_it() -> None:
+    (problem,) = read([{"name": "red", "namespace": "victim"}]).problems
+    assert "victim" in problem
+    assert "global-namespaces" in problem
+
+
+@pytest.mark.parametrize("entries", [[7] * 512, [GOOD] * 512, [{"name": "good"} | {f"x{n}": 1 for n in range(5000)}]])
+def test_nobody_floods_the_journal_with_faults(entries: list[Any]) -> None:
+    problems = read(entries).problems
+    assert len(problems) <= 21
+    assert "more faults" in problems[-1]
+
+
+def test_a_list_far_longer_than_any_pod_needs_is_refused_as_a_whole() -> None:
+    desired = read([{"name": f"n{number}"} for number in range(513)])
+    assert (desired.attachments, desired.hold_all) == ((), True)
+    assert "513 entries" in desired.problems[0]
+
+
+def test_long_values_are_shown_shortened() -> None:
+    (problem,) = read([{"name": "x" * 200_000}]).problems
+    assert len(problem) < 300
+
+
+def test_a_long_list_of_layers_is_read_in_reasonable_time() -> None:
+    names = [f"n{number}" for number in range(512)]
+    entries = [{"name": name, "upperLayers": names[number + 1 : number + 20]} for number, name in enumerate(names)]
+    assert networks(read(entries)) == names
+
+
+@pytest.mark.parametrize("depth", [*range(900, 1000, 3), *range(1480, 1500), *range(9980, 10_000)])
+def test_deep_nesting_is_a_fault_at_any_depth(depth: int) -> None:
+    inner = "[" * depth + "]" * depth
+    for field in ('"name": ', '"name": "red", "ifMac": ', '"name": "red", "x": ', '"name": "red", "upperLayers": '):
+        assert read(f"[{{{field}{inner}}}]").problems
+
+
+# -- anything at all ------------------------------------------------------------------------------------------------
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=10,
+)
+names = st.sampled_from(["red", "green", "../../x", "a;b=c", "x" * 300, "red\n", "", "default", "victim"]) | st.text()
+values = names | anything | st.booleans() | st.just("02:00:00:00:00:01") | st.lists(names, max_size=3)
+fields = st.sampled_from(["ifMac", "isPrimary", "podagentSkip", "namespace", "upperLayers", "other"])
+entries = st.builds(lambda name, more: {**more, "name": name}, names, st.dictionaries(fields, values, max_size=4))
+annotations = st.one_of(
+    st.text(st.characters()),  # lone surrogates too
+    anything.map(json.dumps),
+    st.lists(entries | anything, max_size=5).map(json.dumps),
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(annotations)
+def test_whatever_is_written_is_read_and_only_checked_strings_come_out(text: str) -> None:
+    desired = read_annotation(text, "shop", ("default",))
+    for each in desired.attachments:
+        assert is_dns1123_subdomain(each.network)
+        assert each.ifname == interface_name(each.network)
+        assert is_interface_name(each.ifname)
+        assert each.namespace is None or (is_dns1123_label(each.namespace) and each.namespace in ("shop", "default"))
+        assert each.mac is None or (is_mac(each.mac) and each.mac == each.mac.lower())
+        assert all(map(is_dns1123_subdomain, each.upper_layers))
+    assert len({each.ifname for each in desired.attachments}) == len(desired.attachments)
+    assert not desired.held & {each.ifname for each in desired.attachments}
+    for problem in desired.problems:
+        assert problem.isascii()
+        assert problem.isprintable()
+        assert len(problem) < 600
+
+
+@settings(max_examples=200, deadline=None)
+@given(annotations)
+def test_whatever_cannot_be_understood_is_told_and_held(text: str) -> None:
+    desired = read_annotation(text, "shop", ("default",))
+    if desired.held or desired.hold_all:
+        skipped = "isPrimary" in text or "podagentSkip" in text
+        assert desired.problems or skipped
+    try:
+        value = json.loads(text) if text.strip() else []
+    except ValueError:
+        assert desired.hold_all
+        return
+    if value and not desired.attachments:
+        assert desired.hold_all or desired.held

@@ -1,0 +1,97 @@
+"""Lower layers first, otherwise as given; detaching in reverse."""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+from factory import attachment, record
+from hypothesis import given
+from hypothesis import strategies as st
+
+from podagent.decide.order import attach_order, detach_order
+from podagent.model import Attachment
+
+names = st.lists(st.sampled_from("abcdefgh"), unique=True, max_size=8)
+
+
+@st.composite
+def acyclic(draw: st.DrawFn) -> list[Attachment]:
+    """Attachments whose layers rise along a hidden order, shuffled; they may name networks that are not there."""
+    hidden = draw(names)
+    made = []
+    for index, name in enumerate(hidden):
+        above = draw(st.lists(st.sampled_from([*hidden[index + 1 :], "absent"]), max_size=4))
+        made.append(attachment(name, upper_layers=tuple(above)))
+    return draw(st.permutations(made))
+
+
+@st.composite
+def arbitrary(draw: st.DrawFn) -> list[Attachment]:
+    given_names = draw(names)
+    return [
+        attachment(name, upper_layers=tuple(draw(st.lists(st.sampled_from("abcdefgh"), max_size=4))))
+        for name in given_names
+    ]
+
+
+@given(acyclic())
+def test_every_lower_layer_comes_before_what_stacks_on_it(attachments: list[Attachment]) -> None:
+    ordered, cycle = attach_order(attachments)
+    assert not cycle
+    place = {each.network: index for index, each in enumerate(ordered)}
+    for each in ordered:
+        assert all(place[each.network] < place[upper] for upper in each.upper_layers if upper in place)
+
+
+@given(acyclic())
+def test_ordering_again_changes_nothing(attachments: list[Attachment]) -> None:
+    ordered, _ = attach_order(attachments)
+    assert attach_order(ordered) == (ordered, False)
+
+
+@given(names)
+def test_without_layers_the_order_stays_as_given(given_names: list[str]) -> None:
+    attachments = [attachment(name) for name in given_names]
+    assert attach_order(attachments) == (attachments, False)
+
+
+@given(arbitrary())
+def test_nothing_is_lost_or_doubled_also_in_cycles(attachments: list[Attachment]) -> None:
+    ordered, _ = attach_order(attachments)
+    assert sorted(ordered, key=str) == sorted(attachments, key=str)
+
+
+def test_only_as_much_moves_as_has_to() -> None:
+    a, vlan, b, bond, c = (attachment(n) for n in ("a", "vlan", "b", "bond", "c"))
+    bond = attachment("bond", upper_layers=("vlan",))
+    assert attach_order([a, vlan, b, bond, c])[0] == [a, b, bond, vlan, c]
+
+
+def test_a_cycle_comes_last_and_is_told() -> None:
+    x, y = attachment("x", upper_layers=("y",)), attachment("y", upper_layers=("x",))
+    free = attachment("free")
+    assert attach_order([x, free, y]) == ([free, x, y], True)
+
+
+def test_a_network_on_top_of_itself_is_a_cycle() -> None:
+    own = attachment("own", upper_layers=("own",))
+    assert attach_order([own]) == ([own], True)
+
+
+def test_two_attachments_of_a_lower_network_both_come_before_the_upper_one() -> None:
+    upper = attachment("vlan")
+    one, two = (attachment("bond", ifname=name, upper_layers=("vlan",)) for name in ("net1", "net2"))
+    assert attach_order([upper, one, two])[0] == [one, two, upper]
+
+
+def test_detaches_in_reverse_of_attaching_however_the_records_come() -> None:
+    records = [record(name, sequence=number) for number, name in enumerate("abc", 1)]
+    for shuffled in permutations(records):
+        assert [each.attachment.network for each in detach_order(shuffled)] == ["c", "b", "a"]
+
+
+def test_detaches_upper_layers_first_even_if_they_were_attached_first() -> None:
+    vlan = record("vlan", sequence=1)
+    bond = record("bond", sequence=2, attachment=attachment("bond", upper_layers=("vlan",)))
+    other = record("other", sequence=3)
+    assert detach_order([vlan, bond, other]) == [other, vlan, bond]

@@ -1,0 +1,151 @@
+"""The decision table against the one of the design, cell by cell, and what surrounds it."""
+
+from __future__ import annotations
+
+import pytest
+from factory import attachment, record, sandbox
+
+from podagent.decide.dialects.kaloom import Desired
+from podagent.decide.plan import TABLE, Found, Plan, Step, Want, plan_gone, plan_pod
+from podagent.model import Attachment, NetnsRef, Phase, Record, interface_name
+
+# As the design has it. Forgetting a record is how a detach ends, so that "forget" is no step of its own.
+DESIGN = """
+| desired \\ record | none | ATTACHING | ATTACHED, same | ATTACHED, changed | DETACHING |
+| wanted | attach (or adopt: see below) | detach, attach | nothing | detach, attach | detach, attach |
+| not wanted | nothing | detach | detach | detach | detach |
+| pod gone | nothing | detach, forget | detach, forget | detach, forget | detach, forget |
+"""
+
+
+def design_table() -> dict[tuple[str, str], list[str]]:
+    header, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in DESIGN.strip().splitlines()]
+    cells = {}
+    for want, *steps in rows:
+        for found, text in zip(header[1:], steps, strict=True):
+            words = [word.strip() for word in text.partition("(")[0].split(",")]
+            cells[want, found] = [word for word in words if word not in ("nothing", "forget")]
+    return cells
+
+
+@pytest.mark.parametrize(("cell", "steps"), design_table().items())
+def test_the_table_is_that_of_the_design(cell: tuple[str, str], steps: list[str]) -> None:
+    want, found = Want(cell[0]), Found(cell[1])
+    assert [step.value for step in TABLE[want][found]] == steps
+
+
+def test_the_table_is_complete_and_has_nothing_the_design_does_not_name() -> None:
+    cells = {(want.value, found.value) for want, row in TABLE.items() for found in row}
+    assert cells == set(design_table()) == {(want.value, found.value) for want in Want for found in Found}
+
+
+def test_what_is_detached_and_attached_is_detached_first() -> None:
+    both = [steps for row in TABLE.values() for steps in row.values() if len(steps) > 1]
+    assert all(steps == (Step.DETACH, Step.ATTACH) for steps in both)
+
+
+# -- how a state is found in the table ------------------------------------------------------------------------------
+
+
+def wanted(*attachments: Attachment, **more: object) -> Desired:
+    return Desired(tuple(attachments))._replace(**more)
+
+
+RED, GREEN = attachment("red"), attachment("green")
+SANDBOX = sandbox(7)
+AGAIN = "again"
+
+
+@pytest.mark.parametrize(
+    ("changes", "outcome"),
+    [
+        ({}, None),
+        ({"phase": Phase.ATTACHING}, AGAIN),
+        ({"phase": Phase.DETACHING}, AGAIN),
+        ({"sandbox_id": "sandbox-8"}, AGAIN),
+        ({"netns": NetnsRef("/proc/8/ns/net", 8, 8)}, AGAIN),
+        ({"attachment": RED._replace(mac="02:00:00:00:00:01")}, AGAIN),
+        ({"attachment": RED._replace(ips=("10.0.0.9/24",))}, AGAIN),
+        ({"attachment": RED._replace(namespace="other")}, AGAIN),
+        ({"attachment": RED._replace(upper_layers=("green",))}, None),
+        ({"adopted": True, "result": None}, None),
+        ({"boot_id": "another"}, None),
+        ({"invocation": record("other").invocation}, None),
+    ],
+)
+def test_what_counts_as_a_change_of_an_attachment(changes: dict[str, object], outcome: str | None) -> None:
+    found = record("red", **changes)
+    expected = Plan((found,), (RED,)) if outcome == AGAIN else Plan()
+    assert plan_pod(wanted(RED), [found], SANDBOX) == expected
+
+
+def test_a_link_that_vanished_is_attached_again() -> None:
+    found = record("red")
+    assert plan_pod(wanted(RED), [found], SANDBOX, frozenset({RED.ifname})) == Plan((found,), (RED,))
+    assert not plan_pod(wanted(RED), [found], SANDBOX, frozenset({GREEN.ifname}))
+
+
+def test_an_interface_of_another_name_is_another_interface() -> None:
+    renamed = RED._replace(ifname="net1")
+    found = record("red")
+    assert plan_pod(wanted(renamed), [found], SANDBOX) == Plan((found,), (renamed,))
+
+
+def test_without_a_sandbox_what_is_wanted_waits_and_what_is_not_goes() -> None:
+    red, green = record("red", phase=Phase.ATTACHING), record("green")
+    assert plan_pod(wanted(RED), [red, green], None) == Plan((green,), ())
+
+
+@pytest.mark.parametrize("phase", Phase)
+def test_a_held_interface_is_not_touched(phase: Phase) -> None:
+    found = record("red", phase=phase)
+    assert plan_pod(wanted(held=frozenset({RED.ifname})), [found], SANDBOX) == Plan()
+
+
+@pytest.mark.parametrize("phase", Phase)
+def test_a_fault_that_hides_what_was_wanted_detaches_nothing(phase: Phase) -> None:
+    assert plan_pod(wanted(hold_all=True), [record("red", phase=phase)], SANDBOX) == Plan()
+
+
+def test_siblings_of_a_fault_are_attached_and_changed() -> None:
+    red, other = record("red", sandbox_id="old"), record("other")
+    assert plan_pod(wanted(RED, GREEN, hold_all=True), [red, other], SANDBOX) == Plan((red,), (RED, GREEN))
+
+
+def test_attaches_in_the_order_wanted_and_detaches_newest_first() -> None:
+    records: list[Record] = [record("a", sequence=1), record("b", sequence=3), record("c", sequence=2)]
+    planned = plan_pod(wanted(GREEN, RED), records, SANDBOX)
+    assert planned.attach == (GREEN, RED)
+    assert [each.attachment.network for each in planned.detach] == ["b", "c", "a"]
+
+
+@pytest.mark.parametrize("phase", Phase)
+def test_everything_of_a_pod_that_is_gone_goes_newest_first(phase: Phase) -> None:
+    records = [record("red", sequence=1, phase=phase), record("green", sequence=2, phase=phase)]
+    assert plan_gone(records) == Plan((records[1], records[0]))
+
+
+def test_nothing_to_do_is_an_empty_plan() -> None:
+    assert not plan_gone([])
+    assert not plan_pod(Desired(), [], SANDBOX)
+    assert plan_pod(wanted(RED), [], SANDBOX)
+    assert interface_name("red") == RED.ifname
+
+
+@pytest.mark.parametrize("below", [{"phase": Phase.ATTACHING}, {"attachment": RED._replace(mac="02:00:00:00:00:01")}])
+def test_what_stacks_on_a_layer_that_is_made_anew_is_made_anew_too(below: dict[str, object]) -> None:
+    bond = RED._replace(upper_layers=("green",))
+    vlan = GREEN._replace(upper_layers=("top",))
+    top = attachment("top")
+    lower, middle, upper = record("red", sequence=1, **below), record("green", sequence=2), record("top", sequence=3)
+    middle, upper = middle._replace(attachment=vlan), upper._replace(attachment=top)
+    if "attachment" not in below:
+        lower = lower._replace(attachment=bond)
+    planned = plan_pod(wanted(bond, vlan, top), [lower, middle, upper], SANDBOX)
+    assert planned.attach == (bond, vlan, top)
+    assert planned.detach == (upper, middle, lower)
+
+
+def test_a_layer_that_comes_late_leaves_what_is_there() -> None:
+    bond = RED._replace(upper_layers=("green",))
+    assert plan_pod(wanted(bond, GREEN), [record("green")], SANDBOX) == Plan((), (bond,))

@@ -1,0 +1,434 @@
+"""The records on disk: atomic, private, never fatal, never lost, owned by one agent."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import logging
+import os
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from factory import key, record
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from podagent.errors import StoreError
+from podagent.model import NetnsRef, Phase, PodKey, Record
+from podagent.state import recordfile
+from podagent.state.store import Store
+
+Reopen = Callable[[], Store]
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    return tmp_path / "state"
+
+
+@pytest.fixture
+def reopen(directory: Path) -> Iterator[Reopen]:
+    """Opens the store as the next process would: the one before has ended, and its lock with it."""
+    opened: list[Store] = []
+
+    def make() -> Store:
+        end(opened)
+        opened.append(Store(directory))
+        return opened[-1]
+
+    yield make
+    end(opened)
+
+
+def end(stores: list[Store]) -> None:
+    """What the kernel does with the descriptors of a process that ends."""
+    while stores:
+        store = stores.pop()
+        os.close(store._lock_fd)
+        os.close(store._directory_fd)
+
+
+def everything(store: Store) -> list[Record]:
+    return sorted((each for pod in store.pods() for each in store.of(pod)), key=lambda each: each.sequence)
+
+
+def files(directory: Path) -> list[Path]:
+    return sorted((directory / "attachments").iterdir())
+
+
+def set_aside(directory: Path) -> list[bytes]:
+    return sorted(path.read_bytes() for path in (directory / "corrupt").iterdir())
+
+
+# -- keeping and finding again --------------------------------------------------------------------------------------
+
+
+def test_a_new_state_directory_is_made_with_its_parents_and_is_empty(tmp_path: Path) -> None:
+    store = Store(tmp_path / "var" / "lib" / "podagent")
+    assert (len(store), store.pods(), store.of(key("uid"))) == (0, [], [])
+    end([store])
+
+
+def test_what_was_put_is_there_after_a_restart(reopen: Reopen) -> None:
+    kept = [record("red", "a"), record("green", "a", sequence=2), record("red", "b", sequence=3)]
+    store = reopen()
+    for each in kept:
+        store.put(each)
+    assert everything(store) == kept
+    store = reopen()
+    assert everything(store) == kept
+    assert (len(store), sorted(pod.uid for pod in store.pods())) == (3, ["a", "b"])
+    assert [each.attachment.network for each in store.of(key("b"))] == ["red"]
+
+
+def test_a_record_replaces_the_one_of_the_same_interface(reopen: Reopen, directory: Path) -> None:
+    store = reopen()
+    store.put(record("red", phase=Phase.ATTACHING))
+    store.put(record("red"))
+    assert everything(store) == everything(reopen()) == [record("red")]
+    assert len(files(directory)) == 1
+
+
+def test_what_was_removed_stays_away(reopen: Reopen, directory: Path) -> None:
+    store = reopen()
+    store.put(record("red"))
+    store.put(record("green", sequence=2))
+    store.remove(record("red"))
+    store.remove(record("red"))
+    assert everything(store) == everything(reopen()) == [record("green", sequence=2)]
+    reopen().remove(record("green"))
+    assert (reopen().pods(), files(directory)) == ([], [])
+
+
+def test_the_sequence_rises_across_restarts(reopen: Reopen) -> None:
+    store = reopen()
+    numbers = []
+    for network in ("red", "green"):
+        numbers.append(store.next_sequence())
+        store.put(record(network, sequence=numbers[-1]))
+        store = reopen()
+    numbers.append(store.next_sequence())
+    assert numbers == sorted(set(numbers))
+
+
+def test_sequence_numbers_are_never_given_twice(reopen: Reopen) -> None:
+    store = reopen()
+    given: list[int] = []
+    threads = [
+        threading.Thread(target=lambda: given.extend(store.next_sequence() for _ in range(500))) for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(given) == list(range(1, 4001))
+
+
+def test_threads_write_records_of_different_pods_at_once(reopen: Reopen) -> None:
+    store = reopen()
+
+    def live(uid: str) -> None:
+        for number in range(20):
+            store.put(record("red", uid, sequence=number))
+            store.put(record("green", uid, sequence=number))
+            store.remove(record("green", uid))
+
+    threads = [threading.Thread(target=live, args=(f"uid-{number}",)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(store) == len(reopen()) == 8
+    assert {each.attachment.network for each in everything(store)} == {"red"}
+
+
+# -- on disk --------------------------------------------------------------------------------------------------------
+
+
+def test_directories_and_files_are_for_their_owner_only(reopen: Reopen, directory: Path) -> None:
+    before = os.umask(0)
+    try:
+        reopen().put(record("red"))
+    finally:
+        os.umask(before)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in [directory, *directory.rglob("*")]}
+    assert {modes.pop(name) for name in ("state", "attachments", "corrupt")} == {0o700}
+    assert set(modes.values()) == {0o600}
+
+
+def test_a_state_directory_that_others_could_read_is_closed(reopen: Reopen, directory: Path) -> None:
+    directory.mkdir(mode=0o755)
+    reopen()
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+
+
+def test_a_record_is_complete_on_disk_at_every_moment(reopen: Reopen, directory: Path) -> None:
+    store = reopen()
+    store.put(record("red"))
+    (path,) = files(directory)
+    done, broken = threading.Event(), []
+
+    def read() -> None:
+        try:
+            while not done.is_set():
+                recordfile.decode(path.read_bytes())
+        except (StoreError, OSError) as error:
+            broken.append(error)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for number in range(200):
+        store.put(record("red", sequence=number, boot_id="x" * (number * 37 % 5000)))
+    done.set()
+    reader.join()
+    assert broken == []
+
+
+def test_the_leftover_of_a_write_that_was_cut_short_is_cleared_away(reopen: Reopen, directory: Path) -> None:
+    reopen().put(record("red"))
+    (path,) = files(directory)
+    path.with_suffix(".new").write_bytes(b'{"schema":1,"sha')
+    store = reopen()
+    assert everything(store) == [record("red")]
+    assert files(directory) == [path]
+    assert set_aside(directory) == []
+    store.put(record("red", sequence=2))
+    assert everything(reopen()) == [record("red", sequence=2)]
+
+
+def test_what_an_operator_put_beside_the_records_is_left_alone(reopen: Reopen, directory: Path) -> None:
+    reopen().put(record("red"))
+    (directory / "attachments" / "README").write_text("hands off")
+    (directory / "attachments" / "backup").mkdir()
+    assert everything(reopen()) == [record("red")]
+    assert (directory / "attachments" / "README").read_text() == "hands off"
+    assert (directory / "attachments" / "backup").is_dir()
+
+
+HOSTILE = ["../../../../etc/x", "/etc/passwd", "..", "", "a" * 5000, "\0", "a\0b", "\n", "\ud800", "x.json", "é/../.."]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_no_string_from_outside_becomes_a_file_name(reopen: Reopen, directory: Path, text: str) -> None:
+    hostile = record("red", pod=PodKey(text, text, text))
+    hostile = hostile._replace(sandbox_id=text, attachment=hostile.attachment._replace(network=text, ifname=text))
+    reopen().put(hostile)
+    found = [path for path in directory.parent.rglob("*") if path.is_file()]
+    assert sorted(path.parent.name for path in found) == ["attachments", "state"]
+    (path,) = files(directory)
+    assert path.name.removesuffix(".json").isalnum()
+    assert len(path.name) < 64
+    assert everything(reopen()) == [hostile]
+    reopen().remove(hostile)
+    assert files(directory) == []
+
+
+def test_strings_that_only_look_alike_together_are_kept_apart(reopen: Reopen) -> None:
+    store = reopen()
+    one = record("red", "ab")._replace(attachment=record("red").attachment._replace(ifname="c"))
+    two = record("red", "a", sequence=2)._replace(attachment=record("red").attachment._replace(ifname="bc"))
+    store.put(one)
+    store.put(two)
+    assert everything(reopen()) == [one, two]
+
+
+names = st.text(st.characters(), max_size=20)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.builds(lambda uid, ifname: (uid, ifname), names, names), min_size=1, max_size=6, unique=True))
+def test_any_records_survive_a_restart(tmp_path_factory: pytest.TempPathFactory, keys: list[tuple[str, str]]) -> None:
+    directory = tmp_path_factory.mktemp("state")
+    made = [
+        record("red", uid, sequence=number)._replace(attachment=record("red").attachment._replace(ifname=ifname))
+        for number, (uid, ifname) in enumerate(keys, 1)
+    ]
+    store = Store(directory)
+    for each in made:
+        store.put(each)
+    end([store])
+    store = Store(directory)
+    assert everything(store) == made
+    end([store])
+
+
+# -- damage ---------------------------------------------------------------------------------------------------------
+
+
+def newer(content: bytes) -> bytes:
+    return content.replace(b'"schema":1', b'"schema":2')
+
+
+def flipped(content: bytes) -> bytes:
+    return content.replace(b'"ATTACHED"', b'"ATTACHING"')
+
+
+def nested(content: bytes) -> bytes:
+    return b'{"schema":1,"sha256":"","record":' + b"[" * 990 + b"]" * 990 + b"}"
+
+
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda content: b"",
+    "truncated": lambda content: content[: len(content) // 2],
+    "zeroed": lambda content: bytes(len(content)),
+    "binary": lambda content: b"\xff\xfe" + content,
+    "foreign": lambda content: b'{"kind": "cniCacheV1"}',
+    "a list": lambda content: b"[1, 2]",
+    "nested": nested,
+    "nested for ever": lambda content: b"[" * 1_000_000,
+    "changed": flipped,
+    "of a newer version": newer,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_an_unusable_record_is_set_aside_kept_and_told_and_the_others_serve(
+    reopen: Reopen, directory: Path, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = reopen()
+    store.put(record("red"))
+    (path,) = files(directory)
+    store.put(record("green", sequence=2))
+    content = DAMAGE[damage](path.read_bytes())
+    path.write_bytes(content)
+    caplog.set_level(logging.ERROR)
+    store = reopen()
+    assert everything(store) == [record("green", sequence=2)]
+    assert set_aside(directory) == [content]
+    assert path.name in caplog.text
+    assert str(directory / "corrupt") in caplog.text
+    caplog.clear()
+    store = reopen()
+    assert caplog.text == ""
+    store.put(record("red", sequence=3))
+    assert len(reopen()) == 2
+
+
+def test_what_was_set_aside_before_is_kept_too(reopen: Reopen, directory: Path) -> None:
+    for content in (b"first", b"second", b"third"):
+        reopen().put(record("red"))
+        (path,) = files(directory)
+        path.write_bytes(content)
+    reopen()
+    assert set_aside(directory) == [b"first", b"second", b"third"]
+
+
+def test_a_copied_record_is_not_taken_for_a_second_one(reopen: Reopen, directory: Path) -> None:
+    reopen().put(record("red"))
+    (path,) = files(directory)
+    (directory / "attachments" / f"{'0' * 40}.json").write_bytes(path.read_bytes())
+    assert everything(reopen()) == [record("red")]
+    assert len(set_aside(directory)) == 1
+
+
+def test_a_directory_in_the_place_of_a_record_is_set_aside(reopen: Reopen, directory: Path) -> None:
+    reopen().put(record("red"))
+    (path,) = files(directory)
+    path.unlink()
+    path.mkdir()
+    assert everything(reopen()) == []
+    assert (directory / "corrupt" / path.name).is_dir()
+
+
+def test_a_link_in_the_place_of_a_temporary_file_is_not_followed(reopen: Reopen, directory: Path) -> None:
+    store = reopen()
+    store.put(record("red"))
+    (path,) = files(directory)
+    victim = directory.parent / "victim"
+    victim.write_text("untouched")
+    path.with_suffix(".new").symlink_to(victim)
+    with pytest.raises(StoreError):
+        store.put(record("red", sequence=2))
+    assert victim.read_text() == "untouched"
+    reopen().put(record("red", sequence=3))
+    assert everything(reopen()) == [record("red", sequence=3)]
+
+
+# -- failures -------------------------------------------------------------------------------------------------------
+
+
+def test_a_second_agent_on_the_same_directory_is_refused(reopen: Reopen, directory: Path) -> None:
+    reopen().put(record("red"))
+    with pytest.raises(StoreError, match=r"in use by another podagent.*--state-dir"):
+        Store(directory)
+    assert len(files(directory)) == 1
+
+
+def test_an_agent_that_was_killed_holds_nothing(reopen: Reopen, directory: Path) -> None:
+    code = (
+        "import os, pathlib, sys; from podagent.state.store import Store;"
+        "Store(pathlib.Path(sys.argv[1])); os.kill(os.getpid(), 9)"
+    )
+    source = str(Path(recordfile.__file__).parents[1])
+    ended = subprocess.run([sys.executable, "-c", code, str(directory)], env={"PYTHONPATH": source}, check=False)
+    assert ended.returncode == -9
+    assert everything(reopen()) == []
+
+
+def test_the_lock_and_the_records_are_not_inherited_by_plugins(reopen: Reopen) -> None:
+    store = reopen()
+    for fd in (store._lock_fd, store._directory_fd):
+        assert fcntl.fcntl(fd, fcntl.F_GETFD) & fcntl.FD_CLOEXEC
+
+
+def test_a_state_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match=str(tmp_path / "file" / "state")):
+        Store(tmp_path / "file" / "state")
+
+
+def test_a_file_in_the_place_of_the_state_directory_is_named(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("")
+    with pytest.raises(StoreError, match=str(tmp_path / "state")):
+        Store(tmp_path / "state")
+
+
+def test_a_write_that_fails_changes_neither_disk_nor_memory_and_names_the_file(reopen: Reopen, directory: Path) -> None:
+    store = reopen()
+    store.put(record("red"))
+    (path,) = files(directory)
+    path.with_suffix(".new").mkdir()  # no temporary file can be made: as a full disk would have it, also for root
+    with pytest.raises(StoreError, match=str(path)) as raised:
+        store.put(record("red", sequence=2))
+    assert os.strerror(errno.EISDIR) in str(raised.value)
+    assert everything(store) == [record("red")]
+    path.with_suffix(".new").rmdir()
+    assert everything(reopen()) == [record("red")]
+
+
+def test_a_removal_that_fails_keeps_the_record(reopen: Reopen, directory: Path) -> None:
+    store = reopen()
+    store.put(record("red"))
+    (path,) = files(directory)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(StoreError, match=str(path)):
+        store.remove(record("red"))
+    assert everything(store) == [record("red")]
+
+
+def test_what_cannot_be_written_as_json_is_an_error_of_the_store(reopen: Reopen, directory: Path) -> None:
+    deep: object = []
+    for _ in range(200_000):
+        deep = [deep]
+    store = reopen()
+    with pytest.raises(StoreError, match="nested too deeply"):
+        store.put(record("red", result={"x": deep}))
+    assert (everything(store), files(directory)) == ([], [])
+
+
+def test_the_netns_reference_is_kept_in_full(reopen: Reopen, directory: Path) -> None:
+    reopen().put(record("red", netns=NetnsRef("/proc/1/ns/net", 4026531840, 123)))
+    assert everything(reopen())[0].netns == NetnsRef("/proc/1/ns/net", 4026531840, 123)
+    (path,) = files(directory)
+    assert json.loads(path.read_bytes())["record"]["netns"] == {
+        "path": "/proc/1/ns/net",
+        "inode": 4026531840,
+        "started": 123,
+    }

@@ -1,0 +1,100 @@
+"""What Kaloom's podagent left: its records read as hostile files, and moved aside once they are taken over."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from factory import key
+
+from podagent.takeover.kaloom import Inherited, KaloomPredecessor
+
+POD = key()
+DATA = {
+    "Namespace": "default", "PodName": "web", "SandboxID": "5a", "NetnsPath": "/proc/7/ns/net", "NetworkName": "red",
+    "IfMAC": "",
+}  # fmt: skip
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    directory = tmp_path / "configstore"
+    directory.mkdir()
+    return directory
+
+
+def write(store: Path, name: str = "web-red", state: str = "Active", **changes: Any) -> Path:
+    file = store / f"{name}.json"
+    data = {**DATA, **changes}
+    record = {"Expected": {"Optype": "Add", "Data": data}, "Running": {"State": state, "Data": data}}
+    file.write_text(json.dumps(record))
+    return file
+
+
+def test_reads_what_was_attached_and_what_was_half_done(store: Path) -> None:
+    red, green = write(store), write(store, "web-green", "Dirty", NetworkName="green", IfMAC="02:AA:00:00:00:01")
+    assert KaloomPredecessor(store).of(POD) == [
+        Inherited(green, "default", "web", "green", "5a", complete=False, mac="02:aa:00:00:00:01"),
+        Inherited(red, "default", "web", "red", "5a", complete=True),
+    ]
+
+
+def test_leaves_out_what_was_not_attached(store: Path) -> None:
+    file = store / "web-red.json"
+    file.write_text('{"Expected": {"Optype": "Delete", "Data": null}, "Running": {"State": "Nil", "Data": null}}')
+    assert KaloomPredecessor(store).of(POD) == []
+    assert file.exists()
+
+
+def test_knows_the_pods_of_one_name_in_two_namespaces_apart(store: Path) -> None:
+    write(store, Namespace="tenant")
+    assert KaloomPredecessor(store).of(POD) == []
+
+
+def test_a_node_that_never_had_it_has_nothing_to_take_over(tmp_path: Path) -> None:
+    assert KaloomPredecessor(tmp_path / "configstore").of(POD) == []
+
+
+def test_moves_aside_what_was_taken_over_and_nothing_else(store: Path) -> None:
+    write(store)
+    write(store, "other-red", PodName="other")
+    predecessor = KaloomPredecessor(store)
+    predecessor.settled(POD)
+    assert predecessor.of(POD) == []
+    assert [path.name for path in store.iterdir()] == ["other-red.json"]
+    assert [path.name for path in (store.parent / "configstore.taken-over").iterdir()] == ["web-red.json"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"", b"\xff", b"[]", b"7", b'{"Running": null}', b'{"Running": {"State": "Active", "Data": null}}', b"[" * 9000,
+        b'{"Running": {"State": "Busy", "Data": {}}}', b"x" * 70_000,
+    ],
+)  # fmt: skip
+def test_a_file_that_is_no_record_is_told_and_left_alone(
+    store: Path, caplog: pytest.LogCaptureFixture, content: bytes
+) -> None:
+    file = store / "web-red.json"
+    file.write_bytes(content)
+    good = write(store, "web-green", NetworkName="green")
+    assert [each.file for each in KaloomPredecessor(store).of(POD)] == [good]
+    assert str(file) in caplog.text
+    assert file.read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"NetworkName": "../red"}, {"Namespace": "a;b"}, {"PodName": None}, {"IfMAC": "00:11;K8S_POD_NAMESPACE=victim"},
+        {"SandboxID": 7}, {"IfMAC": 7},
+    ],
+)  # fmt: skip
+def test_a_record_with_a_name_that_nothing_may_have_is_refused(
+    store: Path, caplog: pytest.LogCaptureFixture, changes: dict[str, Any]
+) -> None:
+    write(store, **changes)
+    assert KaloomPredecessor(store).of(POD) == []
+    assert "cannot be taken over" in caplog.text
