@@ -7,14 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import json
-import os
 import shutil
 import signal
 import subprocess
 import sys
-import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -23,34 +20,14 @@ from typing import Any
 import docker
 import requests
 
-from lab import processes
+from lab import processes, programs, runc
+from lab.busybox import root_filesystem
+from lab.mounts import unmount_below
 from lab.waiting import eventually
 
 IMAGE = "podagent-lab/busybox:latest"
-_APPLETS = ("sh", "sleep", "ip", "top", "cat", "ls", "ping", "true")
-_CAP_SYS_RESOURCE = 24
 _START_SECONDS = 60.0
 _STOP_SECONDS = 20.0
-
-# Lowering the OOM score and raising limits needs CAP_SYS_RESOURCE, which root in a sandbox may lack.
-_STRIP = """\
-import json, sys
-path = sys.argv[1] + "/config.json"
-config = json.load(open(path))
-for key in ("oomScoreAdj", "rlimits"):
-    config["process"].pop(key, None)
-json.dump(config, open(path, "w"))
-"""
-_RUNTIME = """\
-#!/bin/sh
-previous= bundle=
-for word in "$@"; do
-  case $previous in --bundle | -b) bundle=$word ;; esac
-  previous=$word
-done
-if [ -n "$bundle" ]; then {python} -IS {strip} "$bundle" || exit 1; fi
-exec {runc} "$@"
-"""
 
 
 class PrivateDockerd:
@@ -145,13 +122,11 @@ class PrivateDockerd:
         eventually(lambda: self.client.info()["LiveRestoreEnabled"] == live_restore, what="dockerd to reload")
 
     def _spawn(self) -> None:
-        binary = shutil.which("dockerd", path=_path())
-        if binary is None:
-            raise RuntimeError("dockerd is not installed: install your distribution's docker.io or moby-engine package")
+        binary = programs.find("dockerd", "docker.io or moby-engine")
         with (self.state_dir / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [binary, *self._flags()], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                env={"PATH": _path(), **self._env}, start_new_session=True,
+                env={"PATH": programs.search_path(), **self._env}, start_new_session=True,
             )  # fmt: skip
         try:
             eventually(self._answers, _START_SECONDS, "dockerd to answer")
@@ -166,8 +141,7 @@ class PrivateDockerd:
                 self.remove_containers()
         self._end_daemon()
         self._end_leftovers()
-        for mount in reversed(mounts_below(self.state_dir)):
-            subprocess.run(["umount", "-l", mount], check=False, capture_output=True)
+        unmount_below(self.state_dir)
         for name in () if self._owned else ("data", "exec"):
             shutil.rmtree(self.state_dir / name, ignore_errors=True)
         if self._owned:
@@ -185,7 +159,7 @@ class PrivateDockerd:
         except docker.errors.ImageNotFound:
             repository, _, tag = name.partition(":")
             changes = ["ENV PATH=/bin", f"CMD {json.dumps(list(command))}"]
-            self.client.api.import_image_from_data(_root_filesystem(), repository, tag, changes)
+            self.client.api.import_image_from_data(root_filesystem(), repository, tag, changes)
         return name
 
     def _flags(self) -> list[str]:
@@ -213,19 +187,11 @@ class PrivateDockerd:
 
     def _configure(self, *, live_restore: bool) -> None:
         config: dict[str, Any] = {"live-restore": live_restore}
-        if not _may_raise_limits():
-            config |= {"runtimes": {"lab": {"path": str(self._write_runtime())}}, "default-runtime": "lab"}
+        if not runc.may_raise_limits():
+            path = self.state_dir / "runc-without-limits"
+            runc.write_without_limits(path, sys.executable, programs.find("runc", "runc"))
+            config |= {"runtimes": {"lab": {"path": str(path)}}, "default-runtime": "lab"}
         (self.state_dir / "daemon.json").write_text(json.dumps(config))
-
-    def _write_runtime(self) -> Path:
-        strip, runtime = self.state_dir / "strip-limits.py", self.state_dir / "runtime"
-        strip.write_text(_STRIP)
-        runc = shutil.which("runc", path=_path())
-        if runc is None:
-            raise RuntimeError("runc is not installed: install the package runc")
-        runtime.write_text(_RUNTIME.format(python=sys.executable, strip=strip, runc=runc))
-        runtime.chmod(0o700)
-        return runtime
 
     def _answers(self) -> bool:
         if self._process is None or self._process.poll() is not None:
@@ -255,45 +221,3 @@ class PrivateDockerd:
         left += [child for pid in left for child in processes.descendants(pid)]
         processes.end(left)
         processes.wait_gone_or(left, 5)
-
-
-def _root_filesystem() -> bytes:
-    busybox = _static_busybox()
-    stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode="w") as tar:
-        for name in ("bin", "proc", "sys", "dev", "etc", "tmp"):
-            entry = tarfile.TarInfo(name)
-            entry.type, entry.mode = tarfile.DIRTYPE, 0o755
-            tar.addfile(entry)
-        binary = tarfile.TarInfo("bin/busybox")
-        binary.size, binary.mode = len(busybox), 0o755
-        tar.addfile(binary, io.BytesIO(busybox))
-        for applet in _APPLETS:
-            link = tarfile.TarInfo(f"bin/{applet}")
-            link.type, link.linkname = tarfile.SYMTYPE, "busybox"
-            tar.addfile(link)
-    return stream.getvalue()
-
-
-def _static_busybox() -> bytes:
-    path = shutil.which("busybox", path=_path())
-    content = Path(path).read_bytes() if path else b""
-    # A dynamically linked program names its loader in its first page.
-    if not content or b"/ld-" in content[:4096]:
-        raise RuntimeError("a static busybox is not installed: install the package busybox-static")
-    return content
-
-
-def _may_raise_limits() -> bool:
-    fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":" in line)
-    return bool(int(fields["CapEff"], 16) >> _CAP_SYS_RESOURCE & 1)
-
-
-def mounts_below(directory: Path) -> list[str]:
-    """Mount points below a directory, outer ones first."""
-    points = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
-    return [point for point in points if point.startswith(f"{directory}/")]
-
-
-def _path() -> str:
-    return os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

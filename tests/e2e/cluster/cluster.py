@@ -17,7 +17,8 @@ from cluster.layout import IMAGE, KUBERNETES, NODE_BRIDGE, NODE_IP, NODE_NAME, P
 from cluster.pki import make_pki
 from cluster.systemplugin import configure, install_plugins
 from cluster.taking_down import end_everything
-from lab.dockerd import PrivateDockerd, mounts_below
+from lab.dockerd import PrivateDockerd
+from lab.mounts import mounts_below, unmount_below
 from lab.waiting import eventually
 
 _NODE_SECONDS = 90.0
@@ -73,8 +74,7 @@ class Cluster:
         differs: dict[str, list[str]] = {}
         if left := end_everything(self.layout):
             differs["processes"] = list(map(str, left))
-        for mount in reversed(mounts_below(self.layout.state)):
-            subprocess.run(["umount", "-l", mount], check=False, capture_output=True, timeout=30)
+        unmount_below(self.layout.state)
         if self.layout.host_before.exists():
             host.put_back(self.layout, bridges, networks)
             differs |= host.changes(self.layout)

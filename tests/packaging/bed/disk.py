@@ -6,6 +6,8 @@ import json
 import uuid
 from pathlib import Path
 
+from lab.runc import write_without_limits
+
 CNI_BIN = "/opt/cni/bin"
 # Where Debian installs them.
 CNI_PACKAGED = "/usr/lib/cni"
@@ -17,26 +19,13 @@ _MASKED = (
     "sys-kernel-debug.mount", "sys-kernel-tracing.mount", "dev-hugepages.mount", "getty.target", "apt-daily.timer",
     "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer", "e2scrub_reap.service", "fstrim.timer",
 )  # fmt: skip
+_RUNC = "/usr/local/sbin/runc-without-limits"
 # It has no network but those that plugins make, and its containers need no layers.
 _DOCKER = {
     "storage-driver": "vfs", "bridge": "none", "iptables": False, "ip-forward": False, "log-driver": "none",
     "exec-opts": ["native.cgroupdriver=cgroupfs"], "shutdown-timeout": 1, "default-runtime": "lab",
-    "runtimes": {"lab": {"path": "/usr/local/sbin/runc-without-limits"}},
+    "runtimes": {"lab": {"path": _RUNC}},
 }  # fmt: skip
-# Lowering the OOM score and raising limits needs CAP_SYS_RESOURCE, which root in a sandbox may lack.
-_RUNC = """\
-#!/usr/bin/python3 -IS
-import json, os, sys
-for option, value in zip(sys.argv, sys.argv[1:]):
-    if option in ("--bundle", "-b"):
-        with open(value + "/config.json") as file:
-            config = json.load(file)
-        for key in ("oomScoreAdj", "rlimits"):
-            config["process"].pop(key, None)
-        with open(value + "/config.json", "w") as file:
-            json.dump(config, file)
-os.execv("/usr/sbin/runc", ["runc", *sys.argv[1:]])
-"""
 
 
 def lay_out(root: Path, hostname: str) -> None:
@@ -49,8 +38,9 @@ def lay_out(root: Path, hostname: str) -> None:
     _write(root / "etc/hosts", f"127.0.0.1 localhost {hostname}\n")
     _write(root / "etc/machine-id", f"{uuid.uuid4().hex}\n")
     _write(root / "etc/docker/daemon.json", json.dumps(_DOCKER))
-    _write(root / "usr/local/sbin/runc-without-limits", _RUNC)
-    (root / "usr/local/sbin/runc-without-limits").chmod(0o755)
+    runc = root / _RUNC.lstrip("/")
+    runc.parent.mkdir(parents=True)
+    write_without_limits(runc, "/usr/bin/python3", "/usr/sbin/runc")
     plugins = root / CNI_BIN.lstrip("/")
     plugins.mkdir(parents=True)
     for plugin in _PLUGINS:

@@ -19,7 +19,7 @@ from typing import Any
 
 from bed import disk
 from lab import processes
-from lab.dockerd import mounts_below
+from lab.mounts import mounts_below
 from lab.waiting import eventually
 
 Json = dict[str, Any]
