@@ -68,11 +68,10 @@ def bench_node() -> Iterator[tuple[Bench, float]]:
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="podagent-bench-")))
         api = stack.enter_context(ApiServer())
-        dockerd = stack.enter_context(PrivateDockerd(directory / "docker"))
-        dockerd.image()
+        runtime = stack.enter_context(PrivateDockerd(directory / "docker"))
         kubeconfig = directory / "kubeconfig"
         api.write_kubeconfig(kubeconfig)
-        node, networks = Node(api, dockerd), Networks(api)
+        node, networks = Node(api, runtime), Networks(api)
         stack.callback(networks.remove_all)
         stack.callback(node.remove_all)
         pods = node.many(PODS)
@@ -80,7 +79,7 @@ def bench_node() -> Iterator[tuple[Bench, float]]:
         agent = Agent(
             directory / "agent",
             kubeconfig=kubeconfig,
-            docker_endpoint=dockerd.endpoint,
+            docker_endpoint=runtime.endpoint,
             cni_bin_path=plugin_dir(),
             options={"log-level": "info"},
         )

@@ -4,7 +4,7 @@
     host        what the demo may find and leave on the host; the clean-up, which needs to know nothing but the host
     play        the steps, and what must be true after each
     stage       starts API server, kubelet, container runtime and agent
-    kubelet     stand-in: runs the pods of the node as the real one does with Docker
+    kubelet     stand-in: runs the pods of the node as the real one does
     kubectl     stand-in: the few verbs that the example and our scripts use
     telling     what is printed
 

@@ -1,7 +1,7 @@
-"""A stand-in for the kubelet with its dockershim: runs the pods that the API server has for this node.
+"""A stand-in for the kubelet: runs the pods that the API server has for this node.
 
-For each pod a pause container (the sandbox, whose network namespace is the pod's), the node's system CNI plugin for
-eth0, and the application's containers in that namespace; then the status of the pod. Nothing is ever restarted.
+For each pod a sandbox, whose network namespace is the pod's, the node's system CNI plugin for eth0, and the
+application's containers in that namespace; then the status of the pod. Nothing is ever restarted.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from lab import apistore
 from lab.apiserver import ApiServer
-from lab.dockerd import PrivateDockerd
+from lab.runtime import Container, PodMetadata, Runtime
 
 Json = dict[str, Any]
 
@@ -27,13 +27,16 @@ class RunningPod:
     """What of a pod must not change while its networks do.
 
     Attributes:
-        containers: ID, start time and number of restarts of every container, the sandbox first, as Docker has them.
-        pid: of the sandbox; its network namespace is the pod's.
+        containers: all of them, the sandbox first.
     """
 
     name: str
-    containers: tuple[tuple[str, str, int], ...]
-    pid: int
+    containers: tuple[Container, ...]
+
+    @property
+    def pid(self) -> int:
+        """Of the sandbox; its network namespace is the pod's."""
+        return self.containers[0].pid
 
     @property
     def netns(self) -> str:
@@ -43,14 +46,13 @@ class RunningPod:
 class Kubelet:
     """Runs pods from `start()` on, in a thread of its own, until the process ends."""
 
-    def __init__(self, api: ApiServer, dockerd: PrivateDockerd, node: str, cni_conf: Path, cni_bin: Path) -> None:
+    def __init__(self, api: ApiServer, runtime: Runtime, node: str, cni_conf: Path, cni_bin: Path) -> None:
         """`cni_conf`: the configuration of the system CNI plugin; `cni_bin`: directory of the plugins."""
         self._api = api
-        self._dockerd = dockerd
+        self._runtime = runtime
         self._node = node
         self._cni_conf = cni_conf
         self._cni_bin = cni_bin
-        self._image = dockerd.image()
         self._sandboxes: dict[str, list[str]] = {}
         self._failure: Exception | None = None
 
@@ -65,9 +67,7 @@ class Kubelet:
         return sorted((self._look_at(uid, name) for uid, name in names.items()), key=lambda pod: pod.name)
 
     def _look_at(self, uid: str, name: str) -> RunningPod:
-        shown = [self._docker.inspect_container(identifier) for identifier in self._sandboxes[uid]]
-        facts = ((each["Id"], each["State"]["StartedAt"], each["RestartCount"]) for each in shown)
-        return RunningPod(name, tuple(facts), shown[0]["State"]["Pid"])
+        return RunningPod(name, tuple(map(self._runtime.inspect, self._sandboxes[uid])))
 
     def _run(self) -> None:
         try:
@@ -85,49 +85,30 @@ class Kubelet:
         return [p for p in pods if p["spec"].get("nodeName") == self._node and p["status"].get("phase") == phase]
 
     def _start_pod(self, pod: Json) -> None:
-        labels = {"io.kubernetes.docker.type": "podsandbox"}
-        sandbox = self._container(pod, "POD", labels, "none", None)
-        address = self._add_default_network(pod, sandbox)
-        labels = {"io.kubernetes.docker.type": "container", "io.kubernetes.sandbox.id": sandbox}
+        about = PodMetadata(*(pod["metadata"][key] for key in ("name", "namespace", "uid")))
+        sandbox = self._runtime.run_sandbox(about)
+        address = self._add_default_network(about, sandbox)
         made = {
-            container["name"]: self._container(
-                pod, container["name"], labels, f"container:{sandbox}", container.get("args")
-            )
-            for container in pod["spec"]["containers"]
+            each["name"]: self._runtime.run_container(about, sandbox, each["name"], each.get("args", ()))
+            for each in pod["spec"]["containers"]
         }
-        metadata = pod["metadata"]
-        self._sandboxes[metadata["uid"]] = [sandbox, *made.values()]
-        statuses = [_container_status(name, identifier) for name, identifier in made.items()]
+        self._sandboxes[about.uid] = [sandbox, *made.values()]
+        statuses = [self._container_status(name, identifier) for name, identifier in made.items()]
         status = {"phase": "Running", "podIP": address, "containerStatuses": statuses}
-        self._api.set_status(metadata["namespace"], metadata["name"], status)
+        self._api.set_status(about.namespace, about.name, status)
 
-    def _container(self, pod: Json, name: str, labels: Json, network_mode: str, command: list[str] | None) -> str:
-        about = {key: pod["metadata"][key] for key in ("name", "namespace", "uid")}
-        labels = labels | {"io.kubernetes.container.name": name}
-        labels |= {f"io.kubernetes.pod.{key}": value for key, value in about.items()}
-        made = self._docker.create_container(
-            self._image,
-            command,
-            name=f"k8s_{name}_{about['name']}_{about['namespace']}_{about['uid']}_0",
-            labels=labels,
-            host_config=self._docker.create_host_config(network_mode=network_mode),
-        )
-        self._docker.start(made["Id"])
-        return str(made["Id"])
-
-    def _add_default_network(self, pod: Json, sandbox: str) -> str:
+    def _add_default_network(self, pod: PodMetadata, sandbox: str) -> str:
         """eth0, by the system CNI plugin; returns its address."""
         conf = self._cni_conf.read_bytes()
-        pid = self._docker.inspect_container(sandbox)["State"]["Pid"]
-        about = {"NAMESPACE": pod["metadata"]["namespace"], "NAME": pod["metadata"]["name"]}
-        args = "".join(f";K8S_POD_{key}={value}" for key, value in about.items())
+        pid = self._runtime.inspect(sandbox).pid
+        about = f"K8S_POD_NAMESPACE={pod.namespace};K8S_POD_NAME={pod.name}"
         env = {
             "CNI_COMMAND": "ADD",
             "CNI_CONTAINERID": sandbox,
             "CNI_NETNS": f"/proc/{pid}/ns/net",
             "CNI_IFNAME": "eth0",
             "CNI_PATH": str(self._cni_bin),
-            "CNI_ARGS": f"IgnoreUnknown=1{args};K8S_POD_INFRA_CONTAINER_ID={sandbox}",
+            "CNI_ARGS": f"IgnoreUnknown=1;{about};K8S_POD_INFRA_CONTAINER_ID={sandbox}",
             "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
         }
         plugin = self._cni_bin / json.loads(conf)["type"]
@@ -137,11 +118,7 @@ class Kubelet:
         address: str = json.loads(ran.stdout)["ips"][0]["address"]
         return address.partition("/")[0]
 
-    @property
-    def _docker(self) -> Any:
-        return self._dockerd.client.api
-
-
-def _container_status(name: str, identifier: str) -> Json:
-    state = {"running": {"startedAt": apistore.now()}}
-    return {"name": name, "containerID": f"docker://{identifier}", "ready": True, "restartCount": 0, "state": state}
+    def _container_status(self, name: str, identifier: str) -> Json:
+        state = {"running": {"startedAt": apistore.now()}}
+        about = {"name": name, "ready": True, "restartCount": 0}
+        return about | {"containerID": f"{self._runtime.name}://{identifier}", "state": state}

@@ -120,8 +120,8 @@ class Play:
         now = next(each for each in self._stage.kubelet.running() if each.name == pod.name)
         if now != pod or pod.name not in shown:
             raise Broken(f"pod {pod.name} has changed: {pod} before, {now} now")
-        _, identifier, started = ("", *pod.containers[1][:2])
-        self._tell.good(f"not restarted: still container {identifier[:12]}, started at {started[11:23]}")
+        container = pod.containers[1]
+        self._tell.good(f"not restarted: still container {container.id[:12]}, started at {container.started[11:23]}")
 
     def _show_bridge(self) -> None:
         self._tell.step("The node's end: the bridge, with the second pod on it")

@@ -17,6 +17,7 @@ from lab.agent import Agent
 from lab.apiserver import ApiServer
 from lab.dockerd import PrivateDockerd
 from lab.networks import plugin_dir
+from lab.runtime import Runtime
 
 ROOT = Path(__file__).resolve().parents[1]
 NODE = "demo-node"
@@ -52,7 +53,7 @@ class Stage:
     """Everything that runs, and the environment in which the commands of the example are run."""
 
     api: ApiServer
-    dockerd: PrivateDockerd
+    runtime: Runtime
     kubelet: Kubelet
     agent: Agent
     environment: dict[str, str]
@@ -73,9 +74,9 @@ def build(mode: str, progress: Callable[[str], None]) -> Stage:
     api.start()
     kubeconfig = api.write_kubeconfig(_KUBECONFIG)
     progress("dockerd")
-    dockerd = PrivateDockerd(host.DOCKER_DIR)
-    dockerd.start()
-    dockerd.image()
+    runtime = PrivateDockerd(host.DOCKER_DIR)
+    runtime.start()
+    runtime.image()
     progress("podagent")
     plugins = _plugins()
     file, system_conf = SYSTEM_CONFS[mode]
@@ -85,15 +86,15 @@ def build(mode: str, progress: Callable[[str], None]) -> Stage:
     agent = Agent(
         host.AGENT_DIR,
         kubeconfig=kubeconfig,
-        docker_endpoint=dockerd.endpoint,
+        docker_endpoint=runtime.endpoint,
         cni_bin_path=plugins,
         node=NODE,
         attach_via=mode,
         options={"log-level": "info"},
     ).start()
-    kubelet = Kubelet(api, dockerd, NODE, conf, plugins)
+    kubelet = Kubelet(api, runtime, NODE, conf, plugins)
     kubelet.start()
-    return Stage(api, dockerd, kubelet, agent, _environment(kubeconfig, dockerd.endpoint))
+    return Stage(api, runtime, kubelet, agent, _environment(kubeconfig, runtime.endpoint))
 
 
 def _plugins() -> Path:

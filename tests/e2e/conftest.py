@@ -170,9 +170,9 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
 
 def _assert_containers_are_collected(cluster: Cluster) -> None:
-    assert cluster.dockerd
-    listing = cluster.dockerd.client.api.containers
-    eventually(lambda: not listing(all=True), _COLLECTION_SECONDS, "the kubelet to remove the containers of all pods")
+    assert cluster.runtime
+    names = cluster.runtime.container_names
+    eventually(lambda: not names(), _COLLECTION_SECONDS, "the kubelet to remove the containers of all pods")
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

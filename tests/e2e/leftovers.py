@@ -26,12 +26,11 @@ class Leftovers:
 
     @staticmethod
     def now(cluster: Cluster) -> Leftovers:
-        assert cluster.dockerd
-        running = cluster.dockerd.client.api.containers()
+        assert cluster.runtime
         return Leftovers(
             interfaces=frozenset(set(links_of()) - set(BRIDGES)),
             leases=frozenset(f"{name}/{lease.ip}" for name in names_in(ROOT) for lease in leases(name)),
             namespaces=frozenset(names_in(NAMED_NAMESPACES)),
-            running_containers=frozenset(each["Names"][0] for each in running),
+            running_containers=frozenset(cluster.runtime.container_names(running=True)),
             kept_by_kactus=frozenset(" ".join(each) for each in kept_attachments(cluster.layout.kactus)),
         )

@@ -1,4 +1,4 @@
-"""Pods of the real node: made through the API server, run by the kubelet, looked at in Docker and their namespaces."""
+"""Pods of the real node: made through the API server, run by the kubelet, seen in runtime and namespaces."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from cluster.layout import IMAGE
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
-from lab.dockerd import PrivateDockerd
 from lab.links import HasLinks
 from lab.node import NETWORKS, annotation
+from lab.runtime import Runtime
 from lab.waiting import eventually
 
 Json = dict[str, Any]
@@ -79,14 +79,12 @@ class NodePod(HasLinks):
         eventually(lambda: not self.object() and not self.sandbox_id, timeout, f"{self} to be gone")
 
     def _sandbox(self) -> tuple[str, int]:
-        labels = {"io.kubernetes.pod.uid": self._label_uid, "io.kubernetes.docker.type": "podsandbox"}
-        filters = {"label": [f"{key}={value}" for key, value in labels.items()], "status": ["running"]}
-        found = self._pods.dockerd.client.api.containers(filters=filters)
-        if not found:
+        runtime = self._pods.runtime
+        newest = runtime.running_sandbox(self._label_uid)
+        if not newest:
             return "", 0
-        newest = max(found, key=lambda each: each["Created"])["Id"]
         if self._seen[0] != newest:
-            self._seen = newest, self._pods.dockerd.client.api.inspect_container(newest)["State"]["Pid"]
+            self._seen = newest, runtime.inspect(newest).pid
         return self._seen
 
 
@@ -94,11 +92,11 @@ class NodePods:
     """Makes pods and deployments, and removes them all at the end."""
 
     def __init__(self, cluster: Cluster, api: client.CoreV1Api) -> None:
-        assert cluster.dockerd
+        assert cluster.runtime
         self._cluster = cluster
         self._api = api
         self._apps = client.AppsV1Api(api.api_client)
-        self.dockerd: PrivateDockerd = cluster.dockerd
+        self.runtime: Runtime = cluster.runtime
         self._namespaces = {"default"}
 
     def make(self, name: str = "", namespace: str = "default", *, wait: bool = True, **options: Any) -> NodePod:
@@ -159,8 +157,8 @@ class NodePods:
             self._namespaces = {"default"}
 
     def kill_sandbox(self, pod: NodePod) -> None:
-        """Ends its pause container behind everybody's back, and with it the network namespace."""
-        self.dockerd.client.api.kill(pod.sandbox_id)
+        """Ends its sandbox behind everybody's back, and with it the network namespace."""
+        self.runtime.kill(pod.sandbox_id)
 
     def wait_new_sandbox(self, pod: NodePod, old: str, timeout: float = START_SECONDS) -> None:
         """Waits until the kubelet has made another sandbox, and the pod runs in it."""

@@ -13,8 +13,8 @@ from cluster.layout import PROJECT, Layout
 
 
 def test_a_machine_with_a_docker_is_refused(cluster: Cluster, tmp_path: Path) -> None:
-    assert cluster.dockerd
-    with pytest.raises(host.Refused, match=rf"a Docker is at work here .PID {cluster.dockerd.pid}.*stop it first"):
+    assert cluster.runtime
+    with pytest.raises(host.Refused, match=rf"a Docker is at work here .PID {cluster.runtime.pid}.*stop it first"):
         host.check(Layout(tmp_path / "another"))
 
 

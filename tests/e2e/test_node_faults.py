@@ -88,7 +88,7 @@ def test_a_container_that_is_restarted_keeps_its_interfaces(
     wait_exactly({pod: two}, two, running)
     before = pod.links()
     [(_, identifier, _)] = pod.containers()
-    pods.dockerd.client.api.kill(identifier.removeprefix("docker://"))
+    pods.runtime.kill(identifier.partition("://")[2])
     pods.wait_restarted(pod)
     assert pod.links() == before
     wait_exactly({pod: two}, two, running)
@@ -104,7 +104,7 @@ def test_after_a_restart_of_docker_that_ends_all_containers_the_networks_are_bac
     old = {pod: pod.sandbox_id for pod in some}
     if away:
         running.stop()
-    pods.dockerd.restart()
+    pods.runtime.restart()
     for pod in some:
         pods.wait_new_sandbox(pod, old[pod])
     if away:
@@ -119,7 +119,7 @@ def test_a_restart_of_docker_that_keeps_containers_changes_nothing(
     pod = _pod_with_both(pods, two)
     wait_exactly({pod: two}, two, running)
     before = pod.links()
-    with pods.dockerd.away(live_restore=True):
+    with pods.runtime.away(keep_containers=True):
         pod.annotate([two[0].name])
     wait_exactly({pod: two[:1]}, two, running, 90)
     assert pod.links()[ifname(two[0])] == before[ifname(two[0])]

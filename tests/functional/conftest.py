@@ -17,6 +17,7 @@ from lab.host import HostState, wait_as_before
 from lab.networks import Networks
 from lab.node import Node
 from lab.plugins import PluginDir
+from lab.runtime import Runtime
 from lab.waiting import eventually
 
 
@@ -24,6 +25,12 @@ from lab.waiting import eventually
 def dockerd() -> Iterator[PrivateDockerd]:
     with PrivateDockerd() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def node_runtime(dockerd: PrivateDockerd) -> Runtime:
+    """The container runtime of the node."""
+    return dockerd
 
 
 @pytest.fixture
@@ -34,11 +41,11 @@ def workdir() -> Iterator[Path]:
 
 
 @pytest.fixture
-def clean_host(dockerd: PrivateDockerd) -> Iterator[None]:
+def clean_host(node_runtime: Runtime) -> Iterator[None]:
     """Fails a test that leaves a lease, an interface, a named network namespace or a container behind."""
-    before = HostState.now(dockerd)
+    before = HostState.now(node_runtime)
     yield
-    wait_as_before(before, lambda: HostState.now(dockerd))
+    wait_as_before(before, lambda: HostState.now(node_runtime))
 
 
 @pytest.fixture
@@ -55,8 +62,8 @@ def networks(api: ApiServer, clean_host: None) -> Iterator[Networks]:
 
 
 @pytest.fixture
-def node(api: ApiServer, dockerd: PrivateDockerd, clean_host: None) -> Iterator[Node]:
-    lab_node = Node(api, dockerd)
+def node(api: ApiServer, node_runtime: Runtime, clean_host: None) -> Iterator[Node]:
+    lab_node = Node(api, node_runtime)
     yield lab_node
     lab_node.remove_all()
 
@@ -102,7 +109,7 @@ def agent(
 
     def make(*, start: bool = True, **changes: Any) -> Agent:
         known: dict[str, Any] = {"kubeconfig": api.write_kubeconfig(workdir / "kubeconfig"), "node": node.name}
-        known |= {"docker_endpoint": node.dockerd.endpoint, "cni_bin_path": plugins.path} | system
+        known |= {"docker_endpoint": node.runtime.endpoint, "cni_bin_path": plugins.path} | system
         prepared = Agent(workdir / f"agent{len(made)}", **(known | changes))
         made.append(prepared)
         return prepared.start() if start else prepared

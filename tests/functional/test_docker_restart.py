@@ -7,7 +7,6 @@ from expectations import ifname
 from outcomes import plugged, wait_exactly
 
 from lab.agent import AgentFactory
-from lab.dockerd import PrivateDockerd
 from lab.networks import Networks
 from lab.node import Node
 from lab.plugins import PluginDir
@@ -16,7 +15,7 @@ pytestmark = pytest.mark.root
 
 
 def test_pods_that_live_through_a_restart_of_docker_keep_their_interfaces(
-    agent: AgentFactory, node: Node, networks: Networks, plugins: PluginDir, dockerd: PrivateDockerd
+    agent: AgentFactory, node: Node, networks: Networks, plugins: PluginDir
 ) -> None:
     data, red = networks.bridge("data"), networks.bridge("red")
     running = agent()
@@ -24,10 +23,10 @@ def test_pods_that_live_through_a_restart_of_docker_keep_their_interfaces(
     wait_exactly({changed: [data], steady: [data]}, [data, red], running)
     before = plugged(steady)
     plugins.record("bridge")
-    dockerd.restart(live_restore=True)
+    node.runtime.restart(keep_containers=True)
     changed.annotate(["red"])
     wait_exactly({changed: [red], steady: [data]}, [data, red], running)
-    with dockerd.away(live_restore=True):
+    with node.runtime.away(keep_containers=True):
         running.wait_for_log("does not answer, trying again")
     running.wait_for_log("answers again")
     changed.annotate(["data"])
@@ -38,13 +37,13 @@ def test_pods_that_live_through_a_restart_of_docker_keep_their_interfaces(
 
 
 def test_sandboxes_that_died_with_docker_are_plugged_again_when_they_are_replaced(
-    agent: AgentFactory, node: Node, networks: Networks, dockerd: PrivateDockerd
+    agent: AgentFactory, node: Node, networks: Networks
 ) -> None:
     data = networks.bridge("data")
     running = agent()
     replaced, deleted, unplugged = node.many(3, networks=["data"])
     wait_exactly({replaced: [data], deleted: [data], unplugged: [data]}, [data], running)
-    dockerd.restart()
+    node.runtime.restart()
     unplugged.annotate([])
     deleted.delete()
     replaced.replace_sandbox()
@@ -55,7 +54,7 @@ def test_sandboxes_that_died_with_docker_are_plugged_again_when_they_are_replace
 
 
 def test_an_annotation_changed_while_docker_was_away_is_followed_when_it_is_back(
-    agent: AgentFactory, node: Node, networks: Networks, dockerd: PrivateDockerd
+    agent: AgentFactory, node: Node, networks: Networks
 ) -> None:
     data, red = networks.bridge("data"), networks.bridge("red")
     running = agent()
@@ -63,7 +62,7 @@ def test_an_annotation_changed_while_docker_was_away_is_followed_when_it_is_back
     for pod in (goes, changes):
         pod.annotate(["data"])
     wait_exactly({comes: [], goes: [data], changes: [data]}, [data, red], running)
-    with dockerd.away(live_restore=True):
+    with node.runtime.away(keep_containers=True):
         running.wait_for_log("does not answer, trying again")
         comes.annotate(["data"])
         goes.annotate([])
@@ -74,13 +73,11 @@ def test_an_annotation_changed_while_docker_was_away_is_followed_when_it_is_back
     wait_exactly({comes: [data], goes: [], changes: [red]}, [data, red], running)
 
 
-def test_starts_and_works_once_docker_is_there(
-    agent: AgentFactory, node: Node, networks: Networks, dockerd: PrivateDockerd
-) -> None:
+def test_starts_and_works_once_docker_is_there(agent: AgentFactory, node: Node, networks: Networks) -> None:
     data = networks.bridge("data")
     prepared = agent(start=False)
     pod = node.pod(networks=["data"])
-    with dockerd.away(live_restore=True):
+    with node.runtime.away(keep_containers=True):
         prepared.start()
         prepared.wait_for_log("does not answer")
     wait_exactly({pod: [data]}, [data], prepared)

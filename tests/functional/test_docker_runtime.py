@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.dockerd import IMAGE, PrivateDockerd
+from lab.dockerd import PrivateDockerd
 from lab.node import Node, Pod
 from lab.waiting import eventually
 from podagent.errors import RuntimeUnavailable, SandboxNotFound
@@ -95,7 +95,7 @@ def test_containers_of_the_sandbox_before_do_not_make_the_new_one_populated(node
     found = runtime.find_sandbox(key(pod))
     assert (found.id, found.populated) == (pod.sandbox_id, False)
     for container in (*left.values(), old):
-        node.dockerd.client.api.remove_container(container, force=True)
+        node.runtime.remove(container)
 
 
 def test_a_host_network_pod_has_no_namespace_of_its_own(node: Node, runtime: DockerRuntime) -> None:
@@ -108,28 +108,28 @@ def test_a_sandbox_that_has_exited_is_none(node: Node, runtime: DockerRuntime) -
     pod = node.pod()
     assert runtime.find_sandbox(key(pod))
     pod.kill_sandbox()
-    eventually(lambda: node.dockerd.client.api.inspect_container(pod.sandbox_id)["State"]["Status"] == "exited")
+    eventually(lambda: not node.runtime.inspect(pod.sandbox_id).running)
     with pytest.raises(SandboxNotFound):
         runtime.find_sandbox(key(pod))
 
 
-def test_a_sandbox_that_was_only_created_is_none(node: Node, runtime: DockerRuntime) -> None:
+def test_a_sandbox_that_was_only_created_is_none(node: Node, dockerd: PrivateDockerd, runtime: DockerRuntime) -> None:
     pod = node.pod()
-    labels = node.dockerd.client.api.inspect_container(pod.sandbox_id)["Config"]["Labels"]
+    labels = dockerd.inspect(pod.sandbox_id).labels
     pod.kill_sandbox()
-    made = node.dockerd.client.api.create_container(IMAGE, labels=labels)
+    made = dockerd.create_container(labels)
     with pytest.raises(SandboxNotFound):
         runtime.find_sandbox(key(pod))
-    node.dockerd.client.api.remove_container(made["Id"], force=True)
+    dockerd.remove(made)
 
 
 def test_of_several_running_sandboxes_the_newest_counts(node: Node, runtime: DockerRuntime) -> None:
     pod = node.pod()
     old, containers = pod.sandbox_id, pod.container_ids
     assert runtime.find_sandbox(key(pod)).id == old
-    created = node.dockerd.client.api.inspect_container(old)["Created"][:19]
+    started = node.runtime.inspect(old).started[:19]
     # Docker tells the time of creation in whole seconds; the kubelet never makes two sandboxes of a pod within one.
-    eventually(lambda: time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()) > created)
+    eventually(lambda: time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()) > started)
     pod.attempt += 1
     pod.container_ids = {}
     pod.start_sandbox()
@@ -138,15 +138,17 @@ def test_of_several_running_sandboxes_the_newest_counts(node: Node, runtime: Doc
     assert found.netns is not None
     assert found.netns.inode == pod.netns_inode()
     for container in (*containers.values(), old):
-        node.dockerd.client.api.remove_container(container, force=True)
+        node.runtime.remove(container)
 
 
-def test_a_sandbox_that_was_started_again_has_its_new_namespace(node: Node, runtime: DockerRuntime) -> None:
+def test_a_sandbox_that_was_started_again_has_its_new_namespace(
+    node: Node, dockerd: PrivateDockerd, runtime: DockerRuntime
+) -> None:
     pod = node.pod()
     before = runtime.find_sandbox(key(pod))
     pod.kill_sandbox()
-    eventually(lambda: not node.dockerd.client.api.inspect_container(pod.sandbox_id)["State"]["Running"])
-    node.dockerd.client.api.start(pod.sandbox_id)
+    eventually(lambda: not dockerd.inspect(pod.sandbox_id).running)
+    dockerd.start_container(pod.sandbox_id)
     after = runtime.find_sandbox(key(pod))
     assert after.id == before.id
     assert after.netns != before.netns
@@ -309,17 +311,19 @@ def test_a_known_sandbox_costs_one_request(node: Node, proxy: Proxy) -> None:
     assert len(proxy.requests) == before + 1
 
 
-def test_a_docker_that_is_away_is_told_by_its_address_and_found_again(node: Node, workdir: Path) -> None:
+def test_a_docker_that_is_away_is_told_by_its_address_and_found_again(
+    node: Node, dockerd: PrivateDockerd, workdir: Path
+) -> None:
     path = workdir / "docker.sock"
     runtime, pod = DockerRuntime(f"unix://{path}"), node.pod()
     with pytest.raises(RuntimeUnavailable, match=str(path)):
         runtime.find_sandbox(key(pod))
-    proxy = Proxy(path, node.dockerd.socket)
+    proxy = Proxy(path, dockerd.socket)
     assert runtime.find_sandbox(key(pod)).id == pod.sandbox_id
     proxy.close()
     with pytest.raises(RuntimeUnavailable, match=str(path)):
         runtime.find_sandbox(key(pod))
-    proxy = Proxy(path, node.dockerd.socket)
+    proxy = Proxy(path, dockerd.socket)
     assert runtime.find_sandbox(key(pod)).id == pod.sandbox_id
     proxy.close()
 
@@ -393,18 +397,17 @@ def test_sandboxes_that_start_and_end_are_told_and_nothing_else(
     assert following.told.empty()
 
 
-def test_a_sandbox_without_the_kubelets_labels_ends_nothing(node: Node, runtime: DockerRuntime, follow: Follow) -> None:
+def test_a_sandbox_without_the_kubelets_labels_ends_nothing(
+    node: Node, dockerd: PrivateDockerd, runtime: DockerRuntime, follow: Follow
+) -> None:
     following = follow(runtime)
     following.wait_for("reconnected")
-    host_config = node.dockerd.client.api.create_host_config(network_mode="none")
-    odd = node.dockerd.client.api.create_container(
-        IMAGE, labels={"io.kubernetes.docker.type": "podsandbox"}, host_config=host_config
-    )
-    node.dockerd.client.api.start(odd["Id"])
+    odd = dockerd.create_container({"io.kubernetes.docker.type": "podsandbox"})
+    dockerd.start_container(odd)
     assert following.next() == PodKey("", "", "")
     pod = node.pod()
     assert following.next() == key(pod)
-    node.dockerd.client.api.remove_container(odd["Id"], force=True)
+    dockerd.remove(odd)
 
 
 def test_a_broken_connection_is_made_again_and_told_since_something_may_have_been_missed(
@@ -435,13 +438,13 @@ def test_reconnecting_leaves_no_descriptor_open(proxy: Proxy, follow: Follow) ->
 
 
 def test_a_restart_of_dockerd_is_survived_without_a_new_object(node: Node, follow: Follow) -> None:
-    runtime = DockerRuntime(node.dockerd.endpoint)
+    runtime = DockerRuntime(node.runtime.endpoint)
     following = follow(runtime)
     following.wait_for("reconnected")
     pod = node.pod()
     following.wait_for(key(pod))
     assert runtime.find_sandbox(key(pod)).id == pod.sandbox_id
-    node.dockerd.restart(live_restore=True)
+    node.runtime.restart(keep_containers=True)
     following.wait_for("reconnected")
     found = eventually(lambda: runtime.find_sandbox(key(pod)))
     assert found.netns is not None

@@ -10,7 +10,7 @@ from ways import BOTH_WAYS
 
 from lab.agent import AgentFactory
 from lab.apiserver import ApiServer
-from lab.dockerd import IMAGE
+from lab.dockerd import PrivateDockerd
 from lab.links import Links, links_of
 from lab.networks import Networks
 from lab.node import Node, Pod
@@ -39,15 +39,14 @@ def pod_whose_object_alone_says_host_network(node: Node) -> Pod:
 
 
 def pod_whose_sandbox_joined_the_host_network_by_a_detour(node: Node) -> Pod:
-    """Docker's own answer does not show it: only the namespace itself does."""
+    """Docker's own answer does not show it: only the namespace itself does. No other runtime can be told so."""
+    dockerd = node.runtime
+    assert isinstance(dockerd, PrivateDockerd)
     other = node.pod(host_network=True)
     pod = node.pod(start=False)
-    labels = {f"io.kubernetes.pod.{key}": getattr(pod, key) for key in ("name", "namespace", "uid")}
-    labels["io.kubernetes.docker.type"] = "podsandbox"
-    joined = node.dockerd.client.containers.run(
-        IMAGE, detach=True, labels=labels, network_mode=f"container:{other.sandbox_id}", stop_signal="SIGKILL"
-    )
-    pod.sandbox_id = joined.id
+    labels = {**pod.metadata.labels, "io.kubernetes.docker.type": "podsandbox"}
+    pod.sandbox_id = dockerd.create_container(labels, f"container:{other.sandbox_id}")
+    dockerd.start_container(pod.sandbox_id)
     pod.start_containers()
     pod.report_running()
     return pod

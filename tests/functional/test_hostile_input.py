@@ -21,12 +21,12 @@ from ways import WAYS, NodeKactus
 
 from lab.agent import Agent
 from lab.apiserver import ApiServer
-from lab.dockerd import PrivateDockerd
 from lab.files import names_in, paths_below, paths_in
 from lab.host import HostState, wait_as_before
 from lab.networks import Network, Networks, definition
 from lab.node import Node, Pod, annotation
 from lab.plugins import PluginDir
+from lab.runtime import Runtime
 from lab.waiting import eventually
 
 pytestmark = pytest.mark.root
@@ -60,8 +60,8 @@ class Lab:
 
 
 @pytest.fixture(scope="module", params=WAYS)
-def lab(dockerd: PrivateDockerd, request: pytest.FixtureRequest) -> Iterator[Lab]:
-    before = HostState.now(dockerd)
+def lab(node_runtime: Runtime, request: pytest.FixtureRequest) -> Iterator[Lab]:
+    before = HostState.now(node_runtime)
     with ExitStack() as stack:
         workdir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="podagent-test-")))
         api = stack.enter_context(ApiServer())
@@ -75,16 +75,16 @@ def lab(dockerd: PrivateDockerd, request: pytest.FixtureRequest) -> Iterator[Lab
         if request.param == "kactus":
             kactus = NodeKactus.install(plugins.path, workdir / "node", kubeconfig, networks.bridge())
         prepared = Agent(
-            workdir / "agent", kubeconfig=kubeconfig, docker_endpoint=dockerd.endpoint, cni_bin_path=plugins.path,
+            workdir / "agent", kubeconfig=kubeconfig, docker_endpoint=node_runtime.endpoint, cni_bin_path=plugins.path,
             **(kactus.of_agent() if kactus else {}),
         )  # fmt: skip
         agent = stack.enter_context(prepared)
-        node = Node(api, dockerd)
+        node = Node(api, node_runtime)
         keep, sibling = networks.bridge("keep"), networks.bridge("sibling")
         made = Lab(workdir, api, node, networks, plugins, agent, keep, sibling, kactus)
         stack.callback(_remove_pods, made)
         yield made
-    wait_as_before(before, lambda: HostState.now(dockerd))
+    wait_as_before(before, lambda: HostState.now(node_runtime))
 
 
 def _remove_pods(lab: Lab) -> None:

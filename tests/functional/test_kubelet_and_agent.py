@@ -111,7 +111,7 @@ def test_a_sandbox_that_the_kubelet_replaces_is_set_up_by_it_and_adopted(
     pod.attempt += 1
     start(pod, kactus)
     for identifier in old:
-        node.dockerd.client.api.remove_container(identifier, force=True)
+        node.runtime.remove(identifier)
     wait_for_networks(pod, data, red)
     eventually(lambda: {record["sandboxID"] for record in records(running)} == {pod.sandbox_id})
     wait_for_attached(running, data, red)

@@ -15,7 +15,6 @@ from ways import BOTH_WAYS
 
 from lab.agent import Agent, AgentFactory
 from lab.apiserver import ApiServer
-from lab.dockerd import PrivateDockerd
 from lab.networks import Networks
 from lab.node import Node
 from lab.plugins import PluginDir
@@ -160,14 +159,14 @@ def pretend_reboot(agent: Agent) -> None:
 
 
 def test_after_a_reboot_vanished_pods_have_no_lease_and_the_others_are_attached_again(
-    agent: AgentFactory, node: Node, networks: Networks, dockerd: PrivateDockerd
+    agent: AgentFactory, node: Node, networks: Networks
 ) -> None:
     data = networks.bridge("data")
     down = agent()
     survives, vanishes, unplugged = node.many(3, networks=["data"])
     wait_exactly({survives: [data], vanishes: [data], unplugged: [data]}, [data], down)
     down.kill()
-    dockerd.restart()  # ends every sandbox, as the reboot does
+    node.runtime.restart()  # ends every sandbox, as the reboot does
     subprocess.run(["ip", "link", "del", data.bridge], check=True)
     assert len(data.leases()) == 3
     pretend_reboot(down)

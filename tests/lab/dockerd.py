@@ -23,15 +23,18 @@ import requests
 from lab import processes, programs, runc
 from lab.busybox import root_filesystem
 from lab.mounts import unmount_below
+from lab.runtime import IDLE, IMAGE, Container, PodMetadata, Runtime
 from lab.waiting import eventually
 
-IMAGE = "podagent-lab/busybox:latest"
 _START_SECONDS = 60.0
 _STOP_SECONDS = 20.0
+_SANDBOX = {"io.kubernetes.docker.type": "podsandbox"}
 
 
-class PrivateDockerd:
-    """Runs from `start()` (or `with`) to `stop()`."""
+class PrivateDockerd(Runtime):
+    """Runs from `start()` (or `with`) to `stop()`. Pods are made as the kubelet's dockershim makes them."""
+
+    name = "docker"
 
     def __init__(
         self, state_dir: Path | str | None = None, env: Mapping[str, str] | None = None, cgroup_parent: str = ""
@@ -48,7 +51,7 @@ class PrivateDockerd:
         self.state_dir = Path(state_dir or tempfile.mkdtemp(prefix="podagent-lab-"))
         self.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._process: subprocess.Popen[bytes] | None = None
-        self._client: docker.DockerClient | None = None
+        self._client: docker.APIClient | None = None
 
     def __enter__(self) -> PrivateDockerd:
         try:
@@ -68,7 +71,6 @@ class PrivateDockerd:
 
     @property
     def endpoint(self) -> str:
-        """What goes into ``--docker-endpoint``."""
         return f"unix://{self.socket}"
 
     @property
@@ -82,10 +84,11 @@ class PrivateDockerd:
         return self._process is not None and self._process.poll() is None
 
     @property
-    def client(self) -> docker.DockerClient:
+    def client(self) -> docker.APIClient:
+        """For what only Docker can be asked."""
         if self._client is None:
             # Never the user's configuration or credentials: explicit address, no environment.
-            self._client = docker.DockerClient(base_url=self.endpoint, version="auto", timeout=60)
+            self._client = docker.APIClient(base_url=self.endpoint, version="auto", timeout=60)
         return self._client
 
     def log(self) -> str:
@@ -98,23 +101,110 @@ class PrivateDockerd:
         self._configure(live_restore=False)
         self._spawn()
 
-    def restart(self, *, live_restore: bool = False) -> None:
-        """Stops and starts dockerd. With `live_restore` the containers run on, else dockerd ends them."""
-        with self.away(live_restore=live_restore):
+    def restart(self, *, keep_containers: bool = False) -> None:
+        with self.away(keep_containers=keep_containers):
             pass
 
     @contextlib.contextmanager
-    def away(self, *, live_restore: bool = False) -> Iterator[None]:
-        """dockerd is stopped meanwhile. With `live_restore` the containers run on, else dockerd ends them."""
-        if live_restore:
+    def away(self, *, keep_containers: bool = False) -> Iterator[None]:
+        if keep_containers:
             self._reload(live_restore=True)
         self._end_daemon()
         try:
             yield
         finally:
             self._spawn()
-            if live_restore:
+            if keep_containers:
                 self._reload(live_restore=False)
+
+    def stop(self) -> None:
+        if self.running:
+            with contextlib.suppress(docker.errors.DockerException, requests.RequestException):
+                self.remove_containers()
+        self._end_daemon()
+        self._end_leftovers()
+        unmount_below(self.state_dir)
+        for name in () if self._owned else ("data", "exec"):
+            shutil.rmtree(self.state_dir / name, ignore_errors=True)
+        if self._owned:
+            shutil.rmtree(self.state_dir, ignore_errors=True)
+
+    def cgroup_driver(self) -> str:
+        return str(self.client.info()["CgroupDriver"])
+
+    def image(self, name: str = IMAGE, command: Sequence[str] = IDLE) -> str:
+        try:
+            self.client.inspect_image(name)
+        except docker.errors.ImageNotFound:
+            repository, _, tag = name.partition(":")
+            changes = ["ENV PATH=/bin", f"CMD {json.dumps(list(command))}"]
+            self.client.import_image_from_data(root_filesystem(), repository, tag, changes)
+        return name
+
+    # --- containers -----------------------------------------------------------------------------------------------
+
+    def run_sandbox(self, pod: PodMetadata, *, host_network: bool = False) -> str:
+        return self._run("POD", pod, _SANDBOX, "host" if host_network else "none")
+
+    def run_container(self, pod: PodMetadata, sandbox_id: str, name: str, command: Sequence[str] = ()) -> str:
+        labels = {"io.kubernetes.docker.type": "container", "io.kubernetes.sandbox.id": sandbox_id}
+        return self._run(name, pod, labels, f"container:{sandbox_id}", command)
+
+    def _run(
+        self, name: str, pod: PodMetadata, labels: Mapping[str, str], network_mode: str, command: Sequence[str] = ()
+    ) -> str:
+        labels = {**pod.labels, **labels, "io.kubernetes.container.name": name}
+        full_name = f"k8s_{name}_{pod.name}_{pod.namespace}_{pod.uid}_{pod.attempt}"
+        made = self.create_container(labels, network_mode, full_name, command)
+        try:
+            self.start_container(made)
+        except docker.errors.APIError:
+            self.remove(made)
+            raise
+        return made
+
+    def create_container(
+        self, labels: Mapping[str, str], network_mode: str = "none", name: str = "", command: Sequence[str] = ()
+    ) -> str:
+        """One that is not started, and need not be like those of the kubelet; returns its ID."""
+        # PID 1 ignores SIGTERM unless it asked for it: with SIGKILL nobody waits out a grace period.
+        made = self.client.create_container(
+            IMAGE, list(command) or None, name=name or None, labels=dict(labels), stop_signal="SIGKILL",
+            host_config=self.client.create_host_config(network_mode=network_mode),
+        )  # fmt: skip
+        return str(made["Id"])
+
+    def start_container(self, container_id: str) -> None:
+        self.client.start(container_id)
+
+    def kill(self, container_id: str) -> None:
+        self.client.kill(container_id)
+
+    def remove(self, container_id: str) -> None:
+        with contextlib.suppress(docker.errors.NotFound):
+            self.client.remove_container(container_id, force=True)
+
+    def remove_containers(self) -> None:
+        for container in self.client.containers(all=True):
+            self.remove(container["Id"])
+
+    def inspect(self, container_id: str) -> Container:
+        found = self.client.inspect_container(container_id)
+        name, labels, state = found["Name"].removeprefix("/"), found["Config"]["Labels"], found["State"]
+        return Container(
+            found["Id"], name, labels, state["Running"], state["StartedAt"], found["RestartCount"], state["Pid"]
+        )
+
+    def running_sandbox(self, pod_uid: str) -> str:
+        labels = {**_SANDBOX, "io.kubernetes.pod.uid": pod_uid}
+        filters = {"label": [f"{key}={value}" for key, value in labels.items()], "status": ["running"]}
+        found = self.client.containers(filters=filters)
+        return str(max(found, key=lambda each: each["Created"])["Id"]) if found else ""
+
+    def container_names(self, *, running: bool = False) -> list[str]:
+        return [each["Names"][0].removeprefix("/") for each in self.client.containers(all=not running)]
+
+    # --- the daemon -----------------------------------------------------------------------------------------------
 
     def _reload(self, *, live_restore: bool) -> None:
         self._configure(live_restore=live_restore)
@@ -133,34 +223,6 @@ class PrivateDockerd:
         except AssertionError as error:
             raise AssertionError(f"{error}; its log ends with:\n{self.log()[-2000:]}") from None
         self.socket.chmod(0o600)
-
-    def stop(self) -> None:
-        """Ends everything it started, unmounts what is left below its directory, removes what it made."""
-        if self._process and self._process.poll() is None:
-            with contextlib.suppress(docker.errors.DockerException, requests.RequestException):
-                self.remove_containers()
-        self._end_daemon()
-        self._end_leftovers()
-        unmount_below(self.state_dir)
-        for name in () if self._owned else ("data", "exec"):
-            shutil.rmtree(self.state_dir / name, ignore_errors=True)
-        if self._owned:
-            shutil.rmtree(self.state_dir, ignore_errors=True)
-
-    def remove_containers(self) -> None:
-        for container in self.client.api.containers(all=True):
-            with contextlib.suppress(docker.errors.NotFound):
-                self.client.api.remove_container(container["Id"], force=True)
-
-    def image(self, name: str = IMAGE, command: Sequence[str] = ("/bin/sleep", "2147483")) -> str:
-        """The name of the busybox image, imported first if it is not there; `command` is what it runs by default."""
-        try:
-            self.client.api.inspect_image(name)
-        except docker.errors.ImageNotFound:
-            repository, _, tag = name.partition(":")
-            changes = ["ENV PATH=/bin", f"CMD {json.dumps(list(command))}"]
-            self.client.api.import_image_from_data(root_filesystem(), repository, tag, changes)
-        return name
 
     def _flags(self) -> list[str]:
         state = self.state_dir

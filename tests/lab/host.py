@@ -7,10 +7,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from lab.dockerd import PrivateDockerd
 from lab.files import names_in
 from lab.leases import ROOT
 from lab.links import links_of
+from lab.runtime import Runtime
 from lab.session import BRIDGE_PREFIX, LEASES_PREFIX, MARK, VETH_PREFIX
 from lab.waiting import eventually
 
@@ -30,18 +30,18 @@ class HostState:
     containers: frozenset[str]
 
     @staticmethod
-    def now(dockerd: PrivateDockerd | None = None) -> HostState:
-        """Without a dockerd there are no containers."""
+    def now(runtime: Runtime | None = None) -> HostState:
+        """Without a runtime there are no containers."""
         # A veth of the bridge plugin is without a bridge once ours is gone; those of other bridges are not ours.
         ours = (BRIDGE_PREFIX, VETH_PREFIX)
         links = links_of().items()
         stray = (n for n, link in links if n.startswith(ours) or (n.startswith("veth") and not link.master))
-        containers = dockerd.client.api.containers(all=True) if dockerd else ()
+        containers = runtime.container_names() if runtime else ()
         return HostState(
             frozenset(stray),
             frozenset(name for name in names_in(ROOT) if name.startswith(LEASES_PREFIX)),
             frozenset(name for name in names_in(NAMED_NAMESPACES) if MARK in name),
-            frozenset(container["Names"][0] for container in containers),
+            frozenset(containers),
         )
 
 

@@ -1,10 +1,7 @@
-"""Pods as the kubelet makes them with Docker: a pause container, application containers that share its network
-namespace, and the pod object in the API stand-in.
-"""
+"""Pods as the kubelet makes them: a sandbox, application containers in it, and the pod object in the API stand-in."""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import uuid
@@ -13,12 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import docker
-
 from lab import apistore
 from lab.apiserver import ApiServer
-from lab.dockerd import IMAGE, PrivateDockerd
 from lab.links import HasLinks
+from lab.runtime import IMAGE, PodMetadata, Runtime
 
 Json = dict[str, Any]
 
@@ -30,9 +25,9 @@ _MIRROR = "kubernetes.io/config.mirror"
 class Node:
     """Makes pods on one node, and removes them all at the end."""
 
-    def __init__(self, api: ApiServer, dockerd: PrivateDockerd, name: str = "lab-node") -> None:
+    def __init__(self, api: ApiServer, runtime: Runtime, name: str = "lab-node") -> None:
         self.api = api
-        self.dockerd = dockerd
+        self.runtime = runtime
         self.name = name
         self.pods: list[Pod] = []
 
@@ -78,6 +73,7 @@ class Pod(HasLinks):
         """
         self._node = node
         self._api = node.api
+        self._runtime = node.runtime
         self.name, self.namespace = name, namespace
         self.host_network = host_network
         self.containers = containers
@@ -113,17 +109,13 @@ class Pod(HasLinks):
         self.report_running()
 
     def start_sandbox(self) -> None:
-        """The pause container; it is the pod's network namespace."""
-        labels = {"io.kubernetes.docker.type": "podsandbox", "io.kubernetes.container.name": "POD"}
-        mode = "host" if self.host_network else "none"
-        self.sandbox_id = self._run("POD", labels, mode)
-        self.pid = self._docker.inspect_container(self.sandbox_id)["State"]["Pid"]
+        """It is the pod's network namespace."""
+        self.sandbox_id = self._runtime.run_sandbox(self.metadata, host_network=self.host_network)
+        self.pid = self._runtime.inspect(self.sandbox_id).pid
 
     def start_containers(self) -> None:
         for name in self.containers:
-            labels = {"io.kubernetes.docker.type": "container", "io.kubernetes.container.name": name}
-            labels["io.kubernetes.sandbox.id"] = self.sandbox_id
-            self.container_ids[name] = self._run(name, labels, f"container:{self.sandbox_id}")
+            self._start_container(name)
 
     def report_running(self) -> None:
         """Writes the status, as the kubelet does once the containers run."""
@@ -137,17 +129,15 @@ class Pod(HasLinks):
         self.start()
 
     def kill_sandbox(self) -> None:
-        """Ends the pause container, and with it the network namespace, without anybody noticing it yet."""
+        """Ends its processes, and with them the network namespace, without anybody noticing it yet."""
         for identifier in (*self.container_ids.values(), self.sandbox_id):
-            self._docker.kill(identifier)
+            self._runtime.kill(identifier)
 
     def restart_container(self, name: str = "main") -> None:
         """Another application container in the same sandbox."""
-        self._docker.remove_container(self.container_ids.pop(name), force=True)
+        self._runtime.remove(self.container_ids.pop(name))
         self.attempt += 1
-        labels = {"io.kubernetes.docker.type": "container", "io.kubernetes.container.name": name}
-        labels["io.kubernetes.sandbox.id"] = self.sandbox_id
-        self.container_ids[name] = self._run(name, labels, f"container:{self.sandbox_id}")
+        self._start_container(name)
         self.report_running()
 
     def delete(self, *, grace: bool = True) -> None:
@@ -183,39 +173,23 @@ class Pod(HasLinks):
     def netns_inode(self) -> int:
         return Path(self.netns).stat().st_ino
 
-    # --- Docker -------------------------------------------------------------------------------------------------
-
     @property
-    def _docker(self) -> Any:
-        return self._node.dockerd.client.api
+    def metadata(self) -> PodMetadata:
+        """As the runtime is to know the pod now."""
+        return PodMetadata(self.name, self.namespace, self.uid, self.attempt)
 
-    def _run(self, name: str, labels: dict[str, str], network_mode: str) -> str:
-        about_pod = {"name": self.name, "namespace": self.namespace, "uid": self.uid}
-        labels = labels | {f"io.kubernetes.pod.{key}": value for key, value in about_pod.items()}
-        host_config = self._docker.create_host_config(network_mode=network_mode)
-        full_name = f"k8s_{name}_{self.name}_{self.namespace}_{self.uid}_{self.attempt}"
-        # PID 1 ignores SIGTERM unless it asked for it: with SIGKILL nobody waits out a grace period.
-        made = self._docker.create_container(
-            IMAGE, name=full_name, labels=labels, host_config=host_config, stop_signal="SIGKILL"
-        )
-        try:
-            self._docker.start(made["Id"])
-        except docker.errors.APIError:
-            self._docker.remove_container(made["Id"], force=True)
-            raise
-        return str(made["Id"])
+    def _start_container(self, name: str) -> None:
+        self.container_ids[name] = self._runtime.run_container(self.metadata, self.sandbox_id, name)
 
     def _remove_containers(self) -> None:
-        for identifier in (*self.container_ids.values(), self.sandbox_id):
-            with contextlib.suppress(docker.errors.NotFound):
-                if identifier:
-                    self._docker.remove_container(identifier, force=True)
+        for identifier in filter(None, (*self.container_ids.values(), self.sandbox_id)):
+            self._runtime.remove(identifier)
         self.container_ids, self.sandbox_id, self.pid = {}, "", 0
 
     def _container_status(self, name: str, identifier: str) -> Json:
         state = {"running": {"startedAt": apistore.now()}}
         about = {"name": name, "image": IMAGE, "imageID": "", "ready": True, "restartCount": self.attempt}
-        return about | {"containerID": f"docker://{identifier}", "state": state}
+        return about | {"containerID": f"{self._runtime.name}://{identifier}", "state": state}
 
     def _is_mine(self) -> bool:
         """Whether the object of that name is this pod, not one that was made again under the name."""

@@ -19,6 +19,7 @@ from cluster.systemplugin import configure, install_plugins
 from cluster.taking_down import end_everything
 from lab.dockerd import PrivateDockerd
 from lab.mounts import mounts_below, unmount_below
+from lab.runtime import Runtime
 from lab.waiting import eventually
 
 _NODE_SECONDS = 90.0
@@ -36,7 +37,7 @@ class Cluster:
         self.layout = layout or Layout()
         self.system_plugin = system_plugin
         self.control = ControlPlane(self.layout, KUBERNETES)
-        self.dockerd: PrivateDockerd | None = None
+        self.runtime: Runtime | None = None
         self.kubelet: Daemon | None = None
         self.is_mine = False
 
@@ -57,13 +58,12 @@ class Cluster:
         tell("roles, definitions and credentials of the agent")
         self._install_ours()
         tell("Docker")
-        self.dockerd = PrivateDockerd(self.layout.docker, self.layout.mark, f"/{self.layout.cgroup}")
-        self.dockerd.start()
-        self.dockerd.image(IMAGE, PAUSE)
+        self.runtime = PrivateDockerd(self.layout.docker, self.layout.mark, f"/{self.layout.cgroup}")
+        self.runtime.start()
+        self.runtime.image(IMAGE, PAUSE)
         tell(f"kubelet, with {self.system_plugin} as the node's CNI plugin")
         self._make_node_address()
-        driver = self.dockerd.client.info()["CgroupDriver"]
-        self.kubelet = make_kubelet(self.layout, KUBERNETES, self.dockerd.endpoint, driver)
+        self.kubelet = make_kubelet(self.layout, KUBERNETES, self.runtime.endpoint, self.runtime.cgroup_driver())
         self.kubelet.start()
         eventually(self._node_is_ready, _NODE_SECONDS, "the node to be ready")
         host.note_settings(self.layout)
@@ -85,9 +85,9 @@ class Cluster:
 
     def heal(self) -> None:
         """Starts again what a test has stopped."""
-        assert self.dockerd
+        assert self.runtime
         self.control.heal()
-        self.dockerd.start()
+        self.runtime.start()
         if self.kubelet and not self.kubelet.running:
             self.start_kubelet()
 
@@ -130,10 +130,10 @@ class Cluster:
 
     def agent_arguments(self) -> dict[str, Any]:
         """Arguments of `lab.agent.Agent` for the agent of this node."""
-        assert self.dockerd
+        assert self.runtime
         return {
             "kubeconfig": self.layout.agent_kubeconfig,
-            "docker_endpoint": self.dockerd.endpoint,
+            "docker_endpoint": self.runtime.endpoint,
             "cni_bin_path": self.layout.cni_bin,
             "cni_conf_dir": self.layout.cni_conf,
             "node": NODE_NAME,

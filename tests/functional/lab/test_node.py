@@ -15,12 +15,13 @@ import pytest
 
 from lab import processes
 from lab.agent import Notifications
-from lab.dockerd import IMAGE, PrivateDockerd
+from lab.dockerd import PrivateDockerd
 from lab.leases import Lease
 from lab.links import links_of
 from lab.networks import Network, Networks
 from lab.node import Node, Pod
 from lab.plugins import PluginDir
+from lab.runtime import IMAGE, PodMetadata
 from lab.waiting import eventually
 
 pytestmark = pytest.mark.root
@@ -56,17 +57,18 @@ def test_dockerd_lets_nobody_else_in_and_has_the_image(dockerd: PrivateDockerd) 
     assert dockerd.socket.stat().st_mode & 0o777 == 0o600
     assert dockerd.image() == IMAGE
     assert dockerd.image() == IMAGE
-    assert len(dockerd.client.api.images()) == 1
+    assert len(dockerd.client.images()) == 1
 
 
 def test_a_pod_is_made_as_dockershim_makes_it(node: Node, dockerd: PrivateDockerd) -> None:
     pod = node.pod("web", "shop", annotations={"colour": "green"}, networks=["data"])
-    sandbox = dockerd.client.api.inspect_container(pod.sandbox_id)
-    assert sandbox["Name"] == f"/k8s_POD_web_shop_{pod.uid}_0"
-    assert sandbox["Config"]["Labels"]["io.kubernetes.docker.type"] == "podsandbox"
-    assert sandbox["Config"]["Labels"]["io.kubernetes.pod.uid"] == pod.uid
-    assert sandbox["State"]["Pid"] == pod.pid
-    container = dockerd.client.api.inspect_container(pod.container_ids["main"])
+    sandbox = dockerd.inspect(pod.sandbox_id)
+    assert sandbox.name == f"k8s_POD_web_shop_{pod.uid}_0"
+    assert sandbox.labels["io.kubernetes.docker.type"] == "podsandbox"
+    assert sandbox.labels["io.kubernetes.pod.uid"] == pod.uid
+    assert sandbox.pid == pod.pid
+    assert dockerd.running_sandbox(pod.uid) == pod.sandbox_id
+    container = dockerd.client.inspect_container(pod.container_ids["main"])
     assert container["Config"]["Labels"]["io.kubernetes.sandbox.id"] == pod.sandbox_id
     assert container["HostConfig"]["NetworkMode"] == f"container:{pod.sandbox_id}"
     obj = node.api.get("pods", "shop", "web")
@@ -120,7 +122,7 @@ def test_a_pod_made_again_under_its_name_is_another_pod(node: Node) -> None:
 def test_a_deleted_pod_leaves_neither_object_nor_container(node: Node, dockerd: PrivateDockerd, grace: bool) -> None:
     pod = node.pod()
     pod.delete(grace=grace)
-    assert dockerd.client.api.containers(all=True) == []
+    assert dockerd.container_names() == []
     assert node.api.objects("pods") == []
 
 
@@ -249,18 +251,18 @@ def test_a_hanging_plugin_hangs_until_the_test_is_over(
 
 def test_containers_outlive_a_restart_of_dockerd_only_with_live_restore(node: Node, dockerd: PrivateDockerd) -> None:
     pod = node.pod()
-    dockerd.restart(live_restore=True)
+    dockerd.restart(keep_containers=True)
     assert set(pod.links()) == {"lo"}
-    assert dockerd.client.api.inspect_container(pod.sandbox_id)["State"]["Pid"] == pod.pid
+    assert dockerd.inspect(pod.sandbox_id).pid == pod.pid
     dockerd.restart()
-    assert not dockerd.client.api.inspect_container(pod.sandbox_id)["State"]["Running"]
+    assert not dockerd.inspect(pod.sandbox_id).running
+    assert dockerd.running_sandbox(pod.uid) == ""
+    assert dockerd.container_names(running=True) == []
 
 
 def test_a_dockerd_of_its_own_leaves_nothing_behind() -> None:
     with PrivateDockerd() as private:
-        made = private.client.api.create_container(IMAGE)
-        private.client.api.start(made["Id"])
-        pid = private.client.api.inspect_container(made["Id"])["State"]["Pid"]
+        pid = private.inspect(private.run_sandbox(PodMetadata("web", "shop", "uid"))).pid
         processes.end([private.pid])
         processes.wait_gone([private.pid])
         assert processes.is_alive(pid)

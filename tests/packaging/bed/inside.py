@@ -50,7 +50,7 @@ class Inside:
         self._api.start()
         self._networks = Networks(self._api)
         self._node = Node(self._api, ServiceDockerd(), node)
-        self._node.dockerd.image()
+        self._node.runtime.image()
 
     def write_kubeconfig(self, path: str) -> None:
         """As an operator installs it: complete at once, for the agent may be looking."""
@@ -106,7 +106,7 @@ class Inside:
 
     def remove_stale_containers(self) -> None:
         """Those of the boot before, as the kubelet collects them."""
-        self._node.dockerd.remove_containers()
+        self._node.runtime.remove_containers()
 
     def remove_networks(self) -> None:
         self._networks.remove_all()
