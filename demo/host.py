@@ -16,9 +16,6 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-import docker
-import requests
-
 from lab import processes
 from lab.dockerd import PrivateDockerd
 from lab.leases import lease_dir
@@ -128,7 +125,7 @@ def _take_away() -> None:
     found = json.loads(_FOUND.read_text())
     _end_agent()
     _end_plugins()
-    _end_dockerd()
+    PrivateDockerd(DOCKER_DIR).stop()
     for bridge in (BRIDGE, DEFAULT_BRIDGE):
         subprocess.run(["ip", "link", "delete", bridge], check=False, capture_output=True, timeout=30)
     shutil.rmtree(lease_dir(NETWORK), ignore_errors=True)
@@ -163,18 +160,6 @@ def _end_plugins() -> None:
     plugins = processes.mentioning(f"{PLUGIN_DIR}/")
     processes.end(plugins)
     processes.wait_gone_or(plugins, _STOP_SECONDS)
-
-
-def _end_dockerd() -> None:
-    """In good order if it answers, so that the kernel's and containerd's traces of the containers go too."""
-    dockerd = PrivateDockerd(DOCKER_DIR)
-    if dockerd.socket.exists():
-        with contextlib.suppress(docker.errors.DockerException, requests.RequestException):
-            dockerd.remove_containers()
-    pids = processes.mentioning(f"--host={dockerd.endpoint}")
-    processes.end(pids, signal.SIGTERM)
-    processes.wait_gone_or(pids, _STOP_SECONDS)
-    dockerd.stop()
 
 
 def _left_behind() -> list[str]:

@@ -49,7 +49,6 @@ class PrivateDockerd(Runtime):
         self._cgroup_parent = cgroup_parent
         self._owned = state_dir is None
         self.state_dir = Path(state_dir or tempfile.mkdtemp(prefix="podagent-lab-"))
-        self.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._process: subprocess.Popen[bytes] | None = None
         self._client: docker.APIClient | None = None
 
@@ -98,6 +97,7 @@ class PrivateDockerd(Runtime):
         """Starts dockerd and waits until it answers. AssertionError with the end of its log when it does not."""
         if self.running:
             return
+        self.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._configure(live_restore=False)
         self._spawn()
 
@@ -118,10 +118,12 @@ class PrivateDockerd(Runtime):
                 self._reload(live_restore=False)
 
     def stop(self) -> None:
-        if self.running:
+        # In good order if it answers, so that the kernel's and containerd's traces of the containers go too.
+        if self.socket.exists():
             with contextlib.suppress(docker.errors.DockerException, requests.RequestException):
                 self.remove_containers()
         self._end_daemon()
+        self._end_daemon_of_another()
         self._end_leftovers()
         unmount_below(self.state_dir)
         for name in () if self._owned else ("data", "exec"):
@@ -276,6 +278,12 @@ class PrivateDockerd(Runtime):
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+    def _end_daemon_of_another(self) -> None:
+        """One that the process which started it did not live to stop."""
+        daemons = processes.mentioning(f"--host={self.endpoint}")
+        processes.end(daemons, signal.SIGTERM)
+        processes.wait_gone_or(daemons, _STOP_SECONDS)
 
     def _end_leftovers(self) -> None:
         """containerd, and shims with their containers, that outlived dockerd: all name our directory."""

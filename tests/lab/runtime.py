@@ -75,7 +75,7 @@ class Runtime(Protocol):
         """The daemon is stopped meanwhile. Containers end with it unless they are kept."""
 
     def stop(self) -> None:
-        """Ends the daemon and leaves nothing of it behind."""
+        """Ends the daemon, whichever process has started it, and leaves nothing of it behind."""
 
     def cgroup_driver(self) -> str:
         """Which the kubelet must use as well."""
