@@ -1,7 +1,7 @@
 """A stand-in for kubectl: what the example and the operator's scripts use of it, against the API server of the demo.
 
-Reads KUBECONFIG for the server and, for `exec`, DOCKER_HOST, as the real clients would. What it does not know, it
-refuses. Output is worded as the real one words it.
+Reads KUBECONFIG for the server, as the real one does. What it does not know, it refuses. Output is worded as the real
+one words it.
 """
 
 from __future__ import annotations
@@ -184,16 +184,16 @@ def _patch(args: Any, _: list[str]) -> int:
 
 
 def _exec(args: Any, command: list[str]) -> int:
-    import docker  # noqa: PLC0415 - only here, and it takes its time
+    # Only here, because it takes its time.
+    sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
+    from lab.dockerd import PrivateDockerd  # noqa: PLC0415
 
     (name,) = args.words
     pod = _call("GET", f"{_PODS.format(args.namespace)}/{name}")
-    container = pod["status"]["containerStatuses"][0]["containerID"].removeprefix("docker://")
-    client = docker.APIClient(base_url=os.environ["DOCKER_HOST"], version="auto")
-    started = client.exec_create(container, command, tty=args.tty)
-    for chunk in client.exec_start(started["Id"], tty=args.tty, stream=True):
-        sys.stdout.buffer.write(chunk)
-    return int(client.exec_inspect(started["Id"])["ExitCode"])
+    container = pod["status"]["containerStatuses"][0]["containerID"].partition("://")[2]
+    code, output = PrivateDockerd(os.environ["DEMO_DOCKER_DIR"]).exec(container, command, tty=args.tty)
+    sys.stdout.buffer.write(output)
+    return code
 
 
 def _collection(kind: str, namespace: str) -> str:

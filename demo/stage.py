@@ -94,7 +94,7 @@ def build(mode: str, progress: Callable[[str], None]) -> Stage:
     ).start()
     kubelet = Kubelet(api, runtime, NODE, conf, plugins)
     kubelet.start()
-    return Stage(api, runtime, kubelet, agent, _environment(kubeconfig, runtime.endpoint))
+    return Stage(api, runtime, kubelet, agent, _environment(kubeconfig))
 
 
 def _plugins() -> Path:
@@ -107,11 +107,11 @@ def _plugins() -> Path:
     return host.PLUGIN_DIR
 
 
-def _environment(kubeconfig: Path, docker_endpoint: str) -> dict[str, str]:
+def _environment(kubeconfig: Path) -> dict[str, str]:
     programs = host.RUN_DIR / "bin"
     programs.mkdir()
     kubectl = programs / "kubectl"
     kubectl.write_text(f'#!/bin/sh\nexec "{sys.executable}" -E "{ROOT}/demo/kubectl.py" "$@"\n')
     kubectl.chmod(0o755)
-    own = {"KUBECONFIG": str(kubeconfig), "DOCKER_HOST": docker_endpoint, "DEMO_NODE": NODE}
+    own = {"KUBECONFIG": str(kubeconfig), "DEMO_DOCKER_DIR": str(host.DOCKER_DIR), "DEMO_NODE": NODE}
     return {**os.environ, **own, "PATH": f"{programs}:{os.environ['PATH']}"}

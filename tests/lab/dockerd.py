@@ -179,6 +179,11 @@ class PrivateDockerd(Runtime):
     def start_container(self, container_id: str) -> None:
         self.client.start(container_id)
 
+    def exec(self, container_id: str, command: Sequence[str], *, tty: bool = False) -> tuple[int, bytes]:
+        prepared = self.client.exec_create(container_id, list(command), tty=tty)["Id"]
+        output: bytes = self.client.exec_start(prepared, tty=tty)
+        return int(self.client.exec_inspect(prepared)["ExitCode"]), output
+
     def kill(self, container_id: str) -> None:
         self.client.kill(container_id)
 

@@ -89,6 +89,9 @@ class Runtime(Protocol):
     def run_container(self, pod: PodMetadata, sandbox_id: str, name: str, command: Sequence[str] = ()) -> str:
         """Returns the ID of a new container in the sandbox. Without a command it runs that of the image."""
 
+    def exec(self, container_id: str, command: Sequence[str], *, tty: bool = False) -> tuple[int, bytes]:
+        """Runs a command in the container; returns its exit code and output."""
+
     def kill(self, container_id: str) -> None:
         """Ends its process with SIGKILL."""
 
