@@ -28,7 +28,7 @@ from lab.dockerd import PrivateDockerd
 from lab.netlink import Change, NamespaceMonitor, wait_for
 from lab.networks import Network, Networks, plugin_dir
 from lab.node import Node, Pod
-from podagent.model import interface_name
+from podagent.decide.dialects.kaloom_names import interface_name
 
 PODS, NETWORKS, ROUNDS = 30, 4, 30
 PARALLEL = (1, 2, 4, 8)

@@ -26,7 +26,7 @@ from benchmarks.bare import BarePlugin
 from lab.apiserver import ApiServer
 from lab.kactus import Kactus, agent_args, install
 from lab.networks import Network, Networks, plugin_dir
-from podagent.model import interface_name
+from podagent.decide.dialects.kaloom_names import interface_name
 
 WARM_UP, ROUNDS = 3, 25
 CONTAINER = "benchmark-sandbox"

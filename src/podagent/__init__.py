@@ -1,3 +1,3 @@
 """podagent: adds and removes network interfaces of running Kubernetes pods, driven by their network annotation."""
 
-__version__ = "0.3.0"
+__version__ = "0.4.0"

@@ -85,26 +85,53 @@ class StoreError(PodagentError):
     """The state directory cannot be read or written; the text names the path."""
 
 
-class PluginError(PodagentError):
-    """A CNI plugin could not be run or failed (CNI SPEC, section 5 "Error").
+class UnknownSchema(StoreError):
+    """A record was written by a newer version, in a way that this one cannot read: it is left where it is."""
+
+
+class NotUndone(PodagentError):
+    """Undoing what a failed step had begun failed too. It stays recorded, and is tried again."""
+
+
+class CniError(PodagentError):
+    """A CNI operation failed (CNI SPEC, section 5 "Error").
 
     Attributes:
-        code: the error code of the specification; 999 when the plugin gave none.
-        message: the plugin's ``msg``.
-        details: the plugin's ``details``, possibly empty.
-        plugin: the plugin's type.
+        message: what is wrong, as the error object's ``msg``.
+        code: the error code of the specification; 999 when there is none.
+        details: as the error object's ``details``, possibly empty.
     """
 
-    def __init__(self, plugin: str, message: str, code: int = 999, details: str = "") -> None:
-        super().__init__(f"CNI plugin {plugin}: {message}" + (f" ({details})" if details else "") + f" [code {code}]")
-        self.plugin = plugin
+    def __init__(self, message: str, code: int = 999, details: str = "", *, culprit: str = "") -> None:
+        """`culprit`: what the text begins with."""
+        super().__init__(culprit + message + (f" ({details})" if details else "") + f" [code {code}]")
         self.message = message
         self.code = code
         self.details = details
 
 
+class CallRefused(CniError):
+    """No plugin was run: the call has a configuration or an argument that no plugin can be given."""
+
+
+class InterfaceLeft(CniError):
+    """DEL succeeded, and the interface is still there."""
+
+
+class PluginError(CniError):
+    """A CNI plugin could not be run, or failed.
+
+    Attributes:
+        plugin: the plugin's type.
+    """
+
+    def __init__(self, plugin: str, message: str, code: int = 999, details: str = "") -> None:
+        super().__init__(message, code, details, culprit=f"CNI plugin {plugin}: ")
+        self.plugin = plugin
+
+
 class PluginNotRun(PluginError):
-    """The plugin was not even started: it is missing, cannot be executed, or would be given something unusable."""
+    """The plugin was not even started: it is missing, or cannot be executed."""
 
 
 class PluginTimeout(PluginError):

@@ -1,21 +1,42 @@
-"""Reading text that others wrote: JSON objects, and excerpts of raw output for messages. Pure.
+"""Reading what others wrote: JSON of plugins, tenants and servers, and quoting their words in messages. Pure.
 
-Whatever the bytes are, the only outcomes are a value or a ValueError: this text comes from plugins and from the API.
+Whatever the bytes are, the only outcomes are a value of the type asked for, or a ValueError that says what is wrong.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
-from podagent.model import Json
+Json = dict[str, Any]
+"""A JSON object."""
 
 EXCERPT_CHARS = 1000
+_LONGEST_VALUE = 80
+_LONGEST_TEXT = 4096
+_KINDS: Mapping[type, str] = {
+    bool: "a boolean",
+    int: "a number",
+    float: "a number",
+    str: "a string",
+    list: "a list",
+    dict: "an object",
+}
+_T = TypeVar("_T")
+
+
+def _refuse_constant(name: str) -> object:
+    raise ValueError(f"{name} is not a JSON value")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 def json_object(text: str | bytes) -> Json:
     """The JSON object in `text` (UTF-8). Raises ValueError saying what is wrong with it."""
     try:
-        value = json.loads(text if isinstance(text, str) else text.decode(), parse_constant=_refuse_constant)
+        value = _DECODER.decode(text if isinstance(text, str) else text.decode())
     except RecursionError:
         raise ValueError("JSON nested too deeply") from None
     except UnicodeDecodeError:
@@ -29,17 +50,72 @@ def json_object(text: str | bytes) -> Json:
 
 def json_kind(value: object) -> str:
     """What JSON calls the type of `value`, with its article."""
-    kinds = {bool: "a boolean", int: "a number", float: "a number", str: "a string", list: "a list", dict: "an object"}
-    return kinds.get(type(value), "null")
+    return _KINDS.get(type(value), "null")
 
 
-def excerpt(output: str | bytes) -> str:
-    """`output` made fit for a message: one line, printable, at most `EXCERPT_CHARS` characters; the end is kept."""
-    tail = output[-4 * EXCERPT_CHARS :]
-    text = tail if isinstance(tail, str) else tail.decode(errors="replace")
+def optional(source: Mapping[str, Any], key: str, kind: type[_T]) -> _T | None:
+    """The value at `key`, None when it is absent or null. Raises ValueError when it is not a `kind`."""
+    value = source.get(key)
+    if value is None or type(value) is kind:  # a boolean is no number
+        return value
+    raise _wrong_kind(key, kind, value)
+
+
+def required(source: Mapping[str, Any], key: str, kind: type[_T]) -> _T:
+    """The value at `key`. Raises ValueError when it is absent, null or not a `kind`."""
+    value = optional(source, key, kind)
+    if value is None:
+        raise ValueError(f"'{key}' is missing")
+    return value
+
+
+def require_kinds(source: Mapping[str, Any], kinds: Mapping[str, type]) -> None:
+    """Raises ValueError unless the value at each of these keys is of its kind, absent or null."""
+    for key, kind in kinds.items():
+        value = source.get(key)
+        if value is not None and type(value) is not kind:
+            raise _wrong_kind(key, kind, value)
+
+
+def objects(source: Mapping[str, Any], key: str) -> list[Json]:
+    """The list of objects at `key`, empty when it is absent. Raises ValueError when it is anything else."""
+    entries = optional(source, key, list) or []
+    for entry in entries:
+        if not isinstance(entry, dict):
+            raise ValueError(f"'{key}' must hold objects, not {json_kind(entry)}")  # noqa: TRY004 - as above
+    return entries
+
+
+def lenient(source: object, key: str, kind: type[_T]) -> _T:
+    """The value at `key`; the empty `kind` when `source` is no object, or has nothing of that kind there."""
+    value = source.get(key) if isinstance(source, dict) else None
+    return value if type(value) is kind else kind()
+
+
+def printable(text: str, limit: int = _LONGEST_TEXT) -> str:
+    """`text` on one line, with all that moves a cursor or hides escaped; of more than `limit` characters, the first."""
+    if len(text) > limit:
+        text = f"{text[:limit]}... ({len(text) - limit} more characters)"
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def excerpt(output: str | bytes, limit: int = EXCERPT_CHARS, *, keep_end: bool = True) -> str:
+    """`output` as prose for a message: one line, white space folded, at most `limit` characters from one end."""
+    part = output[-4 * limit :] if keep_end else output[: 4 * limit]
+    text = part if isinstance(part, str) else part.decode(errors="replace")
     line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
-    return line if len(line) <= EXCERPT_CHARS else "..." + line[-EXCERPT_CHARS:]
+    if len(line) <= limit:
+        return line
+    return f"...{line[-limit:]}" if keep_end else line[:limit]
 
 
-def _refuse_constant(name: str) -> object:
-    raise ValueError(f"{name} is not a JSON value")
+def shown(value: object, limit: int = _LONGEST_VALUE) -> str:
+    """Any `value` as a literal for a message: one line of ASCII, short."""
+    text = ascii(value)
+    return text if len(text) <= limit else f"{text[:limit]}... ({len(text)} characters)"
+
+
+def _wrong_kind(key: str, kind: type, value: object) -> ValueError:
+    return ValueError(f"'{key}' must be {_KINDS[kind]}, not {json_kind(value)}")

@@ -1,4 +1,4 @@
-"""The nouns everything shares. Pure data: no I/O, no decisions; imports only `errors`' sibling standard library.
+"""The nouns everything shares. Pure data: no I/O, no decisions.
 
 All types are immutable: state changes are new values, so that a value seen by one thread never changes under it.
 They are named tuples: kactus starts for every pod operation, and to import `dataclasses` took it a sixth of its time.
@@ -11,18 +11,10 @@ from enum import Enum
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-Json = dict[str, Any]
+from podagent.foreign import Json
+from podagent.netconf import NetConf
 
-
-def interface_name(network: str) -> str:
-    """The name of the interface that attaches `network`: ``net`` + 12 hex digits of the name's md5.
-
-    The original agent and kactus use the same rule, so that they find each other's interfaces.
-    """
-    # Imported where it is needed: a kactus that detaches knows the names already.
-    import hashlib  # noqa: PLC0415
-
-    return "net" + hashlib.md5(network.encode(), usedforsecurity=False).hexdigest()[:12]
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class PodKey(NamedTuple):
@@ -43,7 +35,7 @@ class Pod(NamedTuple):
     Attributes:
         key: identity.
         object_uid: ``metadata.uid`` (of the mirror object for a static pod); Events refer to it.
-        networks: raw text of the ``networks`` annotation, None without one.
+        annotations: raw text by key of those annotations that ask for networks.
         phase: ``status.phase``.
         host_network: ``spec.hostNetwork``.
         static: a mirror of a static pod.
@@ -53,31 +45,59 @@ class Pod(NamedTuple):
 
     key: PodKey
     object_uid: str
-    networks: str | None
+    annotations: Mapping[str, str]
     phase: str
     host_network: bool = False
     static: bool = False
     incarnation: str = ""
 
 
-class Attachment(NamedTuple):
-    """One network that a pod wants, whatever dialect it was written in.
+class DefinitionRef(NamedTuple):
+    """Which network definition.
 
     Attributes:
-        network: name of the network definition (DNS-1123 subdomain).
-        ifname: interface name in the pod.
-        namespace: namespace of the definition as the entry gave it, None if it did not.
-        mac: requested MAC address in lower case, or None.
-        ips: requested addresses (CIDR or bare), possibly none.
-        upper_layers: names of networks that stack on this one.
+        api: its resource, group and version, such as ``networks.kaloom.com/v1``.
+        namespace: "" as long as it is not known in which of several namespaces it is.
+        name: DNS-1123 subdomain.
     """
 
-    network: str
+    api: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}" if self.namespace else self.name
+
+    @property
+    def path(self) -> str:
+        """Path of the object on the API server. The namespace and the name must be valid ones."""
+        resource, _, group = self.api.partition(".")
+        return f"/apis/{group}/namespaces/{self.namespace}/{resource}/{self.name}"
+
+
+class Attachment(NamedTuple):
+    """One network that a pod wants, whatever dialect it was written in. Its identity is the interface name.
+
+    Attributes:
+        definition: the network definition; its namespace is "" when the entry names none.
+        ifname: interface name in the pod.
+        mac: requested MAC address in lower case, or None.
+        capabilities: offered as ``runtimeConfig`` to plugins that declare the capability.
+        args: CNI_ARGS pairs that the entry asks for, in order.
+        upper_layers: interface names of the attachments that stack on this one.
+    """
+
+    definition: DefinitionRef
     ifname: str
-    namespace: str | None = None
     mac: str | None = None
-    ips: tuple[str, ...] = ()
+    capabilities: Mapping[str, Any] = NOTHING
+    args: tuple[tuple[str, str], ...] = ()
     upper_layers: tuple[str, ...] = ()
+
+    @property
+    def network(self) -> str:
+        """Name of the network, for messages."""
+        return self.definition.name
 
 
 class NetnsRef(NamedTuple):
@@ -121,6 +141,17 @@ class Phase(str, Enum):
     DETACHING = "DETACHING"
 
 
+class Operation(str, Enum):
+    """What the agent does about a pod, or about one interface of it."""
+
+    READ = "read the annotations"
+    FIND = "find the sandbox"
+    TAKE_OVER = "take over"
+    VERIFY = "verify"
+    ATTACH = "attach"
+    DETACH = "detach"
+
+
 class Via(str, Enum):
     """Who builds the interface: the node's system CNI plugin, or the agent by running the delegate itself."""
 
@@ -132,18 +163,18 @@ class Invocation(NamedTuple):
     """Everything that repeats a CNI operation later without asking anybody: what ADD was run with, DEL is run with.
 
     Attributes:
-        netconf: the network configuration list as JSON (``cniVersion``, ``name``, ``plugins``, ...).
+        netconf: the network configuration list.
         path: plugin directories, in lookup order (CNI_PATH).
         args: CNI_ARGS pairs, in order.
         capability_args: offered as ``runtimeConfig`` to plugins that declare the capability.
-        definition: reference of the network definition the configuration came from, "" for the system plugin's.
+        definition: the network definition that the configuration came from, None for the system plugin's.
     """
 
-    netconf: Json
+    netconf: NetConf
     path: tuple[str, ...]
     args: tuple[tuple[str, str], ...] = ()
-    capability_args: Mapping[str, Any] = MappingProxyType({})
-    definition: str = ""
+    capability_args: Mapping[str, Any] = NOTHING
+    definition: DefinitionRef | None = None
 
 
 class Target(NamedTuple):
@@ -170,6 +201,7 @@ class Record(NamedTuple):
         ifindex: index of the link in the pod, 0 if the attachment has none (vhost-user and the like).
         adopted: the interface was there before we looked; somebody else ran the ADD.
         static: the pod is static: its mirror object may vanish while it runs on.
+        extra: fields that a newer version wrote; they are kept.
     """
 
     pod: PodKey
@@ -185,6 +217,7 @@ class Record(NamedTuple):
     ifindex: int = 0
     adopted: bool = False
     static: bool = False
+    extra: Mapping[str, Any] = NOTHING
 
     @property
     def target(self) -> Target:

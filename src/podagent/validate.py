@@ -33,18 +33,6 @@ def is_mac(text: str) -> bool:
     return not int(text[:2], 16) & 1 and text != "00:00:00:00:00:00"
 
 
-def is_ip_or_cidr(text: str) -> bool:
-    """Whether `text` is an IPv4 or IPv6 address, with or without a prefix length and without a zone."""
-    # Imported where it is needed: kactus starts once per pod operation and rarely gets here.
-    import ipaddress  # noqa: PLC0415
-
-    try:
-        ipaddress.ip_interface(text)
-    except ValueError:
-        return False
-    return "%" not in text
-
-
 def is_cni_name(text: str) -> bool:
     """Whether `text` may be a network name or container ID (CNI SPEC, section 1 and 2)."""
     return _CNI_NAME.fullmatch(text) is not None

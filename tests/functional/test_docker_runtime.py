@@ -28,7 +28,7 @@ pytestmark = pytest.mark.root
 
 @pytest.fixture
 def runtime(dockerd: PrivateDockerd) -> DockerRuntime:
-    return DockerRuntime(dockerd.endpoint)
+    return DockerRuntime(dockerd.endpoint, identify)
 
 
 def key(pod: Pod) -> PodKey:
@@ -283,7 +283,7 @@ class Follow:
 
 
 def test_nothing_but_get_is_ever_asked_of_docker(node: Node, proxy: Proxy, follow: Follow) -> None:
-    runtime = DockerRuntime(proxy.endpoint)
+    runtime = DockerRuntime(proxy.endpoint, identify)
     following = follow(runtime)
     following.wait_for("reconnected")
     pod = node.pod()
@@ -304,7 +304,7 @@ def test_nothing_but_get_is_ever_asked_of_docker(node: Node, proxy: Proxy, follo
 
 
 def test_a_known_sandbox_costs_one_request(node: Node, proxy: Proxy) -> None:
-    runtime, pod = DockerRuntime(proxy.endpoint), node.pod()
+    runtime, pod = DockerRuntime(proxy.endpoint, identify), node.pod()
     runtime.find_sandbox(key(pod))
     before = len(proxy.requests)
     runtime.find_sandbox(key(pod))
@@ -315,7 +315,7 @@ def test_a_docker_that_is_away_is_told_by_its_address_and_found_again(
     node: Node, dockerd: PrivateDockerd, workdir: Path
 ) -> None:
     path = workdir / "docker.sock"
-    runtime, pod = DockerRuntime(f"unix://{path}"), node.pod()
+    runtime, pod = DockerRuntime(f"unix://{path}", identify), node.pod()
     with pytest.raises(RuntimeUnavailable, match=str(path)):
         runtime.find_sandbox(key(pod))
     proxy = Proxy(path, dockerd.socket)
@@ -330,7 +330,7 @@ def test_a_docker_that_is_away_is_told_by_its_address_and_found_again(
 
 def test_a_docker_that_does_not_answer_is_given_up_in_time_by_all_workers_alike(proxy: Proxy) -> None:
     proxy.deaf = True
-    runtime = DockerRuntime(proxy.endpoint, timeout_s=0.5)
+    runtime = DockerRuntime(proxy.endpoint, identify, timeout_s=0.5)
     raised: list[Exception] = []
 
     def ask() -> None:
@@ -350,7 +350,7 @@ def test_a_docker_that_does_not_answer_is_given_up_in_time_by_all_workers_alike(
 
 
 def test_an_upgraded_docker_that_refuses_the_agreed_version_is_agreed_with_anew(node: Node, proxy: Proxy) -> None:
-    runtime, pod = DockerRuntime(proxy.endpoint), node.pod()
+    runtime, pod = DockerRuntime(proxy.endpoint, identify), node.pod()
     runtime.find_sandbox(key(pod))
     body = b'{"message":"client version 1.24 is too old. Minimum supported API version is 1.44"}'
     header = b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
@@ -376,7 +376,7 @@ def test_an_upgraded_docker_that_refuses_the_agreed_version_is_agreed_with_anew(
     ],
 )
 def test_an_answer_that_makes_no_sense_is_no_answer(proxy: Proxy, answer: bytes) -> None:
-    runtime = DockerRuntime(proxy.endpoint)
+    runtime = DockerRuntime(proxy.endpoint, identify)
     proxy.refuse = answer
     with pytest.raises(RuntimeUnavailable):
         runtime.find_sandbox(PodKey("default", "web", "uid"))
@@ -413,7 +413,7 @@ def test_a_sandbox_without_the_kubelets_labels_ends_nothing(
 def test_a_broken_connection_is_made_again_and_told_since_something_may_have_been_missed(
     node: Node, proxy: Proxy, follow: Follow
 ) -> None:
-    following = follow(DockerRuntime(proxy.endpoint))
+    following = follow(DockerRuntime(proxy.endpoint, identify))
     following.wait_for("reconnected")
     for _ in range(2):
         proxy.cut()
@@ -423,7 +423,7 @@ def test_a_broken_connection_is_made_again_and_told_since_something_may_have_bee
 
 
 def test_reconnecting_leaves_no_descriptor_open(proxy: Proxy, follow: Follow) -> None:
-    following = follow(DockerRuntime(proxy.endpoint))
+    following = follow(DockerRuntime(proxy.endpoint, identify))
     following.wait_for("reconnected")
 
     def ours() -> int:
@@ -438,7 +438,7 @@ def test_reconnecting_leaves_no_descriptor_open(proxy: Proxy, follow: Follow) ->
 
 
 def test_a_restart_of_dockerd_is_survived_without_a_new_object(node: Node, follow: Follow) -> None:
-    runtime = DockerRuntime(node.runtime.endpoint)
+    runtime = DockerRuntime(node.runtime.endpoint, identify)
     following = follow(runtime)
     following.wait_for("reconnected")
     pod = node.pod()

@@ -202,7 +202,7 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "truncated": lambda content: content[: len(content) // 2],
     "empty": lambda content: b"",
     "changed": lambda content: content.replace(b'"ATTACHED"', b'"DETACHING"'),
-    "of another version": lambda content: content.replace(b'"schema":1', b'"schema":99'),
+    "of no version": lambda content: content.replace(b'"schema":1', b'"schema":0'),
     "not even text": lambda content: bytes(range(256)),
 }
 
@@ -229,6 +229,42 @@ def test_sets_damaged_records_aside_and_goes_on(agent: AgentFactory, node: Node,
     for pod in pods:
         pod.annotate([])
     wait_exactly({pod: [] for pod in pods}, [data], down)
+
+
+def rewritten(path: Path, old: bytes, new: bytes) -> bytes:
+    path.write_bytes(path.read_bytes().replace(old, new))
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("networks_then", [[], ["data"]], ids=["no longer wanted", "still wanted"])
+def test_leaves_alone_what_only_a_newer_version_can_read_until_that_is_back(
+    agent: AgentFactory, node: Node, networks: Networks, networks_then: list[str]
+) -> None:
+    data, red = networks.bridge("data"), networks.bridge("red")
+    down = agent()
+    pod = node.pod(networks=["data"])
+    wait_exactly({pod: [data]}, [data], down)
+    before = plugged(pod)[ifname(data)]
+    (path,) = record_files(down)
+    down.stop()
+    content = rewritten(path, b'"schema":1', b'"schema":2')
+    pod.annotate([*networks_then, "red"])
+    down.start()
+    down.wait_for_log(f"record {path} is left as it is, and so is its interface")
+    # Whatever is wrong with one interface holds up no other one.
+    wait_exactly({pod: [data, red]}, [data, red], down)
+    if networks_then:
+        down.wait_for_log("install that version again, or move the file away")
+    down.stop()
+    assert plugged(pod)[ifname(data)] == before
+    assert path.read_bytes() == content
+    assert list((down.state_dir / "corrupt").iterdir()) == []
+
+    rewritten(path, b'"schema":2', b'"schema":1')
+    down.start()
+    wait_exactly({pod: [data, red] if networks_then else [red]}, [data, red], down)
+    if networks_then:
+        assert plugged(pod)[ifname(data)] == before
 
 
 def test_a_record_cut_short_while_it_was_written_is_no_record(

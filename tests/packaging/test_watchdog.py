@@ -15,7 +15,7 @@ _STUCK = """\
 import os, sys, threading
 sys.path.insert(0, "/opt/kaloom/lib/podagent")
 import podagent.daemon.workers
-podagent.daemon.workers.STEP_ALLOWANCE = 2.0
+podagent.daemon.workers.LOOKUP_ALLOWANCE_S = 2.0
 import podagent.act.reconciler
 reconcile = podagent.act.reconciler.Reconciler.reconcile
 

@@ -4,18 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from podagent.model import (
-    Attachment,
-    Invocation,
-    NetnsRef,
-    Phase,
-    Pod,
-    PodKey,
-    Record,
-    Sandbox,
-    Via,
-    interface_name,
-)
+from nodemodel import AnnotatedPod
+
+from podagent.decide.dialects import kaloom_names
+from podagent.model import Attachment, Invocation, NetnsRef, Phase, PodKey, Record, Sandbox, Via
+from podagent.netconf import NetConf
 
 UID = "0f0b5bd8-62a4-4d9e-b1a3-5d3b63e9a0de"
 
@@ -24,13 +17,15 @@ def key(uid: str = UID) -> PodKey:
     return PodKey("default", "web", uid)
 
 
-def pod(networks: str | None = None, uid: str = UID, **changes: Any) -> Pod:
+def pod(networks: str | None = None, uid: str = UID, **changes: Any) -> AnnotatedPod:
     """A running pod; `changes` are other fields of `Pod`."""
-    return Pod(key(uid), uid, networks, "Running")._replace(**changes)
+    return AnnotatedPod(key(uid), uid, networks, "Running")._replace(**changes)
 
 
 def attachment(network: str, **changes: Any) -> Attachment:
-    return Attachment(network, interface_name(network))._replace(**changes)
+    """Changes are arguments of the dialect, or fields of `Attachment`."""
+    asked = {name: changes.pop(name) for name in ("namespace", "mac", "upper_layers") if name in changes}
+    return kaloom_names.attachment(network, **asked)._replace(**changes)
 
 
 def sandbox(number: int = 7, **changes: Any) -> Sandbox:
@@ -38,7 +33,7 @@ def sandbox(number: int = 7, **changes: Any) -> Sandbox:
 
 
 def invocation(network: str, **changes: Any) -> Invocation:
-    netconf = {"cniVersion": "1.0.0", "name": network, "plugins": [{"type": "bridge"}]}
+    netconf = NetConf({"cniVersion": "1.0.0", "name": network, "plugins": [{"type": "bridge"}]})
     return Invocation(netconf, ("/opt/cni/bin",))._replace(**changes)
 
 

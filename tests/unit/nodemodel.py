@@ -6,24 +6,19 @@ a second ADD of an interface fails and burns nothing, DEL is idempotent, a faile
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
+from podagent.act.outcomes import Outcome, PodState, Result
+from podagent.decide.dialects import kaloom_names
+from podagent.decide.dialects.kaloom_names import interface_name
 from podagent.errors import DefinitionError, NetnsGone, PluginError, RuntimeUnavailable, SandboxNotFound
-from podagent.model import (
-    Attachment,
-    Invocation,
-    Json,
-    NetnsRef,
-    Pod,
-    PodKey,
-    Record,
-    Sandbox,
-    Target,
-    Via,
-    interface_name,
-)
+from podagent.foreign import Json
+from podagent.model import Attachment, Invocation, NetnsRef, Pod, PodKey, Record, Sandbox, Target, Via
+from podagent.netconf import NetConf
+from podagent.resolve.corrected import instead_of
 
 
 class Crash(BaseException):
@@ -111,7 +106,7 @@ class Node:
             return set()
         return set(self.links[sandbox.netns.inode]) - {"lo"}
 
-    # --- Pods, Runtime, Networks, Namespaces, Cni, Records: what the core sees
+    # --- the ports: what the core sees
 
     def get(self, pod: PodKey) -> Pod | None:
         return self.pods.get(pod)
@@ -124,13 +119,18 @@ class Node:
         except KeyError:
             raise SandboxNotFound(pod) from None
 
-    def prepare(self, pod: Pod, attachment: Attachment, sandbox: Sandbox) -> tuple[Via, Invocation]:
+    def resolve(self, pod: Pod, attachment: Attachment, sandbox: Sandbox) -> tuple[Via, Invocation]:
         if attachment.network in self.faults.undefined:
             raise DefinitionError(attachment.network)
-        netconf = {"cniVersion": "1.0.0", "name": attachment.network, "plugins": [{"type": "bridge"}]}
+        netconf = NetConf({"cniVersion": "1.0.0", "name": attachment.network, "plugins": [{"type": "bridge"}]})
         return Via.DELEGATE, Invocation(netconf, ("/bin",), (("MAC", attachment.mac or ""),))
 
-    def current_netconf(self, record: Record) -> Json | None:
+    def corrected(self, record: Record) -> Invocation | None:
+        attached = record.result is not None or record.adopted
+        netconf = instead_of(record.invocation.netconf, lambda: self.netconf_today(record), attached=attached)
+        return record.invocation._replace(netconf=netconf) if netconf else None
+
+    def netconf_today(self, record: Record) -> NetConf | None:
         return None if record.attachment.network in self.faults.undefined else record.invocation.netconf
 
     @contextmanager
@@ -140,7 +140,7 @@ class Node:
         yield _Netns(self, ref.inode)
 
     def add(self, call: Invocation, target: Target) -> Json:
-        network, key = call.netconf["name"], self._key(call, target)
+        network, key = call.netconf.name, self._key(call, target)
         self.operations.append(("ADD", *key[1:]))
         self.faults.step()
         links = self._links_at(target.netns)
@@ -166,7 +166,7 @@ class Node:
     def delete(self, call: Invocation, target: Target, added: Json | None) -> None:
         self.operations.append(("DEL", target.container_id, target.ifname))
         self.faults.step()
-        if call.netconf["name"] in self.faults.delete_fails:
+        if call.netconf.name in self.faults.delete_fails:
             raise PluginError("bridge", "cannot delete now")
         self.leases.discard(self._key(call, target))
         self.faults.step()
@@ -202,7 +202,7 @@ class Node:
     def _key(self, call: Invocation, target: Target) -> tuple[str, str, str]:
         if not target.container_id or not target.ifname:
             raise Invariant("an operation without container or interface")
-        return call.netconf["name"], target.container_id, target.ifname
+        return call.netconf.name, target.container_id, target.ifname
 
 
 class _Netns:
@@ -222,16 +222,45 @@ class _Netns:
         return self._inode in self._node.links
 
 
+class AnnotatedPod(Pod):
+    """A pod as histories tell of it: by the text of its ``networks`` annotation."""
+
+    __slots__ = ()
+
+    def __new__(cls, key: PodKey, object_uid: str, networks: str | None, phase: str, **more: Any) -> AnnotatedPod:
+        return super().__new__(cls, key, object_uid, _annotations(networks), phase, **more)
+
+    @property
+    def networks(self) -> str | None:
+        return self.annotations.get(kaloom_names.ANNOTATION)
+
+    def _replace(self, **changes: Any) -> AnnotatedPod:
+        if "networks" in changes:
+            changes["annotations"] = _annotations(changes.pop("networks"))
+        return self._make(super()._replace(**changes))
+
+    @classmethod
+    def _make(cls, values: Iterable[Any]) -> AnnotatedPod:
+        return tuple.__new__(cls, tuple(values))
+
+
+def _annotations(networks: str | None) -> dict[str, str]:
+    return {} if networks is None else {kaloom_names.ANNOTATION: networks}
+
+
 class SilentReport:
-    """Keeps what it is told, by method name."""
+    """A sink that keeps what it is told."""
 
     def __init__(self) -> None:
-        self.said: list[tuple[str, tuple[object, ...]]] = []
+        self.outcomes: list[Outcome] = []
+        self.settled_pods: list[tuple[PodKey, PodState]] = []
 
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        return lambda *facts: self.said.append((name, facts))
+    def told(self, outcome: Outcome) -> None:
+        self.outcomes.append(outcome)
 
-    def told(self, name: str) -> list[tuple[object, ...]]:
-        return [facts for told, facts in self.said if told == name]
+    def settled(self, key: PodKey, state: PodState) -> None:
+        self.settled_pods.append((key, state))
+
+    def those(self, result: Result) -> list[Outcome]:
+        """The outcomes with that result, in order."""
+        return [outcome for outcome in self.outcomes if outcome.result is result]

@@ -7,7 +7,8 @@ from factory import record
 from hypothesis import given
 from hypothesis import strategies as st
 
-from podagent.model import PodKey, Target, interface_name, result_addresses
+from podagent.decide.dialects.kaloom_names import interface_name
+from podagent.model import PodKey, Target, result_addresses
 from podagent.validate import is_interface_name
 
 

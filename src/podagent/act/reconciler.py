@@ -6,62 +6,37 @@ Level-driven: called with a pod's key only, as often as anybody likes; it does n
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Hashable
-from typing import Protocol
+from collections.abc import Callable, Collection
+from typing import NamedTuple
 
-from podagent.act.executor import Executor
-from podagent.decide.backoff import Backoffs
-from podagent.decide.dialects.kaloom import Desired, read_annotation
-from podagent.decide.plan import Plan, plan_gone, plan_pod
-from podagent.errors import NotYet, PodagentError, SandboxNotFound
-from podagent.model import Attachment, Pod, PodKey, Record, Sandbox
+from podagent.act.executor import Executor, require_own_network
+from podagent.act.outcomes import Outcome, Outcomes, PodState, Result
+from podagent.act.ports import Expect, Networks, Pods, Records, Runtime
+from podagent.decide.attempts import Subject
+from podagent.decide.desired import Desired
+from podagent.decide.plan import Plan, Step, plan_gone, plan_pod
+from podagent.decide.wanted import wanted_by
+from podagent.errors import CniError, PodagentError, SandboxNotFound
+from podagent.model import Attachment, Operation, Pod, PodKey, Record, Sandbox
+
+LOOKUP_ALLOWANCE_S = 180.0
+"""What the runtime and the API server may take to answer before an operation, all their time-outs added up."""
 
 _FINISHED = frozenset({"Succeeded", "Failed"})
-_STATIC_POD_RECHECK = 10.0
-_SANDBOX = ""  # the name of the backoff of looking it up, among those of interfaces
+_STATIC_POD_RECHECK_S = 10.0
 
 
-class Pods(Protocol):
-    """The pods of the node, as the API server last described them."""
-
-    def get(self, key: PodKey) -> Pod | None: ...
+def unwatched(seconds: float) -> None:
+    """No watchdog looks on."""
 
 
-class RecordsOf(Protocol):
-    """The part of the store that is read."""
+class _Pass(NamedTuple):
+    """What one look at a pod has found. `pod` is None when it is gone; `sandbox`, when it has none or needs none."""
 
-    def of(self, pod: PodKey) -> list[Record]: ...
-
-
-class Runtime(Protocol):
-    """The container runtime."""
-
-    def find_sandbox(self, pod: PodKey) -> Sandbox:
-        """The newest running sandbox of a pod. Raises SandboxNotFound, RuntimeUnavailable."""
-
-
-class Report(Protocol):
-    """Where users read what happened."""
-
-    def problems(self, pod: Pod, problems: Collection[str]) -> None: ...
-
-    def waiting(self, pod: Pod, reason: PodagentError) -> None: ...
-
-    def sandbox_found(self, pod: Pod) -> None: ...
-
-    def keep_only(self, pod: PodKey, ifnames: Collection[str]) -> None: ...
-
-    def drifted(self, pod: Pod, ifnames: Collection[str]) -> None: ...
-
-    def attached(self, pod: Pod, record: Record, seconds: float) -> None: ...
-
-    def detached(self, pod: Pod | None, record: Record, seconds: float) -> None: ...
-
-    def attach_failed(self, pod: Pod, attachment: Attachment, error: Exception, retry_in: float) -> None: ...
-
-    def detach_failed(self, pod: Pod | None, record: Record, error: Exception, retry_in: float) -> None: ...
-
-    def forget(self, pod: PodKey) -> None: ...
+    key: PodKey
+    pod: Pod | None
+    sandbox: Sandbox | None
+    expect: Expect
 
 
 class Reconciler:
@@ -70,11 +45,11 @@ class Reconciler:
     def __init__(
         self,
         pods: Pods,
-        records: RecordsOf,
+        records: Records,
         runtime: Runtime,
+        networks: Networks,
         executor: Executor,
-        report: Report,
-        backoffs: Backoffs,
+        outcomes: Outcomes,
         global_namespaces: Collection[str],
         stopping: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
@@ -82,51 +57,49 @@ class Reconciler:
         self._pods = pods
         self._records = records
         self._runtime = runtime
+        self._networks = networks
         self._executor = executor
-        self._report = report
-        self._backoffs = backoffs
+        self._outcomes = outcomes
         self._global_namespaces = global_namespaces
         self._stopping = stopping
         self._clock = clock
 
-    def reconcile(self, key: PodKey, *, verify: bool = False) -> float | None:
+    def reconcile(self, key: PodKey, *, verify: bool = False, expect: Expect = unwatched) -> float | None:
         """Does what can be done now.
 
         Args:
             key: the pod.
             verify: also look whether what is recorded as attached is really in the pod, and repair it.
+            expect: called before each step with the seconds that it may take.
 
         Returns:
             Seconds until another look is needed, None when nothing is left to do.
         """
-        pod = self._pods.get(key)
-        records = self._records.of(key)
+        pod, records = self._pods.get(key), self._records.of(key)
         if pod is None or pod.phase in _FINISHED:
-            return self._clean_up(key, pod, records)
-        desired = read_annotation(pod.networks, pod.key.namespace, self._global_namespaces)
-        self._report.problems(pod, desired.problems)
-        self._keep_only(key, desired, records)
+            wait = self._clean_up(_Pass(key, pod, None, expect), records)
+        else:
+            wait = self._bring_about(pod, records, verify, expect)
+        self._outcomes.settled(key, PodState(pod, self._records.of(key), wait))
+        return wait
+
+    def _bring_about(self, pod: Pod, records: list[Record], verify: bool, expect: Expect) -> float | None:
+        desired = wanted_by(pod, self._global_namespaces)
+        recorded = [record.attachment for record in records]
+        self._outcomes.begin(pod, desired.problems, _ifnames(desired.attachments), _ifnames(recorded))
         if not desired.attachments and not records:
             return None
         sandbox, wait = self._find_sandbox(pod, desired)
-        drifted = self._drifted(pod, sandbox, records) if verify else frozenset()
+        drifted = self._drifted(pod, sandbox, records) if verify and sandbox else frozenset()
         plan = plan_pod(desired, records, sandbox, drifted)
-        return _soonest([wait, *self._carry_out(key, pod, sandbox, plan)])
+        return _sooner(wait, self._carry_out(plan, _Pass(pod.key, pod, sandbox, expect)))
 
-    def _keep_only(self, key: PodKey, desired: Desired, records: list[Record]) -> None:
-        """What failed for something that is no longer asked for starts afresh should it be asked for again."""
-        wanted = {attachment.ifname for attachment in desired.attachments}
-        recorded = {record.attachment.ifname for record in records}
-        self._backoffs.keep_only(key, {_SANDBOX, *wanted, *map(_del, recorded)})
-        self._report.keep_only(key, wanted | recorded)
-
-    def _clean_up(self, key: PodKey, pod: Pod | None, records: list[Record]) -> float | None:
-        if any(record.static for record in records) and self._still_runs(key):
-            return _STATIC_POD_RECHECK  # only the mirror object went: the kubelet makes a new one
-        wait = _soonest(self._carry_out(key, pod, None, plan_gone(records)))
+    def _clean_up(self, now: _Pass, records: list[Record]) -> float | None:
+        if any(record.static for record in records) and self._still_runs(now.key):
+            return _STATIC_POD_RECHECK_S  # only the mirror object went: the kubelet makes a new one
+        wait = self._carry_out(plan_gone(records), now)
         if wait is None:
-            self._backoffs.forget(key)
-            self._report.forget(key)
+            self._outcomes.forget(now.key)
         return wait
 
     def _still_runs(self, key: PodKey) -> bool:
@@ -144,91 +117,84 @@ class Reconciler:
         try:
             sandbox = self._runtime.find_sandbox(pod.key)
         except PodagentError as error:
-            self._report.waiting(pod, error)
-            return None, self._backoffs.failed(pod.key, _SANDBOX, "sandbox")
-        self._backoffs.succeeded(pod.key, _SANDBOX)
-        self._report.sandbox_found(pod)
+            failed = Outcome(pod.key, pod, Operation.FIND, Result.WAITING, error=error)
+            return None, self._outcomes.failed(failed, aim=None)
+        self._outcomes.found(pod.key, Operation.FIND)
         return sandbox, None
 
-    def _drifted(self, pod: Pod, sandbox: Sandbox | None, records: list[Record]) -> frozenset[str]:
+    def _drifted(self, pod: Pod, sandbox: Sandbox, records: list[Record]) -> frozenset[str]:
         try:
-            drifted = self._executor.drifted(sandbox, records) if sandbox else frozenset()
+            drifted = self._executor.drifted(sandbox, records)
         except PodagentError:
             return frozenset()  # the sandbox is ending; its end brings the next look
-        if drifted:
-            self._report.drifted(pod, drifted)
-        return drifted
+        for record in drifted:
+            drift = Outcome(pod.key, pod, Operation.VERIFY, Result.DRIFTED, record.attachment, record)
+            self._outcomes.tell(drift)
+        return _ifnames([record.attachment for record in drifted])
 
-    def _carry_out(self, key: PodKey, pod: Pod | None, sandbox: Sandbox | None, plan: Plan) -> list[float | None]:
-        wanted = {attachment.ifname: attachment for attachment in plan.attach}
-        still_there: set[str] = set()
-        waits: list[float | None] = []
-        for record in plan.detach:
-            # Whatever failed before, a pod that is gone may be cleaned up at once, and what is wanted again made anew.
-            aim = (record.sequence, pod is None, wanted.get(record.attachment.ifname))
-            waits.append(self._detach(key, pod, record, aim))
-            if waits[-1] is not None:
-                still_there.add(record.attachment.ifname)
-        if pod is not None and sandbox is not None:
-            free = (attachment for attachment in plan.attach if attachment.ifname not in still_there)
-            waits.extend(self._attach(pod, attachment, sandbox) for attachment in free)
-        return waits
+    def _carry_out(self, plan: Plan, now: _Pass) -> float | None:
+        """Tries each step of the plan. Seconds until the first of those that failed may be tried again."""
+        waits: dict[str, float] = {}
+        for step in plan:
+            ifname = step.attachment.ifname
+            if ifname in waits:
+                continue  # what could not be detached is not attached over
+            wait = self._try(step, now)
+            if wait is not None:
+                waits[ifname] = wait
+        return min(waits.values(), default=None)
 
-    def _detach(self, key: PodKey, pod: Pod | None, record: Record, aim: Hashable) -> float | None:
-        started = self._clock()
-
-        def act() -> None:
-            self._executor.detach(record)
-            self._report.detached(pod, record, self._clock() - started)
-
-        def failed(error: Exception, retry_in: float) -> None:
-            self._report.detach_failed(pod, record, error, retry_in)
-
-        return self._attempt(key, _del(record.attachment.ifname), aim, act, failed)
-
-    def _attach(self, pod: Pod, attachment: Attachment, sandbox: Sandbox) -> float | None:
-        started = self._clock()
-        # With what the kubelet has got done: what had to wait for it is not waited for any longer.
-        aim = (attachment, sandbox.id, pod.phase, sandbox.populated)
-
-        def act() -> None:
-            record = self._executor.attach(pod, attachment, sandbox)
-            self._report.attached(pod, record, self._clock() - started)
-
-        def failed(error: Exception, retry_in: float) -> None:
-            if isinstance(error, NotYet):
-                self._report.waiting(pod, error)
-            else:
-                self._report.attach_failed(pod, attachment, error, retry_in)
-
-        return self._attempt(pod.key, attachment.ifname, aim, act, failed)
-
-    def _attempt(
-        self,
-        key: PodKey,
-        name: str,
-        aim: Hashable,
-        act: Callable[[], None],
-        failed: Callable[[Exception, float], None],
-    ) -> float | None:
-        """Acts unless that failed a short while ago; returns the seconds until the next try, None after success."""
-        wait = self._backoffs.remaining(key, name, aim)
+    def _try(self, step: Step, now: _Pass) -> float | None:
+        """Carries a step out unless that failed a short while ago. Seconds until the next try, None after success."""
+        operation, attachment, aim = step.operation, step.attachment, _aim(step, now)
+        wait = self._outcomes.wait_for(now.key, Subject(operation, attachment.ifname), aim)
         if wait > 0 or self._stopping():
             return wait
+        now.expect(LOOKUP_ALLOWANCE_S)
+        started = self._clock()
         try:
-            act()
+            result, record = self._detach(step.record, now) if step.record else self._attach(attachment, now)
         except Exception as error:  # one failing attachment, even by a bug of ours, never stops another one
-            retry_in = self._backoffs.failed(key, name, aim)
-            failed(error, retry_in)
-            return retry_in
-        self._backoffs.succeeded(key, name)
+            seconds = self._clock() - started
+            failed = Outcome(now.key, now.pod, operation, Result.FAILED, attachment, step.record, error, seconds)
+            return self._outcomes.failed(failed, aim)
+        seconds = self._clock() - started
+        self._outcomes.succeeded(Outcome(now.key, now.pod, operation, result, attachment, record, None, seconds))
         return None
 
+    def _attach(self, attachment: Attachment, now: _Pass) -> tuple[Result, Record]:
+        pod, sandbox = require_own_network(now.pod, now.sandbox)
+        via, call = self._networks.resolve(pod, attachment, sandbox)
+        now.expect(self._executor.allowance(call))
+        record = self._executor.attach(pod, attachment, sandbox, via, call)
+        return (Result.ADOPTED if record.adopted else Result.ATTACHED), record
 
-def _del(ifname: str) -> str:
-    """The name of the backoff of detaching an interface; attaching it has one of its own."""
-    return f"{ifname}/DEL"
+    def _detach(self, record: Record, now: _Pass) -> tuple[Result, Record]:
+        now.expect(self._executor.allowance(record.invocation))
+        try:
+            self._executor.detach(record)
+        except CniError:
+            now.expect(LOOKUP_ALLOWANCE_S)
+            corrected = self._networks.corrected(record)
+            if corrected is None:
+                raise
+            now.expect(self._executor.allowance(corrected))
+            self._executor.detach(record, corrected)
+        return Result.DETACHED, record
 
 
-def _soonest(waits: list[float | None]) -> float | None:
-    return min((wait for wait in waits if wait is not None), default=None)
+def _aim(step: Step, now: _Pass) -> object:
+    """What a step is to bring about: where that changes, an earlier failure is no reason to wait."""
+    if step.record is not None:
+        # A pod that is gone may be cleaned up at once, and what is wanted again be attached again.
+        return step.record.sequence, now.pod is None, step.again
+    # With what the kubelet has got done: what had to wait for it is not waited for any longer.
+    return step.attachment, now.sandbox, now.pod and now.pod.phase
+
+
+def _ifnames(attachments: Collection[Attachment]) -> frozenset[str]:
+    return frozenset(attachment.ifname for attachment in attachments)
+
+
+def _sooner(one: float | None, other: float | None) -> float | None:
+    return other if one is None else one if other is None else min(one, other)

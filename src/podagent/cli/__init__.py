@@ -20,9 +20,10 @@ from podagent import __version__
 from podagent.cli.goflags import normalise
 from podagent.config import DEFAULT_TOML, SETTINGS, Settings, load
 from podagent.config.sources import EXTRA_ARGS_VARIABLE
+from podagent.decide.dialects.kaloom_names import interface_name
 from podagent.errors import PodagentError, SettingsError
+from podagent.foreign import printable
 from podagent.messages import Message
-from podagent.model import interface_name
 from podagent.report import journal
 from podagent.validate import is_dns1123_subdomain
 
@@ -88,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _complain(message: str, code: int) -> int:
-    click.echo(f"podagent: {journal.printable(message)}", err=True)
+    click.echo(f"podagent: {printable(message)}", err=True)
     return code
 
 
@@ -128,7 +129,7 @@ def _run(**flags: str | None) -> int:
     # When the watchdog ends an agent that hangs (SIGABRT), the stack of every thread goes to the journal.
     faulthandler.enable(file=2)
     journal.setup(settings.log_level)
-    from podagent.daemon.agent import run as run_agent  # noqa: PLC0415 - heavy
+    from podagent.daemon.wiring import run as run_agent  # noqa: PLC0415 - heavy
 
     try:
         return run_agent(settings)

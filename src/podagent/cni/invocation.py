@@ -7,16 +7,16 @@ their separators is refused here, whoever let it come this far.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from podagent.errors import PluginNotRun
-from podagent.model import Json, Target
+from podagent.errors import CallRefused
+from podagent.foreign import Json, shown
+from podagent.model import Target
+from podagent.netconf import NetConf
 from podagent.validate import is_cni_name, is_interface_name
-from podagent.versions import LATEST
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-VERSION_STDIN = json.dumps({"cniVersion": LATEST}).encode()
 _INHERITED_PREFIXES = ("CNI_", "_CNI_LOGGING_")
 _INVALID_ENVIRONMENT = 4
 
@@ -28,12 +28,12 @@ def inherited(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def attachment_variables(
-    command: str, target: Target, args: Iterable[tuple[str, str]], path: Iterable[str], network: str
+    command: str, target: Target, args: Iterable[tuple[str, str]], path: Sequence[str], network: str
 ) -> dict[str, str]:
     """The six CNI variables of ADD, CHECK and DEL.
 
     Raises:
-        PluginNotRun: code 4, one of them is unusable. It names `network`, since no plugin is at fault.
+        CallRefused: code 4, one of them is unusable; no plugin is at fault.
     """
     if not is_cni_name(target.container_id):
         raise _unusable(network, "container ID", target.container_id)
@@ -51,39 +51,43 @@ def attachment_variables(
     }
 
 
-def node_variables(command: str, path: Iterable[str], network: str) -> dict[str, str]:
+def node_variables(command: str, path: Sequence[str], network: str) -> dict[str, str]:
     """The six CNI variables of STATUS and GC, which concern no attachment. Raises as `attachment_variables` does."""
-    return {**_six_empty(command), "CNI_PATH": _path(path, network)}
+    return {
+        "CNI_COMMAND": command,
+        "CNI_CONTAINERID": "",
+        "CNI_NETNS": "",
+        "CNI_ARGS": "",
+        "CNI_IFNAME": "",
+        "CNI_PATH": _path(path, network),
+    }
 
 
-def version_variables() -> dict[str, str]:
-    """The six CNI variables of VERSION: plugins older than that command must find something in those they insist on."""
-    return {**_six_empty("VERSION"), "CNI_NETNS": "dummy", "CNI_IFNAME": "dummy", "CNI_PATH": "dummy"}
-
-
-def attachment_stdin(netconf: Json, plugin: Json, previous: Json | None, capability_args: Mapping[str, Any]) -> bytes:
+def attachment_stdin(
+    netconf: NetConf, plugin: Json, previous: Json | None, capability_args: Mapping[str, Any]
+) -> bytes:
     """The configuration that one `plugin` of the list `netconf` is given for ADD, CHECK and DEL.
 
     Args:
         previous: goes in as ``prevResult`` unless None.
         capability_args: those that the plugin declares become its ``runtimeConfig``, left out when there are none.
     """
-    declared = plugin.get("capabilities") or {}
-    runtime_config = {key: capability_args[key] for key, on in declared.items() if on and key in capability_args}
     conf = _named(netconf, plugin)
     if previous is not None:
         conf["prevResult"] = previous
+    declared = plugin.get("capabilities") or {}
+    runtime_config = {key: value for key, value in capability_args.items() if declared.get(key)}
     if runtime_config:
         conf["runtimeConfig"] = runtime_config
     return json.dumps(conf).encode()
 
 
-def status_stdin(netconf: Json, plugin: Json) -> bytes:
+def status_stdin(netconf: NetConf, plugin: Json) -> bytes:
     """The configuration that one `plugin` is given for STATUS."""
     return json.dumps(_named(netconf, plugin)).encode()
 
 
-def gc_stdin(netconf: Json, plugin: Json, valid: Iterable[Target]) -> bytes:
+def gc_stdin(netconf: NetConf, plugin: Json, valid: Iterable[Target]) -> bytes:
     """The configuration that one `plugin` is given for GC, with the attachments of the network that are to stay."""
     attachments = [{"containerID": target.container_id, "ifname": target.ifname} for target in valid]
     # Plugins written after the first text of CNI 1.1.0 look for the second key.
@@ -91,34 +95,26 @@ def gc_stdin(netconf: Json, plugin: Json, valid: Iterable[Target]) -> bytes:
     return json.dumps({**_named(netconf, plugin), **keys}).encode()
 
 
-def _named(netconf: Json, plugin: Json) -> Json:
-    return {**plugin, "name": netconf["name"], "cniVersion": netconf["cniVersion"]}
-
-
-def _six_empty(command: str) -> dict[str, str]:
-    names = ("CNI_CONTAINERID", "CNI_NETNS", "CNI_ARGS", "CNI_IFNAME", "CNI_PATH")
-    return {"CNI_COMMAND": command, **dict.fromkeys(names, "")}
+def _named(netconf: NetConf, plugin: Json) -> Json:
+    return {**plugin, "name": netconf.name, "cniVersion": netconf.version}
 
 
 def _args(pairs: Iterable[tuple[str, str]], network: str) -> str:
-    pairs = tuple(pairs)
+    written = []
     for key, value in pairs:
-        if not key or not _plain(key) or not _plain(value):
-            raise _unusable(network, "CNI_ARGS pair", f"{key}={value}")
-    return ";".join(f"{key}={value}" for key, value in pairs)
+        pair = f"{key}={value}"
+        if not key or pair.count("=") != 1 or ";" in pair or not pair.isprintable():
+            raise _unusable(network, "CNI_ARGS pair", pair)
+        written.append(pair)
+    return ";".join(written)
 
 
-def _plain(text: str) -> bool:
-    return text.isprintable() and ";" not in text and "=" not in text
-
-
-def _path(directories: Iterable[str], network: str) -> str:
-    directories = tuple(directories)
+def _path(directories: Sequence[str], network: str) -> str:
     for directory in directories:
         if ":" in directory or not directory.isprintable():
             raise _unusable(network, "plugin directory", directory)
     return ":".join(directories)
 
 
-def _unusable(network: str, what: str, value: str) -> PluginNotRun:
-    return PluginNotRun(network, f"not run: unusable {what} {value[:80]!r}", _INVALID_ENVIRONMENT)
+def _unusable(network: str, what: str, value: str) -> CallRefused:
+    return CallRefused(f"network {network}: no plugin was run: unusable {what} {shown(value)}", _INVALID_ENVIRONMENT)

@@ -52,12 +52,18 @@ def find(plugin_type: str, path: Sequence[str]) -> str:
     if not plugin_type or "/" in plugin_type or "\0" in plugin_type or plugin_type in (".", ".."):
         raise PluginNotRun(repr(plugin_type[:80]), "not the bare file name of a plugin", _IO_FAILURE)
     # A relative directory would mean another one to us than to the plugin.
-    for directory in (entry for entry in path if entry.startswith("/")):
+    for directory in path:
         executable = f"{directory.rstrip('/')}/{plugin_type}"
-        with suppress(OSError):
-            if stat.S_ISREG(os.stat(executable).st_mode):  # noqa: PTH116 - see the module's docstring
-                return executable
+        if directory.startswith("/") and _is_file(executable):
+            return executable
     raise PluginNotRun(plugin_type, f"not found in any of the plugin directories ({':'.join(path)})", _IO_FAILURE)
+
+
+def _is_file(path: str) -> bool:
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode)  # noqa: PTH116 - see the module's docstring
+    except OSError:
+        return False
 
 
 def run(executable: str, env: Mapping[str, str], stdin: bytes, timeout: float, plugin_type: str) -> Ended:
@@ -104,7 +110,7 @@ def _spawn(executable: str, env: Mapping[str, str], pipes: _Pipes, plugin_type: 
                     close_fds=True,
                     start_new_session=True,
                 )
-                pipes.close_child_ends()
+                pipes.close(pipes.child_stdin, pipes.child_stdout, pipes.child_stderr)
                 return process
         except (OSError, ValueError) as fault:
             wait = next(waits, None) if isinstance(fault, OSError) and fault.errno == errno.ETXTBSY else None
@@ -131,12 +137,12 @@ class _Pipes:
     def __init__(self) -> None:
         self._open: list[int] = []
         try:
-            self.child_stdin, self.stdin = self._pipe()
-            self.stdout, self.child_stdout = self._pipe()
-            self.stderr, self.child_stderr = self._pipe()
+            for _ in range(3):
+                self._open += os.pipe()
         except OSError:
             self.__exit__()
             raise
+        self.child_stdin, self.stdin, self.stdout, self.child_stdout, self.stderr, self.child_stderr = self._open
         for ours in (self.stdin, self.stdout, self.stderr):
             os.set_blocking(ours, False)
 
@@ -147,18 +153,10 @@ class _Pipes:
         while self._open:
             os.close(self._open.pop())
 
-    def _pipe(self) -> tuple[int, int]:
-        ends = os.pipe()
-        self._open += ends
-        return ends
-
-    def _close(self, descriptor: int) -> None:
-        self._open.remove(descriptor)
-        os.close(descriptor)
-
-    def close_child_ends(self) -> None:
-        for descriptor in (self.child_stdin, self.child_stdout, self.child_stderr):
-            self._close(descriptor)
+    def close(self, *descriptors: int) -> None:
+        for descriptor in descriptors:
+            self._open.remove(descriptor)
+            os.close(descriptor)
 
     def write_stdin(self, data: memoryview) -> memoryview:
         """Writes what fits and returns the rest. Closes our end when nothing is left or nobody will read it."""
@@ -169,7 +167,7 @@ class _Pipes:
             return data
         except BrokenPipeError:
             data = data[:0]
-        self._close(self.stdin)
+        self.close(self.stdin)
         return data
 
 

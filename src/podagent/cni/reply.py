@@ -10,12 +10,9 @@ from typing import NamedTuple
 
 from podagent.cni import result
 from podagent.errors import PluginError
-from podagent.foreign import excerpt, json_object
-from podagent.model import Json
+from podagent.foreign import Json, excerpt, json_object
 
 _UNKNOWN, _DECODING_FAILURE = 999, 6
-# What plugins older than the VERSION command answer to it.
-_NO_VERSION_COMMAND = "unknown CNI_COMMAND: VERSION"
 
 
 class Ended(NamedTuple):
@@ -42,43 +39,14 @@ def require_success(plugin: str, ended: Ended) -> None:
         raise _failure(plugin, ended)
 
 
-def stderr_text(ended: Ended) -> str:
-    """What the plugin printed on its standard error, for a log."""
-    return excerpt(ended.stderr)
-
-
-def add_result(plugin: str, ended: Ended, conf_version: str) -> Json:
-    """The checked result of a successful ADD. Raises PluginError when it failed or printed no usable result."""
-    require_success(plugin, ended)
+def add_result(plugin: str, stdout: bytes, conf_version: str) -> Json:
+    """The checked result of an ADD that succeeded. Raises PluginError when it printed no usable one."""
     try:
-        raw = json_object(ended.stdout)
+        raw = json_object(stdout)
     except ValueError as fault:
-        printed = f"printed {excerpt(ended.stdout)!r}" if ended.stdout.strip() else "printed nothing"
+        printed = f"printed {excerpt(stdout)!r}" if stdout.strip() else "printed nothing"
         raise PluginError(plugin, f"ADD gave no result: {printed}", _DECODING_FAILURE, str(fault)) from None
     return result.checked(raw, conf_version, plugin)
-
-
-def supported_versions(plugin: str, ended: Ended) -> tuple[str, ...]:
-    """The specification versions in an answer to VERSION. Raises PluginError."""
-    if ended.exit_code > 0 and _NO_VERSION_COMMAND in _failure(plugin, ended).message:
-        return ("0.1.0",)
-    require_success(plugin, ended)
-    try:
-        answer = json_object(ended.stdout)
-    except ValueError as fault:
-        raise _bad_version_answer(plugin, str(fault)) from None
-    if not isinstance(answer.get("cniVersion"), str) or not answer["cniVersion"]:
-        raise _bad_version_answer(plugin, "'cniVersion' is missing")
-    supported = answer.get("supportedVersions")
-    if not supported and answer["cniVersion"] == "0.2.0":
-        return "0.1.0", "0.2.0"
-    if not supported or not isinstance(supported, list) or not all(isinstance(entry, str) for entry in supported):
-        raise _bad_version_answer(plugin, "'supportedVersions' must be a list of strings")
-    return tuple(supported)
-
-
-def _bad_version_answer(plugin: str, reason: str) -> PluginError:
-    return PluginError(plugin, f"malformed answer to VERSION: {reason}", _DECODING_FAILURE)
 
 
 def _failure(plugin: str, ended: Ended) -> PluginError:

@@ -8,17 +8,18 @@ shape. A checked result is passed on as the plugin wrote it, unknown keys includ
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import Any
 
 from podagent import versions
 from podagent.errors import PluginError
-from podagent.foreign import json_kind
-from podagent.model import Json
+from podagent.foreign import Json, objects, optional, require_kinds
 
 _INCOMPATIBLE_VERSION, _DECODING_FAILURE = 1, 6
 _OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 _IPV4 = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}")
+_LENGTH = re.compile("[0-9]{1,3}")
+_INTERFACE_KINDS = {"name": str, "mac": str, "sandbox": str, "socketPath": str, "pciID": str, "mtu": int}
+_ADDRESS_KINDS = {"version": str, "interface": int}
 _FIRST = ("0.1.0", "0.2.0")
 _MIDDLE = ("0.3.0", "0.3.1", "0.4.0")
 _FAMILIES = (("ip4", False), ("ip6", True))
@@ -34,7 +35,7 @@ def checked(raw: Json, conf_version: str, plugin: str) -> Json:
     result = {**raw, "cniVersion": named}
     _require_known(named, plugin)
     try:
-        _to_newest(result)
+        _require_well_formed(result)
     except ValueError as fault:
         raise PluginError(plugin, f"printed a malformed {named} result: {fault}", _DECODING_FAILURE) from None
     return result
@@ -44,7 +45,7 @@ def convert(result: Json, wanted: str, plugin: str) -> Json:
     """`result` as a result of version `wanted`; what that version cannot express is dropped.
 
     Args:
-        result: a checked result.
+        result: checked here, unless it is of that version already.
         wanted: a version in `versions.KNOWN`.
         plugin: whom an error names.
 
@@ -69,29 +70,61 @@ def _require_known(named: Any, plugin: str) -> None:
         raise PluginError(plugin, f"result version {str(named)[:40]!r} is not one of {known}", _INCOMPATIBLE_VERSION)
 
 
-def _to_newest(result: Json) -> Json:
-    """The parts of `result` in the 1.x shape, without ``cniVersion``. Raises ValueError when it is malformed."""
+def _require_well_formed(result: Json) -> None:
+    """Raises ValueError when `result` is not what its ``cniVersion`` calls one."""
     if result["cniVersion"] in _FIRST:
-        families = {key: _optional(result, key, dict) or {} for key, _ in _FAMILIES}
+        for key, _ in _FAMILIES:
+            family = optional(result, key, dict)
+            if family:
+                _require_address(family, key, "ip", "gateway")
+                _require_routes(family)
+    else:
+        for entry in objects(result, "interfaces"):
+            require_kinds(entry, _INTERFACE_KINDS)
+            if entry.get("name") is None:
+                raise ValueError("'interfaces': an interface without a 'name'")
+        for entry in objects(result, "ips"):
+            require_kinds(entry, _ADDRESS_KINDS)
+            _require_address(entry, "ips", "address", "gateway")
+        _require_routes(result)
+    optional(result, "dns", dict)
+
+
+def _require_routes(source: Json) -> None:
+    for entry in objects(source, "routes"):
+        _require_address(entry, "routes", "dst", "gw")
+
+
+def _require_address(entry: Json, where: str, address: str, gateway: str) -> None:
+    """Raises ValueError unless `entry` has an address with a prefix length, and none or a good one of a gateway."""
+    cidr, router = entry.get(address), entry.get(gateway)
+    if not isinstance(cidr, str) or not _is_cidr(cidr):
+        raise ValueError(f"'{where}': '{address}' {str(cidr)[:80]!r} is not an address with a prefix length")
+    if router not in (None, "") and not (isinstance(router, str) and _is_ip(router)):
+        raise ValueError(f"'{where}': '{gateway}' {str(router)[:80]!r} is not an IP address")
+
+
+def _to_newest(result: Json) -> Json:
+    """The parts of the checked `result` in the 1.x shape, without ``cniVersion``."""
+    if result["cniVersion"] in _FIRST:
+        families = [family for key, _ in _FAMILIES if (family := result.get(key))]
         parts = {
-            "ips": [_first_address(entry, key) for key, entry in families.items() if entry],
-            "routes": [route for key, entry in families.items() for route in _objects(entry, "routes", _route)],
+            "ips": [{"address": family["ip"], **_pick(family, "gateway")} for family in families],
+            "routes": [route for family in families for route in family.get("routes") or ()],
         }
     else:
-        middle = result["cniVersion"] in _MIDDLE
-        parts = {
-            "interfaces": _objects(result, "interfaces", _old_interface if middle else _interface),
-            "ips": _objects(result, "ips", _address),
-            "routes": _objects(result, "routes", _route),
-        }
-    dns = _optional(result, "dns", dict)
-    return {key: value for key, value in {**parts, "dns": dns}.items() if value}
+        parts = {**_pick(result, "interfaces", "routes"), "ips": [_newest_ip(ip) for ip in result.get("ips") or ()]}
+    return {key: value for key, value in {**parts, **_pick(result, "dns")}.items() if value}
+
+
+def _newest_ip(ip: Json) -> Json:
+    return {key: value for key, value in ip.items() if key != "version" and value not in (None, "")}
 
 
 def _to_middle(newest: Json, wanted: str) -> Json:
     older = {**newest, "cniVersion": wanted}
     if "interfaces" in newest:
-        older["interfaces"] = [_old_interface(interface) for interface in newest["interfaces"]]
+        older["interfaces"] = [_pick(each, "name", "mac", "sandbox") for each in newest["interfaces"]]
     if "ips" in newest:
         older["ips"] = [{"version": "6" if ":" in ip["address"] else "4", **ip} for ip in newest["ips"]]
     return older
@@ -116,66 +149,10 @@ def _pick(source: Json, *keys: str) -> Json:
     return {key: source[key] for key in keys if source.get(key)}
 
 
-def _interface(entry: Json) -> Json:
-    if not isinstance(entry.get("name"), str):
-        raise ValueError("'interfaces': an interface without a 'name'")  # noqa: TRY004 - one error for the caller
-    for key in ("mac", "sandbox", "socketPath", "pciID"):
-        _optional(entry, key, str)
-    _optional(entry, "mtu", int)
-    return entry
-
-
-def _old_interface(entry: Json) -> Json:
-    return {"name": _interface(entry)["name"], **_pick(entry, "mac", "sandbox")}
-
-
-def _address(entry: Json) -> Json:
-    _require_cidr(entry.get("address"), "'ips': 'address'")
-    _optional_ip(entry, "gateway")
-    _optional(entry, "version", str)
-    index = _optional(entry, "interface", int)
-    found = {key: value for key, value in entry.items() if key not in ("version", "interface", "gateway")}
-    return {**found, **_pick(entry, "gateway"), **({} if index is None else {"interface": index})}
-
-
-def _first_address(entry: Json, key: str) -> Json:
-    _require_cidr(entry.get("ip"), f"'{key}': 'ip'")
-    _optional_ip(entry, "gateway")
-    return {"address": entry["ip"], **_pick(entry, "gateway")}
-
-
-def _route(entry: Json) -> Json:
-    _require_cidr(entry.get("dst"), "'routes': 'dst'")
-    _optional_ip(entry, "gw")
-    return entry
-
-
-def _objects(source: Json, key: str, read: Callable[[Json], Json]) -> list[Json]:
-    entries = _optional(source, key, list) or []
-    for entry in entries:
-        if not isinstance(entry, dict):
-            raise ValueError(f"'{key}' must hold objects, not {json_kind(entry)}")  # noqa: TRY004 - as above
-    return [read(entry) for entry in entries]
-
-
-def _optional(source: Json, key: str, kind: type[Any]) -> Any:
-    value = source.get(key)
-    if value is not None and type(value) is not kind:
-        raise ValueError(f"'{key}' must be {json_kind(kind())}, not {json_kind(value)}")
-    return value
-
-
-def _optional_ip(source: Json, key: str) -> None:
-    value = _optional(source, key, str)
-    if value and not _is_ip(value):
-        raise ValueError(f"'{key}' {value[:80]!r} is not an IP address")
-
-
-def _require_cidr(value: Any, what: str) -> None:
-    address, slash, length = value.partition("/") if isinstance(value, str) else ("", "", "")
+def _is_cidr(text: str) -> bool:
+    address, _, length = text.partition("/")
     widest = 128 if ":" in address else 32
-    if not slash or not re.fullmatch("[0-9]{1,3}", length) or int(length) > widest or not _is_ip(address):
-        raise ValueError(f"{what} {str(value)[:80]!r} is not an address with a prefix length")
+    return bool(_LENGTH.fullmatch(length)) and int(length) <= widest and _is_ip(address)
 
 
 def _is_ip(text: str) -> bool:

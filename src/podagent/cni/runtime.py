@@ -1,4 +1,4 @@
-"""The CNI runtime: ADD, DEL, CHECK, STATUS, GC and VERSION of plugin chains (CNI SPEC, sections 3 and 4).
+"""The CNI runtime: ADD, DEL, CHECK, STATUS and GC of plugin chains (CNI SPEC, sections 3 and 4).
 
 It keeps nothing, in particular no result cache on disk: the caller keeps the result of ADD, and hands it to DEL and
 CHECK (containerd and CRI-O delete every cached attachment of a sandbox they find in the shared directory, also foreign
@@ -7,22 +7,17 @@ ones). It neither retries nor rolls back, and does not serialise: never two oper
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from podagent import versions
 from podagent.cni import invocation, plugin, reply, result
-from podagent.errors import NetConfError, PluginError, PluginNotRun
-from podagent.model import Invocation, Json, Target
+from podagent.errors import CniError, NetConfError, PluginError, PluginNotRun
+from podagent.foreign import Json, excerpt
+from podagent.model import Invocation, Target
+from podagent.netconf import NetConf
 
 _PREVIOUS_RESULT_SINCE = "0.4.0"  # on DEL; CHECK exists since then
 _STATUS_AND_GC_SINCE = "1.1.0"
-_UNKNOWN = 999
-
-
-def forward_stderr(plugin_type: str, said: str) -> None:
-    """Passes on what a plugin that succeeded printed on its standard error."""
-    sys.stderr.write(f"CNI plugin {plugin_type}: {said}\n")
 
 
 class CniRuntime:
@@ -34,12 +29,7 @@ class CniRuntime:
         on_stderr: gets (plugin type, text) when a successful plugin printed something on its standard error.
     """
 
-    def __init__(
-        self,
-        timeout_s: float,
-        environ: Mapping[str, str],
-        on_stderr: Callable[[str, str], None] = forward_stderr,
-    ) -> None:
+    def __init__(self, timeout_s: float, environ: Mapping[str, str], on_stderr: Callable[[str, str], None]) -> None:
         self._timeout_s = timeout_s
         self._environ = invocation.inherited(environ)
         self._on_stderr = on_stderr
@@ -54,12 +44,13 @@ class CniRuntime:
 
         Raises:
             NetConfError: a version nobody knows; nothing was run.
-            PluginNotRun: a plugin is missing or an argument is unusable; nothing was run.
+            CallRefused: an argument is unusable; nothing was run.
+            PluginNotRun: a plugin is missing; nothing was run.
             PluginError: a plugin failed.
         """
         conf_version = _known_version(call.netconf)
         env = self._attachment_env("ADD", call, target)
-        found = [(conf, plugin.find(conf["type"], call.path)) for conf in _plugins(call.netconf)]
+        found = [(conf, plugin.find(conf["type"], call.path)) for conf in call.netconf.plugins]
         latest: Json | None = None
         for conf, executable in found:
             stdin = invocation.attachment_stdin(call.netconf, conf, latest, call.capability_args)
@@ -69,9 +60,9 @@ class CniRuntime:
                 if latest is None:
                     raise
                 raise PluginError(fault.plugin, fault.message, fault.code, fault.details) from None
-            latest = reply.add_result(conf["type"], ended, conf_version)
+            latest = reply.add_result(conf["type"], ended.stdout, conf_version)
         if latest is None:
-            raise NetConfError(f"network {call.netconf['name']}: no plugins")
+            raise NetConfError(f"network {call.netconf.name}: no plugins")
         return latest
 
     def delete(self, call: Invocation, target: Target, added: Json | None) -> None:
@@ -85,7 +76,7 @@ class CniRuntime:
         """
         previous = _previous_for_delete(call.netconf, added)
         env = self._attachment_env("DEL", call, target)
-        for conf in reversed(_plugins(call.netconf)):
+        for conf in reversed(call.netconf.plugins):
             stdin = invocation.attachment_stdin(call.netconf, conf, previous, call.capability_args)
             self._require(conf["type"], call.path, env, stdin)
 
@@ -99,13 +90,13 @@ class CniRuntime:
             PluginError: a plugin found a difference, failed or is missing; `added` cannot be used.
         """
         netconf = call.netconf
-        if not _at_least(netconf, _PREVIOUS_RESULT_SINCE):
-            raise NetConfError(f"network {netconf['name']}: CNI version {netconf['cniVersion']} has no CHECK")
-        if netconf.get("disableCheck"):
+        if not netconf.at_least(_PREVIOUS_RESULT_SINCE):
+            raise NetConfError(f"network {netconf.name}: CNI version {netconf.version} has no CHECK")
+        if netconf.says("disableCheck"):
             return
         previous = None if added is None else _in_version_of(netconf, added)
         env = self._attachment_env("CHECK", call, target)
-        for conf in _plugins(netconf):
+        for conf in netconf.plugins:
             stdin = invocation.attachment_stdin(netconf, conf, previous, call.capability_args)
             self._require(conf["type"], call.path, env, stdin)
 
@@ -115,10 +106,10 @@ class CniRuntime:
         Raises:
             PluginError: the first plugin that is not ready (code 50 or 51), failed or is missing.
         """
-        if not _at_least(call.netconf, _STATUS_AND_GC_SINCE):
+        if not call.netconf.at_least(_STATUS_AND_GC_SINCE):
             return
         env = self._node_env("STATUS", call)
-        for conf in _plugins(call.netconf):
+        for conf in call.netconf.plugins:
             self._require(conf["type"], call.path, env, invocation.status_stdin(call.netconf, conf))
 
     def gc(self, call: Invocation, valid: Iterable[Target]) -> None:
@@ -128,33 +119,26 @@ class CniRuntime:
         knows, and that are not valid any more, are its own to DEL.
 
         Raises:
-            PluginError: plugins failed; the others were asked all the same.
+            CniError: plugins failed; the others were asked all the same.
         """
-        if call.netconf.get("disableGC") or not _at_least(call.netconf, _STATUS_AND_GC_SINCE):
+        if call.netconf.says("disableGC") or not call.netconf.at_least(_STATUS_AND_GC_SINCE):
             return
         env = self._node_env("GC", call)
         staying = tuple(valid)
         faults: list[PluginError] = []
-        for conf in _plugins(call.netconf):
+        for conf in call.netconf.plugins:
             try:
                 self._require(conf["type"], call.path, env, invocation.gc_stdin(call.netconf, conf, staying))
             except PluginError as fault:  # noqa: PERF203 - each plugin holds something of its own
                 faults.append(fault)
         _raise_all(faults)
 
-    def versions(self, plugin_type: str, path: Sequence[str]) -> tuple[str, ...]:
-        """The specification versions that a plugin supports. Raises PluginError."""
-        env = {**self._environ, **invocation.version_variables()}
-        executable = plugin.find(plugin_type, path)
-        ended = plugin.run(executable, env, invocation.VERSION_STDIN, self._timeout_s, plugin_type)
-        return reply.supported_versions(plugin_type, ended)
-
     def _attachment_env(self, command: str, call: Invocation, target: Target) -> dict[str, str]:
-        variables = invocation.attachment_variables(command, target, call.args, call.path, call.netconf["name"])
+        variables = invocation.attachment_variables(command, target, call.args, call.path, call.netconf.name)
         return {**self._environ, **variables}
 
     def _node_env(self, command: str, call: Invocation) -> dict[str, str]:
-        return {**self._environ, **invocation.node_variables(command, call.path, call.netconf["name"])}
+        return {**self._environ, **invocation.node_variables(command, call.path, call.netconf.name)}
 
     def _require(self, plugin_type: str, path: Sequence[str], env: Mapping[str, str], stdin: bytes) -> None:
         self._run(plugin_type, plugin.find(plugin_type, path), env, stdin)
@@ -163,41 +147,28 @@ class CniRuntime:
         ended = plugin.run(executable, env, stdin, self._timeout_s, plugin_type)
         reply.require_success(plugin_type, ended)
         if ended.stderr.strip():
-            self._on_stderr(plugin_type, reply.stderr_text(ended))
+            self._on_stderr(plugin_type, excerpt(ended.stderr))
         if ended.abandoned_child:
             self._on_stderr(plugin_type, "left a process behind that held its output; its process group was ended")
         return ended
 
 
-def _plugins(netconf: Json) -> list[Json]:
-    plugins: list[Json] = netconf["plugins"]
-    return plugins
-
-
-def _at_least(netconf: Json, floor: str) -> bool:
-    try:
-        return versions.at_least(netconf["cniVersion"], floor)
-    except ValueError as fault:
-        raise NetConfError(f"network {netconf['name']}: 'cniVersion': {fault}") from None
-
-
-def _known_version(netconf: Json) -> str:
+def _known_version(netconf: NetConf) -> str:
     """The list's version if its results can be read: found out before a plugin builds something."""
-    conf_version: str = netconf["cniVersion"]
-    if conf_version not in versions.KNOWN:
+    if netconf.version not in versions.KNOWN:
         known = ", ".join(versions.KNOWN)
-        raise NetConfError(f"network {netconf['name']}: 'cniVersion' {conf_version[:40]!r} is not one of {known}")
-    return conf_version
+        raise NetConfError(f"network {netconf.name}: 'cniVersion' {netconf.version[:40]!r} is not one of {known}")
+    return netconf.version
 
 
-def _in_version_of(netconf: Json, added: Json) -> Json:
+def _in_version_of(netconf: NetConf, added: Json) -> Json:
     """The kept result in the list's version, which may have changed since (a plugin may print another one, too)."""
-    conf_version, last = netconf["cniVersion"], _plugins(netconf)[-1]["type"]
-    return result.convert(result.checked(added, conf_version, last), conf_version, last)
+    last = str(netconf.plugins[-1]["type"])
+    return result.convert(result.checked(added, netconf.version, last), netconf.version, last)
 
 
-def _previous_for_delete(netconf: Json, added: Json | None) -> Json | None:
-    if added is None or not _at_least(netconf, _PREVIOUS_RESULT_SINCE):
+def _previous_for_delete(netconf: NetConf, added: Json | None) -> Json | None:
+    if added is None or not netconf.at_least(_PREVIOUS_RESULT_SINCE):
         return None
     try:
         return _in_version_of(netconf, added)
@@ -210,4 +181,4 @@ def _raise_all(faults: Sequence[PluginError]) -> None:
     if len(faults) == 1:
         raise faults[0]
     if faults:
-        raise PluginError(", ".join(fault.plugin for fault in faults), "; ".join(map(str, faults)), _UNKNOWN)
+        raise CniError("; ".join(map(str, faults)))

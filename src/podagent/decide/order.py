@@ -9,15 +9,13 @@ from podagent.model import Attachment, Record
 
 
 def attach_order(attachments: Sequence[Attachment]) -> tuple[list[Attachment], bool]:
-    """The attachments with every lower layer before its ``upperLayers``, otherwise in the order given.
+    """The attachments with every lower layer before what stacks on it, otherwise in the order given.
 
     Returns:
         The ordered list, and whether the layers form a cycle; the members of a cycle come last, as given.
     """
-    position: dict[str, list[int]] = {}
-    for index, attachment in enumerate(attachments):
-        position.setdefault(attachment.network, []).append(index)
-    uppers = [[i for name in a.upper_layers for i in position.get(name, ())] for a in attachments]
+    position = {attachment.ifname: index for index, attachment in enumerate(attachments)}
+    uppers = [[position[name] for name in each.upper_layers if name in position] for each in attachments]
     lowers_left = [0] * len(attachments)
     for stacked in uppers:
         for index in stacked:

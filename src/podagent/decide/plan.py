@@ -1,17 +1,17 @@
-"""Decides what to do: desired state x recorded state -> actions. Pure: the decision table of the product is `TABLE`.
+"""Decides what to do: desired state x recorded state -> operations. Pure: the product's decision table is `TABLE`.
 
-It never looks at events or history: the same two states always give the same actions.
+It never looks at events or history: the same two states always give the same operations.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
-from podagent.decide.dialects.kaloom import Desired
+from podagent.decide.desired import Desired
 from podagent.decide.order import detach_order
-from podagent.model import Attachment, Phase, Record, Sandbox
+from podagent.model import Attachment, Operation, Phase, Record, Sandbox
 
 
 class Want(Enum):
@@ -32,19 +32,12 @@ class Found(Enum):
     DETACHING = "DETACHING"
 
 
-class Step(Enum):
-    """ATTACH adopts an interface that is there already; DETACH ends with the record forgotten."""
+_NOTHING: tuple[Operation, ...] = ()
+_ATTACH = (Operation.ATTACH,)
+_DETACH = (Operation.DETACH,)
+_AGAIN = (Operation.DETACH, Operation.ATTACH)
 
-    ATTACH = "attach"
-    DETACH = "detach"
-
-
-_NOTHING: tuple[Step, ...] = ()
-_ATTACH = (Step.ATTACH,)
-_DETACH = (Step.DETACH,)
-_AGAIN = (Step.DETACH, Step.ATTACH)
-
-TABLE: Mapping[Want, Mapping[Found, tuple[Step, ...]]] = {
+TABLE: Mapping[Want, Mapping[Found, tuple[Operation, ...]]] = {
     Want.WANTED: {
         Found.NONE: _ATTACH,
         Found.ATTACHING: _AGAIN,
@@ -71,21 +64,30 @@ TABLE: Mapping[Want, Mapping[Found, tuple[Step, ...]]] = {
 _FOUND_BY_PHASE = {Phase.ATTACHING: Found.ATTACHING, Phase.DETACHING: Found.DETACHING, Phase.ATTACHED: Found.SAME}
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Detach these first, in this order, then attach those; an attach waits for the detach of its interface."""
+class Step(NamedTuple):
+    """One operation on one interface.
 
-    detach: tuple[Record, ...] = ()
-    attach: tuple[Attachment, ...] = ()
+    Attributes:
+        operation: ATTACH, which adopts an interface that is there already; or DETACH, which ends with the record gone.
+        attachment: what is attached; the recorded one of a DETACH.
+        record: what is detached, None for an ATTACH.
+        again: of a DETACH: what is attached in its place, None if nothing is.
+    """
 
-    def __bool__(self) -> bool:
-        return bool(self.detach or self.attach)
+    operation: Operation
+    attachment: Attachment
+    record: Record | None = None
+    again: Attachment | None = None
+
+
+Plan = tuple[Step, ...]
+"""In this order; an ATTACH only if the interface's DETACH before it succeeded."""
 
 
 def plan_pod(
     desired: Desired, records: Iterable[Record], sandbox: Sandbox | None, drifted: frozenset[str] = frozenset()
 ) -> Plan:
-    """The plan for a pod that exists.
+    """The plan for a pod that exists: first what is detached, upper layers first, then what is attached.
 
     Args:
         desired: what its annotation asks for.
@@ -95,18 +97,18 @@ def plan_pod(
     """
     recorded = {record.attachment.ifname: record for record in records}
     detach = _unwanted(desired, recorded)
-    attach: list[Attachment] = []
-    rebuilt_below: set[str] = set()  # networks whose lower layer is made anew: they cannot outlive it
+    attach: dict[str, Attachment] = {}
+    rebuilt_below: set[str] = set()  # interfaces whose lower layer is attached again: they cannot outlive it
     for attachment in desired.attachments if sandbox is not None else ():
         record = recorded.get(attachment.ifname)
-        stale = attachment.ifname in drifted or attachment.network in rebuilt_below
-        steps = TABLE[Want.WANTED][_found(record, attachment, sandbox, stale)]
-        if record is not None and Step.DETACH in steps:
+        stale = attachment.ifname in drifted or attachment.ifname in rebuilt_below
+        operations = TABLE[Want.WANTED][_found(record, attachment, sandbox, stale)]
+        if record is not None and Operation.DETACH in operations:
             detach.append(record)
             rebuilt_below.update(attachment.upper_layers)
-        if Step.ATTACH in steps:
-            attach.append(attachment)
-    return Plan(tuple(detach_order(detach)), tuple(attach))
+        if Operation.ATTACH in operations:
+            attach[attachment.ifname] = attachment
+    return (*_detach_steps(detach, attach), *(Step(Operation.ATTACH, each) for each in attach.values()))
 
 
 def _unwanted(desired: Desired, recorded: Mapping[str, Record]) -> list[Record]:
@@ -120,7 +122,14 @@ def _unwanted(desired: Desired, recorded: Mapping[str, Record]) -> list[Record]:
 
 def plan_gone(records: Iterable[Record]) -> Plan:
     """The plan for a pod that is gone: everything that was recorded for it goes too."""
-    return Plan(tuple(detach_order([r for r in records if TABLE[Want.GONE][_phase(r)]])))
+    return _detach_steps([record for record in records if TABLE[Want.GONE][_phase(record)]], {})
+
+
+def _detach_steps(records: list[Record], attach: Mapping[str, Attachment]) -> Plan:
+    return tuple(
+        Step(Operation.DETACH, record.attachment, record, attach.get(record.attachment.ifname))
+        for record in detach_order(records)
+    )
 
 
 def _found(record: Record | None, wanted: Attachment, sandbox: Sandbox | None, stale: bool) -> Found:
@@ -140,9 +149,4 @@ def _phase(record: Record) -> Found:
 
 def _same(recorded: Attachment, wanted: Attachment) -> bool:
     """Whether nothing changed that the interface was made from; layering only orders, it is not part of it."""
-    return (recorded.network, recorded.namespace, recorded.mac, recorded.ips) == (
-        wanted.network,
-        wanted.namespace,
-        wanted.mac,
-        wanted.ips,
-    )
+    return recorded._replace(upper_layers=()) == wanted._replace(upper_layers=())

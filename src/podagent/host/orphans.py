@@ -1,8 +1,9 @@
-"""Plugin processes of a previous life of the agent that still work on an attachment.
+"""Plugin processes whose caller was killed: they, and the IPAM plugins they started, run on.
 
-When the agent is killed its plugins, and the IPAM plugins they started, run on. A new operation for the same attachment
-must not run beside them. They are recognised by their environment in /proc; this module starts nothing and reads
-nothing else.
+A new operation for what they work on must not run beside them. They are recognised in /proc: by their environment, and
+by their standard output, which still is the pipe to their caller. What a plugin leaves behind on purpose has let go of
+that. Processes in other PID namespaces (a pod's own) are left alone, and so are this one and its ancestors: kactus may
+itself be called by a plugin with such an environment.
 """
 
 from __future__ import annotations
@@ -11,69 +12,82 @@ import os
 import select
 import signal
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 
 # How long a round waits at most: a plugin that ended may have left an IPAM plugin of its own behind.
 _ROUND_S = 0.25
-# Rounds of killing before those that will not go (stuck in the kernel) are left to the kernel.
-_KILL_ROUNDS = 8
+# Those that will not go after that are stuck in the kernel, and are left to it.
+_KILL_PATIENCE_S = 5.0
 
 
-def await_leftovers(container_id: str, ifname: str, timeout_s: float) -> int:
-    """Returns once no other process works on the interface `ifname` of the sandbox `container_id`.
+def await_orphans(container_id: str, ifname: str, timeout_s: float) -> bool:
+    """Returns once no plugin works on the interface `ifname` of the sandbox `container_id`.
 
-    Those that are still there after `timeout_s` seconds are killed. This process, its ancestors (kactus may itself be
-    called by a plugin with this environment) and processes in other PID namespaces (a pod's own) are left alone.
-
-    Returns:
-        How many processes were found at work at first.
+    Those that are still there after `timeout_s` seconds are killed. Returns whether all are gone.
     """
-    wanted = {f"CNI_CONTAINERID={container_id}".encode(), f"CNI_IFNAME={ifname}".encode()}
-    spared = _ancestry()
-    deadline = time.monotonic() + timeout_s
-    at_first = len(leftovers := _find(wanted, spared))
-    while leftovers and (left := deadline - time.monotonic()) > 0:
-        _wait(leftovers, wanted, min(left, _ROUND_S))
-        leftovers = _find(wanted, spared)
-    for _ in range(_KILL_ROUNDS):
-        if not leftovers:
-            break
-        _kill(leftovers, wanted)
-        leftovers = _find(wanted, spared)
-    return at_first
+    wanted = {"CNI_CONTAINERID": container_id, "CNI_IFNAME": ifname}
+    return await_end(wanted, timeout_s) or kill(wanted)
+
+
+def await_end(wanted: Mapping[str, str], patience_s: float) -> bool:
+    """Waits for the plugins with these environment variables to end. Returns whether all are gone."""
+    return _until_gone(_assignments(wanted), patience_s, killing=False)
+
+
+def kill(wanted: Mapping[str, str]) -> bool:
+    """Kills the plugins with these environment variables. Returns whether all are gone."""
+    return _until_gone(_assignments(wanted), _KILL_PATIENCE_S, killing=True)
+
+
+def _assignments(wanted: Mapping[str, str]) -> set[bytes]:
+    return {f"{name}={value}".encode() for name, value in wanted.items()}
+
+
+def _until_gone(wanted: set[bytes], patience_s: float, *, killing: bool) -> bool:
+    """Searches until there are none: again whenever one has ended, and after `_ROUND_S` at the latest."""
+    spared, deadline = _ancestry(), time.monotonic() + patience_s
+    while found := _find(wanted, spared):
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return False
+        handles = {pid: _open(pid) for pid in found}
+        try:
+            for pid, handle in handles.items() if killing else ():
+                if _works_on(pid, wanted):  # else its number may have passed to another one before it was opened
+                    _kill(pid, handle)
+            _wait([handle for handle in handles.values() if handle >= 0], min(left, _ROUND_S))
+        finally:
+            for handle in handles.values():
+                if handle >= 0:
+                    os.close(handle)
+    return True
 
 
 def _find(wanted: set[bytes], spared: set[int]) -> list[int]:
-    own_namespace = _pid_namespace("self")
-    return [
-        pid
-        for name in os.listdir("/proc")  # noqa: PTH208 - pathlib is not imported for kactus' sake
-        if name.isdecimal() and (pid := int(name)) not in spared
-        if _works_on(pid, wanted) and _pid_namespace(name) == own_namespace
-    ]
+    pids = (int(name) for name in os.listdir("/proc") if name.isdecimal())  # noqa: PTH208 - not pathlib, for kactus
+    return [pid for pid in pids if pid not in spared and _works_on(pid, wanted)]
 
 
 def _works_on(pid: int, wanted: set[bytes]) -> bool:
-    # An exited process has no environment any more, a foreign one may not be read.
+    # A process that has ended has no environment any more, and a foreign one may not be read.
     try:
         with open(f"/proc/{pid}/environ", "rb", buffering=0) as environ:  # noqa: PTH123
             variables = environ.read()
+        return (
+            b"CNI_COMMAND=" in variables
+            and wanted <= set(variables.split(b"\0"))
+            and os.readlink(f"/proc/{pid}/fd/1").startswith("pipe:")  # noqa: PTH115
+            and os.path.samestat(os.stat(f"/proc/{pid}/ns/pid"), os.stat("/proc/self/ns/pid"))  # noqa: PTH116
+        )
     except OSError:
         return False
-    return b"CNI_COMMAND=" in variables and wanted <= set(variables.split(b"\0"))
-
-
-def _pid_namespace(name: str) -> int:
-    try:
-        return os.stat(f"/proc/{name}/ns/pid").st_ino  # noqa: PTH116
-    except OSError:
-        return -1
 
 
 def _ancestry() -> set[int]:
     pids: set[int] = set()
     pid = os.getpid()
-    while pid > 0 and pid not in pids:
+    while pid > 0 and pid not in pids:  # a number may pass to another process at any time
         pids.add(pid)
         pid = _parent(pid)
     return pids
@@ -88,63 +102,29 @@ def _parent(pid: int) -> int:
         return 0
 
 
-def _wait(pids: list[int], wanted: set[bytes], seconds: float) -> None:
-    """Returns when one of `pids` has ended or `seconds` have passed."""
-    handles = [handle for pid in pids if (handle := _open(pid, wanted)) >= 0]
+def _open(pid: int) -> int:
+    """A descriptor of process `pid`; -1 if that is gone, or the kernel is older than 5.3."""
     try:
-        _poll(handles, seconds)
-    finally:
-        _close(handles)
-
-
-def _kill(pids: list[int], wanted: set[bytes]) -> None:
-    """Kills `pids` and gives them a moment to be gone."""
-    handles = []
-    for pid in pids:
-        handle = _open(pid, wanted)
-        with suppress(OSError):
-            if handle >= 0:
-                handles.append(handle)
-                signal.pidfd_send_signal(handle, signal.SIGKILL)
-            elif not _has_pidfd() and _works_on(pid, wanted):
-                os.kill(pid, signal.SIGKILL)
-    try:
-        _poll(handles, _ROUND_S)
-    finally:
-        _close(handles)
-
-
-def _open(pid: int, wanted: set[bytes]) -> int:
-    """A descriptor of process `pid`, -1 if that is gone: its number may have passed to another one meanwhile."""
-    try:
-        handle = os.pidfd_open(pid)
+        return os.pidfd_open(pid)
     except (AttributeError, OSError):
         return -1
-    if _works_on(pid, wanted):
-        return handle
-    os.close(handle)
-    return -1
 
 
-def _has_pidfd() -> bool:
-    try:
-        os.close(os.pidfd_open(os.getpid()))
-    except (AttributeError, OSError):
-        return False
-    return True
+def _kill(pid: int, handle: int) -> None:
+    with suppress(OSError):
+        if handle >= 0:
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
+        else:
+            os.kill(pid, signal.SIGKILL)
 
 
-def _poll(handles: list[int], seconds: float) -> None:
+def _wait(handles: list[int], seconds: float) -> None:
+    """Returns when one of the processes has ended or `seconds` have passed."""
     if not handles:
-        # All gone in the meantime, or a kernel before 5.3: look again soon.
+        # All gone in the meantime, or there are no descriptors of processes: look again soon.
         time.sleep(min(seconds, 0.005))
         return
     poll = select.poll()
     for handle in handles:
         poll.register(handle, select.POLLIN)
     poll.poll(int(seconds * 1000) + 1)
-
-
-def _close(handles: list[int]) -> None:
-    for handle in handles:
-        os.close(handle)

@@ -3,40 +3,44 @@
 from __future__ import annotations
 
 from podagent.cni import result as results
-from podagent.errors import PluginError, PluginNotRun
+from podagent.decide.dialects.kaloom_names import attachment, interface_name
+from podagent.errors import CallRefused, CniError, PluginNotRun
+from podagent.foreign import Json
 from podagent.kactus.call import Call
 from podagent.kactus.config import Config
 from podagent.kactus.delegates import Delegates, ifname_of
 from podagent.kactus.failure import INTERNAL, INVALID_ENVIRONMENT, Failure
-from podagent.kactus.links import link_names, require_foreign
+from podagent.kactus.links import Look, require_foreign
 from podagent.kactus.log import log
-from podagent.kactus.networks import Lookup, Wanted, delegate_for, read_wanted
+from podagent.kactus.networks import Wanted, delegate_for, read_wanted
 from podagent.kactus.pods import Cluster
 from podagent.kactus.state import ADDING, IFNAME, SavedDelegates, identity
-from podagent.model import Attachment, Json, interface_name
+from podagent.model import Attachment
+from podagent.resolve.lookup import Read
 
 
 class Attaching:
     """One ADD. The container is held by the caller through `saved`."""
 
     def __init__(
-        self, call: Call, config: Config, saved: SavedDelegates, delegates: Delegates, cluster: Cluster
+        self, call: Call, config: Config, saved: SavedDelegates, delegates: Delegates, cluster: Cluster, look: Look
     ) -> None:
         self._call = call
         self._config = config
         self._saved = saved
         self._delegates = delegates
         self._cluster = cluster
+        self._look = look
         self._done: list[Json] = []
 
     def run(self) -> Json:
-        """Attaches; returns the result to print, in the version asked for. On a PluginError all is as before."""
+        """Attaches; returns the result to print, in the version asked for. On a CniError all is as before."""
         require_foreign(self._call.netns)
         network = self._call.arg("K8S_POD_NETWORK")
         planned = [self._dynamic(network)] if network else self._at_start()
         try:
             first, *_ = [self._attach(delegate, mac) for delegate, mac in planned]
-            return results.convert(first, self._call.cni_version, "kactus")
+            return results.convert(first, self._call.cni_version, _last_type(planned[0][0]))
         except Exception:  # a bug of ours is no reason to leave half of it
             self._take_back()
             raise
@@ -44,18 +48,18 @@ class Attaching:
     def _dynamic(self, network: str) -> tuple[Json, str | None]:
         mac = self._call.arg("K8S_POD_IFMAC").lower() or None
         kept = self._saved.find(network)
-        if kept is not None and ADDING not in kept and interface_name(network) in link_names(self._call.netns):
+        if kept is not None and ADDING not in kept and interface_name(network) in self._look(self._call.netns):
             return kept, mac  # there already and ours: no definition is needed to say so
-        namespace = self._call.arg("K8S_POD_NETWORK_NAMESPACE") or None
-        return self._delegate(Attachment(network, interface_name(network), namespace), self._cluster.network), mac
+        wanted = attachment(network, self._call.arg("K8S_POD_NETWORK_NAMESPACE"), mac)
+        return self._delegate(wanted, self._cluster.definition), mac
 
     def _at_start(self) -> list[tuple[Json, str | None]]:
         wanted = self._wanted()
         default: tuple[Json, str | None] = (self._config.master, None)
         if wanted.primary is not None:
-            primary = self._delegate(wanted.primary, self._cluster.network)
+            primary = self._delegate(wanted.primary, self._cluster.definition)
             default = ({**primary, "masterPlugin": True}, wanted.primary.mac)
-        others = [(self._delegate(network, self._cluster.network), network.mac) for network in wanted.others]
+        others = [(self._delegate(network, self._cluster.definition), network.mac) for network in wanted.others]
         return [default, *others]
 
     def _wanted(self) -> Wanted:
@@ -67,14 +71,14 @@ class Attaching:
         annotation = self._cluster.annotation(namespace, name)
         return read_wanted(annotation, namespace, self._config.global_namespaces)
 
-    def _delegate(self, network: Attachment, lookup: Lookup) -> Json:
+    def _delegate(self, network: Attachment, read: Read) -> Json:
         pod_namespace = self._call.arg("K8S_POD_NAMESPACE")
-        return delegate_for(network, pod_namespace, lookup, self._config.global_namespaces)
+        return delegate_for(network, pod_namespace, read, self._config.global_namespaces)
 
     def _attach(self, delegate: Json, mac: str | None) -> Json:
         ifname = ifname_of(delegate, self._call.ifname)
         kept = self._saved.find(identity(delegate))
-        if ifname in link_names(self._call.netns):
+        if ifname in self._look(self._call.netns):
             if kept is None:
                 raise Failure(
                     INTERNAL, f"interface {ifname} already exists in the pod and is not kactus'; it is left alone"
@@ -91,8 +95,8 @@ class Attaching:
         self._done.append(delegate)
         try:
             result = self._delegates.add(delegate, ifname, mac)
-        except PluginNotRun:
-            self._saved.drop(delegate)  # nothing was built: a DEL would fail for the same reason, for ever
+        except (CallRefused, PluginNotRun):
+            self._saved.drop(delegate)  # nothing was built: a DEL would fail for the same reason, each time
             raise
         self._saved.put({**delegate, IFNAME: ifname, "prevResult": result})
         log("info", f"{self._call.container_id[:12]}: attached {ifname} ({identity(delegate) or 'default'})")
@@ -106,7 +110,7 @@ class Attaching:
             try:
                 self._delegates.delete(kept, ifname_of(kept, self._call.ifname), self._call.netns, lambda: None)
                 self._saved.drop(delegate)
-            except PluginError as fault:
+            except CniError as fault:
                 log("error", f"{self._call.container_id[:12]}: taking back {identity(delegate) or 'default'}: {fault}")
 
     def _result_of(self, kept: Json, ifname: str) -> Json:
@@ -115,3 +119,8 @@ class Attaching:
             return previous
         # Kept by Kaloom's kactus, which keeps no result.
         return {"cniVersion": "1.0.0", "interfaces": [{"name": ifname, "sandbox": self._call.netns}]}
+
+
+def _last_type(delegate: Json) -> str:
+    """The type of the plugin whose result is the delegate's."""
+    return str(delegate.get("plugins", [delegate])[-1]["type"])

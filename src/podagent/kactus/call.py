@@ -9,9 +9,8 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from podagent import versions
-from podagent.foreign import json_object
+from podagent.foreign import Json, json_object
 from podagent.kactus.failure import DECODING_FAILURE, INCOMPATIBLE_VERSION, INVALID_CONFIG, INVALID_ENVIRONMENT, Failure
-from podagent.model import Json
 from podagent.validate import is_cni_name, is_dns1123_label, is_dns1123_subdomain, is_interface_name, is_mac
 
 _ATTACHMENT = ("CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME", "CNI_PATH")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from podagent.cni.conf import parse_list
 from podagent.errors import NetConfError
+from podagent.foreign import Json
 from podagent.kactus.failure import INVALID_CONFIG, Failure
-from podagent.model import Json
+from podagent.netconf import parse
 from podagent.validate import is_dns1123_label
 
 DEFAULT_CNI_DIR = "/var/lib/cni/kactus"
@@ -72,7 +72,7 @@ def _master(conf: Json) -> Json:
     # As libcni does for a plugin in a list: what the delegate does not say itself is the network's.
     named = {"cniVersion": conf.get("cniVersion", ""), "name": conf["name"], **master, "masterPlugin": True}
     try:
-        parse_list(named, "the master delegate")
+        netconf = parse(named, "the master delegate")
     except NetConfError as fault:
         raise Failure(INVALID_CONFIG, str(fault)) from None
-    return named
+    return {**named, "type": netconf.type}  # a list has none, but what is kept must have one, as Kaloom's

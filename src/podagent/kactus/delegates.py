@@ -6,16 +6,17 @@ import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
-from podagent.cni.conf import parse_list
 from podagent.cni.runtime import CniRuntime
-from podagent.errors import NetConfError, PluginError, PluginNotRun
+from podagent.decide.dialects.kaloom_names import interface_name, mac_args
+from podagent.errors import CallRefused, CniError, NetConfError
+from podagent.foreign import Json
 from podagent.kactus.call import Call
 from podagent.kactus.failure import INVALID_CONFIG, Failure
 from podagent.kactus.lock import MARK
 from podagent.kactus.log import log
 from podagent.kactus.state import ADDING, OWN_PREFIX, identity
-from podagent.model import Invocation, Json, Target, interface_name
-from podagent.resolve.args import mac_args
+from podagent.model import Invocation, Target
+from podagent.netconf import NetConf, parse
 
 _PREVIOUS = "prevResult"
 _DELEGATE_TIMEOUT_S = 120.0
@@ -34,64 +35,73 @@ class Delegates:
         self._runtime = _runtime_for(call.container_id, environ)
 
     def add(self, delegate: Json, ifname: str, mac: str | None) -> Json:
-        """ADD; returns the delegate's result. Raises PluginError; PluginNotRun only if nothing was run."""
+        """ADD; returns the delegate's result. Raises CniError; CallRefused or PluginNotRun only if nothing was run."""
         try:
-            return self._runtime.add(self._invocation(delegate, mac), self._target(ifname, self._call.netns))
+            return self._runtime.add(self._call_of(delegate, mac), self._target(ifname, self._call.netns))
         except NetConfError as fault:
-            raise PluginNotRun("kactus", str(fault), INVALID_CONFIG) from None
+            raise CallRefused(str(fault), INVALID_CONFIG) from None
 
     def delete(self, delegate: Json, ifname: str, netns: str, today: Today) -> None:
-        """DEL with what was kept. Raises PluginError.
-
-        A faulty configuration fails ADD and then DEL, for ever. If it is another one `today`, under the same CNI
-        network name (under which IPAM keeps its leases), that may clean up what was never attached.
-        """
-        try:
-            self._delete(delegate, ifname, netns)
-        except PluginError:
-            mended = today() if ADDING in delegate else None
-            if mended is None or mended.get("name") != delegate.get("name") or _shown(mended) == _shown(delegate):
-                raise
-            self._delete(mended, ifname, netns)
-
-    def _delete(self, delegate: Json, ifname: str, netns: str) -> None:
+        """DEL with what was kept, and where that fails with what it is `today`. Raises CniError."""
+        netconf = self._netconf(delegate)
         previous = delegate.get(_PREVIOUS)
         added = previous if isinstance(previous, dict) else None
-        self._runtime.delete(self._invocation(delegate, None), self._target(ifname, netns), added)
+        call, target = self._invocation(delegate, netconf, None), self._target(ifname, netns)
+        try:
+            self._runtime.delete(call, target, added)
+        except CniError:
+            from podagent.resolve.corrected import instead_of  # noqa: PLC0415 - DEL seldom fails
+
+            corrected = instead_of(netconf, lambda: self._netconf_of(today()), attached=ADDING not in delegate)
+            if corrected is None:
+                raise
+            self._runtime.delete(call._replace(netconf=corrected), target, added)
 
     def check(self, delegate: Json, ifname: str) -> None:
-        """CHECK, where the delegate's version has it and its result is known. Raises PluginError."""
+        """CHECK, where the delegate's version has it and its result is known. Raises CniError."""
         previous = delegate.get(_PREVIOUS)
         if not isinstance(previous, dict):
             return
         try:
-            call = self._invocation(delegate, None)
+            call = self._call_of(delegate)
             self._runtime.check(call, self._target(ifname, self._call.netns), previous)
         except NetConfError:
             return  # a version without CHECK
 
     def status(self, delegate: Json) -> None:
-        """STATUS. Raises PluginError."""
-        self._runtime.status(self._invocation(delegate, None))
+        """STATUS. Raises CniError."""
+        self._runtime.status(self._call_of(delegate))
 
     def collect(self, delegate: Json, valid: list[Target]) -> None:
-        """GC. Raises PluginError."""
-        self._runtime.gc(self._invocation(delegate, None), valid)
+        """GC. Raises CniError."""
+        self._runtime.gc(self._call_of(delegate), valid)
 
     def _target(self, ifname: str, netns: str) -> Target:
         return Target(self._call.container_id, netns, ifname)
 
-    def _invocation(self, delegate: Json, mac: str | None) -> Invocation:
-        named = {**_shown(delegate), "name": delegate.get("name") or identity(delegate) or self._call.conf["name"]}
-        try:
-            netconf = parse_list(named, f"delegate {delegate.get('networkName') or delegate.get('type')}")
-        except NetConfError as fault:
-            raise PluginNotRun("kactus", str(fault), INVALID_CONFIG) from None
+    def _call_of(self, delegate: Json, mac: str | None = None) -> Invocation:
+        return self._invocation(delegate, self._netconf(delegate), mac)
+
+    def _invocation(self, delegate: Json, netconf: NetConf, mac: str | None) -> Invocation:
         capabilities = None if identity(delegate) else self._call.conf.get("runtimeConfig")
         offered = dict(capabilities) if isinstance(capabilities, dict) else {}
         if mac:
             offered["mac"] = mac
         return Invocation(netconf, self._call.path, self._args(delegate, mac), offered)
+
+    def _netconf(self, delegate: Json) -> NetConf:
+        """Raises CallRefused."""
+        named = {**_shown(delegate), "name": delegate.get("name") or identity(delegate) or self._call.conf["name"]}
+        try:
+            return parse(named, f"delegate {delegate.get('networkName') or delegate.get('type')}")
+        except NetConfError as fault:
+            raise CallRefused(str(fault), INVALID_CONFIG) from None
+
+    def _netconf_of(self, delegate: Json | None) -> NetConf | None:
+        try:
+            return None if delegate is None else self._netconf(delegate)
+        except CallRefused:
+            return None  # the failure of DEL is the one to report
 
     def _args(self, delegate: Json, mac: str | None) -> tuple[tuple[str, str], ...]:
         one_of_many = identity(delegate) and not self._call.arg("K8S_POD_NETWORK")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 
-from podagent.errors import PluginError
+from podagent.errors import CniError
+from podagent.foreign import Json
 from podagent.kactus.call import Call
 from podagent.kactus.config import Config
 from podagent.kactus.delegates import Delegates, ifname_of
@@ -12,7 +13,6 @@ from podagent.kactus.failure import INTERNAL, Failure
 from podagent.kactus.links import require_foreign
 from podagent.kactus.log import log
 from podagent.kactus.state import DEFINITION, IFNAME, SavedDelegates, identity
-from podagent.model import Json
 
 
 class Detaching:
@@ -39,11 +39,11 @@ class Detaching:
         if faults:
             raise Failure(faults[0].code if len(faults) == 1 else INTERNAL, "; ".join(map(str, faults)))
 
-    def _detach(self, delegate: Json) -> PluginError | None:
+    def _detach(self, delegate: Json) -> CniError | None:
         ifname = str(delegate.get(IFNAME) or ifname_of(delegate, self._call.ifname))
         try:
             self._delegates.delete(delegate, ifname, self._netns(), lambda: self._today(delegate))
-        except PluginError as fault:
+        except CniError as fault:
             log("error", f"{self._call.container_id[:12]}: detaching {ifname}: {fault}")
             return fault
         log("info", f"{self._call.container_id[:12]}: detached {ifname} ({identity(delegate) or 'default'})")
@@ -55,7 +55,7 @@ class Detaching:
         from podagent.kactus.networks import delegate_today  # noqa: PLC0415 - DEL seldom needs any of it
         from podagent.kactus.pods import Cluster  # noqa: PLC0415
 
-        return delegate_today(delegate, Cluster(self._config.kubeconfig, pauses_s=()).network)
+        return delegate_today(delegate, Cluster(self._config.kubeconfig, pauses_s=()).definition)
 
     def _netns(self) -> str:
         """The namespace, or "" when it is gone: then the plugins only give addresses back."""

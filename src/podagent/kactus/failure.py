@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from podagent.errors import PluginError
+from podagent.errors import CniError
 
 INCOMPATIBLE_VERSION = 1
 INVALID_ENVIRONMENT = 4
@@ -15,7 +15,7 @@ NOT_AVAILABLE = 50
 INTERNAL = 999
 
 
-class Failure(PluginError):
+class Failure(CniError):
     """An operation of kactus failed.
 
     Args:
@@ -25,4 +25,4 @@ class Failure(PluginError):
     """
 
     def __init__(self, code: int, message: str, details: str = "") -> None:
-        super().__init__("kactus", message, code, details)
+        super().__init__(message, code, details)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import fcntl
 import os
-import signal
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
 from podagent.kactus.failure import TRY_AGAIN_LATER, Failure
@@ -20,18 +20,45 @@ MARK = "CNI_KACTUS_CONTAINER"
 
 PATIENCE_S = 100.0
 _ORPHAN_PATIENCE_S = 15.0
-_KILL_PATIENCE_S = 5.0
 _POLL_S = 0.01
+
+
+def end_delegates(container_id: str, patience_s: float = _ORPHAN_PATIENCE_S) -> bool:
+    """Waits for the delegates that a killed call for a container has left at work, and then kills them.
+
+    Returns whether all are gone.
+    """
+    from podagent.host import orphans  # noqa: PLC0415 - seldom is a call killed
+
+    marked = {MARK: container_id}
+    if orphans.await_end(marked, patience_s):
+        return True
+    log("error", f"{container_id[:12]}: the delegates of an earlier call do not come to an end: they are killed")
+    return orphans.kill(marked)
 
 
 class ContainerLock:
     """Held from `acquire` to `release`, or to the end of the process."""
 
-    def __init__(self, directory: str, container_id: str, patience_s: float = PATIENCE_S) -> None:
+    def __init__(
+        self,
+        directory: str,
+        container_id: str,
+        patience_s: float = PATIENCE_S,
+        end_delegates: Callable[[str], bool] = end_delegates,
+    ) -> None:
+        """
+        Args:
+            directory: of the locks.
+            container_id: fit to be a file name.
+            patience_s: how long another call for the container may take.
+            end_delegates: ends what a killed call has left at work, or says that it cannot.
+        """
         self._directory = directory
         self._container_id = container_id
         self._path = f"{directory}/{container_id}"
         self._patience_s = patience_s
+        self._end_delegates = end_delegates
         self._fd = -1
 
     def acquire(self) -> bool:
@@ -39,24 +66,22 @@ class ContainerLock:
 
         Raises:
             OSError: the file cannot be used.
-            Failure: another call holds it for too long (code 11).
+            Failure: another call holds it for too long, or what a killed one has started cannot be ended (code 11).
         """
         os.makedirs(self._directory, mode=0o700, exist_ok=True)  # noqa: PTH103
         deadline = time.monotonic() + self._patience_s
+        killed = False
         while self._fd < 0:
             fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             try:
                 self._await(fd, deadline)
                 # Whoever held it before may have removed the file meanwhile: then this lock holds nobody off.
                 if _is_at(fd, self._path):
+                    killed = self._settle(fd)
                     self._fd = fd
             finally:
                 if self._fd < 0:
                     os.close(fd)
-        killed = os.fstat(self._fd).st_size > 0
-        if killed:
-            log("warning", f"{self._container_id[:12]}: an earlier call was killed")
-            _await_orphans(self._container_id)
         os.pwrite(self._fd, b"%-10d\n" % os.getpid(), 0)
         return killed
 
@@ -74,6 +99,16 @@ class ContainerLock:
                 raise Failure(TRY_AGAIN_LATER, f"another call for container {self._container_id} takes too long")
             time.sleep(_POLL_S)
 
+    def _settle(self, fd: int) -> bool:
+        """Whether the holder before was killed. What that has started is ended, or the file goes on saying so."""
+        killed = os.fstat(fd).st_size > 0
+        if killed:
+            log("warning", f"{self._container_id[:12]}: an earlier call was killed")
+            if not self._end_delegates(self._container_id):
+                what = f"delegates of an earlier call for container {self._container_id} cannot be ended"
+                raise Failure(TRY_AGAIN_LATER, what)
+        return killed
+
 
 def _try_lock(fd: int) -> bool:
     try:
@@ -88,36 +123,3 @@ def _is_at(fd: int, path: str) -> bool:
         return os.path.samestat(os.stat(path), os.fstat(fd))  # noqa: PTH116
     except FileNotFoundError:
         return False
-
-
-def _await_orphans(container_id: str) -> None:
-    if _orphans_gone(container_id, _ORPHAN_PATIENCE_S):
-        return
-    log("error", f"{container_id[:12]}: the delegates of an earlier call do not come to an end: they are killed")
-    for pid in _delegates_at_work(container_id):
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    if not _orphans_gone(container_id, _KILL_PATIENCE_S):
-        raise Failure(TRY_AGAIN_LATER, f"delegates of an earlier call for container {container_id} cannot be ended")
-
-
-def _orphans_gone(container_id: str, patience_s: float) -> bool:
-    deadline = time.monotonic() + patience_s
-    while _delegates_at_work(container_id):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(_POLL_S)
-    return True
-
-
-def _delegates_at_work(container_id: str) -> list[int]:
-    """Delegates of the container whose output still is a pipe: what one leaves behind on purpose has let go of it."""
-    wanted = f"{MARK}={container_id}".encode()
-    found = []
-    for name in os.listdir("/proc"):  # noqa: PTH208
-        if name.isdigit():
-            with suppress(OSError), open(f"/proc/{name}/environ", "rb") as file:  # noqa: PTH123
-                marked = wanted in file.read().split(b"\0")
-                if marked and os.readlink(f"/proc/{name}/fd/1").startswith("pipe:"):  # noqa: PTH115
-                    found.append(int(name))
-    return found

@@ -10,6 +10,8 @@ import os
 import time
 from contextlib import suppress
 
+from podagent.foreign import printable
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,7 +35,7 @@ def setup(environ: Mapping[str, str]) -> None:
     """Reads ``_CNI_LOGGING_FILE``, ``_CNI_LOGGING_LEVEL`` and ``_CNI_LOGGING_PREFIX``."""
     level = environ.get("_CNI_LOGGING_LEVEL", "").strip().lower()
     _state.file = environ.get("_CNI_LOGGING_FILE", "")
-    _state.prefix = ascii(environ.get("_CNI_LOGGING_PREFIX", ""))[1:-1]
+    _state.prefix = printable(environ.get("_CNI_LOGGING_PREFIX", ""))
     _state.verbosity = _verbosity(level) if level else _VERBOSITY["error"] if _state.file else 0
 
 
@@ -43,8 +45,7 @@ def log(level: str, message: str) -> None:
         return
     now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
     prefix = f"{_state.prefix} " if _state.prefix else ""
-    text = ascii(message[:_LONGEST_MESSAGE])[1:-1]
-    line = f"{now} [{level}] {prefix}kactus[{os.getpid()}]: {text}\n".encode()
+    line = f"{now} [{level}] {prefix}kactus[{os.getpid()}]: {printable(message, _LONGEST_MESSAGE)}\n".encode()
     with suppress(OSError):
         if not _state.file:
             os.write(_STDERR, line)

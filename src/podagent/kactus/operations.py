@@ -5,27 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from podagent import versions
-from podagent.errors import PluginError
+from podagent.errors import CniError
+from podagent.foreign import Json
 from podagent.kactus.call import Call
 from podagent.kactus.config import read_config
 from podagent.kactus.delegates import Delegates, called_by_itself, ifname_of
 from podagent.kactus.failure import INCOMPATIBLE_VERSION, INTERNAL, INVALID_CONFIG, NOT_AVAILABLE, Failure
+from podagent.kactus.links import Look, link_names, require_foreign
 from podagent.kactus.state import ADDING, IFNAME, SavedDelegates, containers, identity
-from podagent.model import Json, Target
+from podagent.model import Target
 
 _DEFAULT_IFNAME = "eth0"
 _STATUS_AND_GC_SINCE = "1.1.0"
 _CHECK_SINCE = "0.4.0"
 
 
-def add(call: Call) -> Json:
+def add(call: Call, look: Look = link_names) -> Json:
     """ADD: the networks of a pod at its start, or the one that is named."""
     from podagent.kactus.attaching import Attaching  # noqa: PLC0415 - DEL needs nothing of it
     from podagent.kactus.pods import Cluster  # noqa: PLC0415
 
     config, delegates = read_config(call.conf), Delegates(call)
     with SavedDelegates(config.cni_dir, call.container_id) as saved:
-        return Attaching(call, config, saved, delegates, Cluster(config.kubeconfig)).run()
+        return Attaching(call, config, saved, delegates, Cluster(config.kubeconfig), look).run()
 
 
 def delete(call: Call) -> None:
@@ -40,12 +42,9 @@ def delete(call: Call) -> None:
         Detaching(call, config, saved, delegates).run()
 
 
-def check(call: Call) -> None:
+def check(call: Call, look: Look = link_names) -> None:
     """CHECK: are the interfaces there, and as the delegates left them?"""
-    from podagent.kactus.links import link_names, require_foreign  # noqa: PLC0415
-
-    if not versions.at_least(call.cni_version, _CHECK_SINCE):
-        raise Failure(INCOMPATIBLE_VERSION, f"CNI version {call.cni_version} has no CHECK")
+    _require_version(call, _CHECK_SINCE)
     config = read_config(call.conf)
     require_foreign(call.netns)
     network = call.arg("K8S_POD_NETWORK")
@@ -53,7 +52,7 @@ def check(call: Call) -> None:
         kept = [each for each in saved.delegates if not network or identity(each) == network]
         if not kept:
             raise Failure(INTERNAL, f"nothing is known of {network or 'the container'}: it is not attached")
-        links = link_names(call.netns)
+        links = look(call.netns)
         for delegate in kept:
             ifname = ifname_of(delegate, call.ifname)
             if ADDING in delegate:
@@ -67,12 +66,11 @@ def collect(call: Call) -> None:
     """GC: gives back what is kept for containers that the runtime does not know any more."""
     from podagent.kactus.detaching import Detaching  # noqa: PLC0415
 
-    if not versions.at_least(call.cni_version, _STATUS_AND_GC_SINCE):
-        raise Failure(INCOMPATIBLE_VERSION, f"CNI version {call.cni_version} has no GC")
+    _require_version(call, _STATUS_AND_GC_SINCE)
     config = read_config(call.conf)
     valid = _valid_attachments(call.conf)
     alive = {target.container_id for target in valid}
-    faults: list[PluginError] = []
+    faults: list[CniError] = []
     for container_id in containers(config.cni_dir):
         if container_id in alive:
             continue
@@ -82,11 +80,11 @@ def collect(call: Call) -> None:
                 master = next((each for each in saved.delegates if not identity(each)), {})
                 named = one._replace(ifname=str(master.get(IFNAME) or _DEFAULT_IFNAME))
                 Detaching(named, config, saved, Delegates(named)).run()
-        except PluginError as fault:
+        except CniError as fault:
             faults.append(fault)
     try:
         Delegates(call).collect(config.master, valid)
-    except PluginError as fault:
+    except CniError as fault:
         faults.append(fault)
     if faults:
         raise Failure(INTERNAL, "; ".join(map(str, faults)))
@@ -94,14 +92,18 @@ def collect(call: Call) -> None:
 
 def status(call: Call) -> None:
     """STATUS: could an ADD succeed now, as far as the master delegate can tell? (codes 50, 51)"""
-    if not versions.at_least(call.cni_version, _STATUS_AND_GC_SINCE):
-        raise Failure(INCOMPATIBLE_VERSION, f"CNI version {call.cni_version} has no STATUS")
+    _require_version(call, _STATUS_AND_GC_SINCE)
     config = read_config(call.conf)
     try:
         Delegates(call).status(config.master)
-    except PluginError as fault:
+    except CniError as fault:
         code = fault.code if fault.code in (NOT_AVAILABLE, NOT_AVAILABLE + 1) else NOT_AVAILABLE
         raise Failure(code, str(fault)) from None
+
+
+def _require_version(call: Call, since: str) -> None:
+    if not versions.at_least(call.cni_version, since):
+        raise Failure(INCOMPATIBLE_VERSION, f"CNI version {call.cni_version} has no {call.command}")
 
 
 def _valid_attachments(conf: Json) -> list[Target]:

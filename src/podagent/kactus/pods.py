@@ -9,12 +9,13 @@ from __future__ import annotations
 import time
 from urllib.parse import quote
 
+from podagent.decide.dialects.kaloom_names import ANNOTATION
+from podagent.foreign import Json, lenient
 from podagent.kactus.credentials import Credentials, load_credentials
 from podagent.kactus.failure import TRY_AGAIN_LATER, Failure
 from podagent.kactus.requests import NotReached, get_json
-from podagent.model import Json
+from podagent.model import DefinitionRef
 
-_ANNOTATION = "networks"
 _PAUSES_S = (0.5, 1.0, 2.0)
 
 
@@ -32,14 +33,12 @@ class Cluster:
         found = self._get(f"/api/v1/namespaces/{quote(namespace)}/pods/{quote(pod)}")
         if found is None:
             raise Failure(TRY_AGAIN_LATER, f"pod {namespace}/{pod} is not known to the API server")
-        metadata = found.get("metadata")
-        annotations = metadata.get("annotations") if isinstance(metadata, dict) else None
-        value = annotations.get(_ANNOTATION) if isinstance(annotations, dict) else None
+        value = lenient(lenient(found, "metadata", dict), "annotations", dict).get(ANNOTATION)
         return value if isinstance(value, str) else None
 
-    def network(self, namespace: str, name: str) -> Json | None:
-        """The networks.kaloom.com object, None if there is none. Raises Failure (code 11)."""
-        return self._get(f"/apis/kaloom.com/v1/namespaces/{quote(namespace)}/networks/{quote(name)}")
+    def definition(self, reference: DefinitionRef) -> Json | None:
+        """The network definition, None if there is none. Raises Failure (code 11)."""
+        return self._get(reference.path)
 
     def _get(self, path: str) -> Json | None:
         if self._credentials is None:

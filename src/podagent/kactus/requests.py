@@ -7,10 +7,9 @@ import ssl
 import time
 from urllib.parse import urlsplit
 
-from podagent.foreign import json_object
+from podagent.foreign import Json, excerpt, json_object
 from podagent.kactus.credentials import Credentials
 from podagent.kactus.failure import INVALID_CONFIG, TRY_AGAIN_LATER, Failure
-from podagent.model import Json
 
 _SILENCE_S = 10.0
 _WHOLE_ANSWER_S = 30.0
@@ -121,4 +120,4 @@ def _reason(body: bytes) -> str:
     try:
         return str(json_object(body).get("message", ""))[:400]
     except ValueError:
-        return ascii(body[:200])
+        return excerpt(body, 200, keep_end=False)

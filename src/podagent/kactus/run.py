@@ -9,38 +9,43 @@ import sys
 from collections.abc import Callable, Mapping
 
 from podagent import versions
-from podagent.errors import PluginError
-from podagent.foreign import json_object
+from podagent.errors import CniError, PluginError
+from podagent.foreign import Json, json_object
 from podagent.kactus.call import COMMANDS, LONGEST_INPUT, Call, read_call
 from podagent.kactus.failure import INTERNAL, Failure
 from podagent.kactus.log import log, setup
-from podagent.model import Json
 
 _STDIN = 0
 _LONGEST_TEXT = 4000
 _HIGHEST_CODE = (1 << 32) - 1
 
 
-def run(environ: Mapping[str, str], write_out: Callable[[str], bool]) -> int:
-    """Runs any command but VERSION. Returns the exit code."""
+def run(environ: Mapping[str, str], write_out: Callable[[str], bool], stdin: int = _STDIN) -> int:
+    """Runs any command but VERSION. Returns the exit code.
+
+    Args:
+        environ: of the call.
+        write_out: prints a line; False when nobody reads it.
+        stdin: the descriptor of the standard input.
+    """
     setup(environ)
-    stdin = b""
+    given = b""
     try:
-        stdin = _read_stdin() if environ.get("CNI_COMMAND") in COMMANDS else b""
-        answer = _carry_out(read_call(environ, stdin))
-    except PluginError as fault:
-        return _fail(fault, stdin, write_out)
+        given = _read(stdin) if environ.get("CNI_COMMAND") in COMMANDS else b""
+        answer = _carry_out(read_call(environ, given))
+    except CniError as fault:
+        return _fail(fault, given, write_out)
     except Exception as fault:  # a bug of ours must still be an error object
         log("error", f"internal error: {fault!r}")
-        return _fail(Failure(INTERNAL, f"internal error: {fault!r}"[:400]), stdin, write_out)
+        return _fail(Failure(INTERNAL, f"internal error: {fault!r}"[:400]), given, write_out)
     return 0 if answer is None or write_out(json.dumps(answer)) else 1
 
 
-def _read_stdin() -> bytes:
+def _read(stdin: int) -> bytes:
     """The standard input, not much more of it than a call may have; nothing when it is closed."""
     taken = bytearray()
     try:
-        while len(taken) <= LONGEST_INPUT and (portion := os.read(_STDIN, 1 << 20)):
+        while len(taken) <= LONGEST_INPUT and (portion := os.read(stdin, 1 << 20)):
             taken += portion
     except OSError as fault:
         log("error", f"cannot read the standard input: {fault.strerror}")
@@ -59,21 +64,21 @@ def _leave(number: int, _: object) -> None:
     sys.exit(128 + number)
 
 
-def _version_asked(stdin: bytes) -> str:
+def _version_asked(given: bytes) -> str:
     """The version of the error object: the configuration's, as far as it can be read and is known."""
     try:
-        named = json_object(stdin).get("cniVersion") or versions.OLDEST
+        named = json_object(given).get("cniVersion") or versions.OLDEST
     except ValueError:
         return versions.LATEST
     return named if named in versions.KNOWN else versions.LATEST
 
 
-def _fail(fault: PluginError, stdin: bytes, write_out: Callable[[str], bool]) -> int:
+def _fail(fault: CniError, given: bytes, write_out: Callable[[str], bool]) -> int:
     # What a delegate said is told with its name; what we say ourselves the caller puts ours to.
-    message = fault.message if fault.plugin == "kactus" else f"{fault.plugin}: {fault.message}"
+    message = f"{fault.plugin}: {fault.message}" if isinstance(fault, PluginError) else fault.message
     # A delegate may have said anything, but callers read an unsigned number that is not 0.
     code = fault.code if 0 < fault.code <= _HIGHEST_CODE else INTERNAL
-    body = {"cniVersion": _version_asked(stdin), "code": code, "msg": message[:_LONGEST_TEXT]}
+    body = {"cniVersion": _version_asked(given), "code": code, "msg": message[:_LONGEST_TEXT]}
     if fault.details:
         body["details"] = fault.details[:_LONGEST_TEXT]
     write_out(json.dumps(body))

@@ -11,11 +11,11 @@ import json
 import os
 from contextlib import suppress
 
+from podagent.foreign import Json
 from podagent.kactus.config import is_master
 from podagent.kactus.failure import IO_FAILURE, Failure
 from podagent.kactus.lock import PATIENCE_S, ContainerLock
 from podagent.kactus.log import log
-from podagent.model import Json
 from podagent.validate import is_cni_name
 
 TYPE_CHECKING = False  # mypy's; importing typing costs a call more than reading the file does

@@ -6,18 +6,17 @@ It sends nothing.
 from __future__ import annotations
 
 import contextlib
-import json
 import time
 from collections.abc import Iterator
+from http import HTTPStatus
 from http.client import HTTPException
-from typing import Any
 
 from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse
 
 from podagent.errors import AnswerTooLarge, ApiError
-from podagent.model import Json
+from podagent.foreign import Json, excerpt, json_object, lenient
 
 # What the client library lets through when there is no usable HTTP answer: its own wrapping of TLS errors, urllib3's,
 # and what urllib3 does not wrap when it is told not to retry.
@@ -34,7 +33,7 @@ def transport_errors(what: str) -> Iterator[None]:
     try:
         yield
     except TRANSPORT_ERRORS as error:
-        raise ApiError(f"{what}: {_one_line(_cause(error))}") from error
+        raise ApiError(f"{what}: {_quoted(_cause(error))}") from error
 
 
 def read_body(response: BaseHTTPResponse, limit: int, deadline: float, what: str) -> bytes:
@@ -74,12 +73,9 @@ def closing_unless_read(response: BaseHTTPResponse) -> Iterator[None]:
 def decode_object(body: bytes, what: str, status: int) -> Json:
     """The JSON object in a body. ApiError when it is none."""
     try:
-        value = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise ApiError(f"{what}: the answer is not JSON", status) from error
-    if not isinstance(value, dict):
-        raise ApiError(f"{what}: the answer is not a JSON object", status)
-    return value
+        return json_object(body)
+    except ValueError as error:
+        raise ApiError(f"{what}: the answer cannot be used: {error}", status) from error
 
 
 def refusal(response: BaseHTTPResponse, deadline: float, what: str) -> ApiError:
@@ -97,21 +93,17 @@ def refusal(response: BaseHTTPResponse, deadline: float, what: str) -> ApiError:
 
 def status_error(status: Json, what: str) -> ApiError:
     """The error that an object of kind Status stands for, as it comes inside a watch."""
-    code = status.get("code")
-    details = status.get("details")
-    seconds = details.get("retryAfterSeconds") if isinstance(details, dict) else None
-    message = _one_line(str(status.get("message") or status.get("reason") or "error without a message"))
-    number = code if isinstance(code, int) else 500
-    return ApiError(f"{what}: {number} {message}", number, _retry_after(str(seconds)))
+    code = lenient(status, "code", int) or HTTPStatus.INTERNAL_SERVER_ERROR.value
+    message = lenient(status, "message", str) or lenient(status, "reason", str) or "error without a message"
+    seconds = lenient(lenient(status, "details", dict), "retryAfterSeconds", int)
+    return ApiError(f"{what}: {code} {_quoted(message)}", code, float(seconds) if seconds > 0 else None)
 
 
 def _status_message(body: bytes) -> str:
     try:
-        status: Any = json.loads(body)
-    except (ValueError, RecursionError):
+        return _quoted(lenient(json_object(body), "message", str))
+    except ValueError:
         return ""
-    message = status.get("message") if isinstance(status, dict) else None
-    return _one_line(message) if isinstance(message, str) else ""
 
 
 def _retry_after(text: str | None) -> float | None:
@@ -120,11 +112,10 @@ def _retry_after(text: str | None) -> float | None:
 
 
 def _cause(error: BaseException) -> str:
-    # The client library raises TLS errors anew with the text in `reason` and an empty-looking `str`.
+    # The client library raises TLS errors again with the text in `reason` and an empty-looking `str`.
     return str(error.reason if isinstance(error, ApiException) else error) or type(error).__name__
 
 
-def _one_line(text: str) -> str:
-    """The server's words end up in the journal and in terminals: no line breaks or control characters, no novels."""
-    clean = "".join(char if char.isprintable() else " " for char in text[: 2 * _LONGEST_MESSAGE])
-    return " ".join(clean.split())[:_LONGEST_MESSAGE]
+def _quoted(text: str) -> str:
+    """The server's words end up in the journal and in terminals."""
+    return excerpt(text, _LONGEST_MESSAGE, keep_end=False)

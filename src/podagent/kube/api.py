@@ -18,9 +18,9 @@ from urllib3.response import BaseHTTPResponse
 
 from podagent import __version__
 from podagent.errors import ApiError, KubeconfigError
+from podagent.foreign import Json
 from podagent.kube.answers import TRANSPORT_ERRORS, decode_object, read_body, refusal, transport_errors
 from podagent.kube.stream import LineStream
-from podagent.model import Json
 
 Query = Iterable[tuple[str, str]]
 

@@ -1,14 +1,16 @@
-"""Owns how long to wait after a failure. Pure: it never sleeps and reads no clock."""
+"""Owns how long to wait for the API server after a failure. Pure: it never sleeps and reads no clock."""
 
 from __future__ import annotations
 
 import random
 
+from podagent.decide.backoff import exponential
+
 _LONGEST_RETRY_AFTER_S = 120.0
 
 
 class Backoff:
-    """Exponential delays with jitter: between half of and the whole of ``first_s`` * 2^n, up to ``cap_s``."""
+    """Counts failures in a row. The waits are the product's exponential ones, up to ``cap_s``."""
 
     def __init__(self, rng: random.Random, first_s: float = 1.0, cap_s: float = 30.0) -> None:
         self._rng = rng
@@ -26,8 +28,7 @@ class Backoff:
         self._failures += 1
         if first_free and self._failures == 1 and retry_after_s is None:
             return 0.0
-        ceiling = min(self._cap_s, self._first_s * 2.0 ** min(self._failures - 1, 30))
-        delay = ceiling * self._rng.uniform(0.5, 1.0)
+        delay = exponential(self._failures, self._rng, self._first_s, self._cap_s)
         return delay if retry_after_s is None else min(retry_after_s, _LONGEST_RETRY_AFTER_S) + delay
 
     def reset(self) -> None:

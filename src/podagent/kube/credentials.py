@@ -17,7 +17,7 @@ from kubernetes.config.kube_config import KubeConfigLoader
 from kubernetes.utils.keepalive import tcp_keepalive_socket_options
 
 from podagent.errors import KubeconfigError
-from podagent.model import Json
+from podagent.foreign import Json, lenient
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _CREDENTIALS = (
@@ -112,13 +112,12 @@ def _check_credentials(path: Path, document: Json, configuration: Configuration)
 
 
 def _current_user(document: Json) -> Json:
-    name = _named(document, "contexts", document["current-context"]).get("context", {}).get("user")
-    user = _named(document, "users", name).get("user")
-    return user if isinstance(user, dict) else {}
+    context = lenient(_named(document, "contexts", document["current-context"]), "context", dict)
+    return lenient(_named(document, "users", context.get("user")), "user", dict)
 
 
 def _named(document: Json, section: str, name: str | None) -> Json:
-    entries = document.get(section) or []
+    entries = lenient(document, section, list)
     return next((entry for entry in entries if isinstance(entry, dict) and entry.get("name") == name), {})
 
 

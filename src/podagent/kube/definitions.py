@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
 from podagent.errors import ApiError, DefinitionError
-from podagent.kube.api import KubeApi, api_path
-from podagent.model import Json
+from podagent.foreign import Json
+from podagent.kube.api import KubeApi
+from podagent.model import DefinitionRef
 from podagent.validate import is_dns1123_label, is_dns1123_subdomain
 
 
@@ -14,18 +17,18 @@ class NetworkDefinitions:
     def __init__(self, api: KubeApi) -> None:
         self._api = api
 
-    def kaloom(self, namespace: str, name: str) -> Json | None:
-        """The object ``networks.kaloom.com/v1`` of that name, None when there is none.
+    def read(self, reference: DefinitionRef) -> Json | None:
+        """The object, None when there is none.
 
         Raises:
             DefinitionError: no definition can have that name.
             ApiError: the API server refused or cannot be reached.
         """
-        if not is_dns1123_label(namespace) or not is_dns1123_subdomain(name):
-            raise DefinitionError(f"network definition {namespace!r}/{name!r}: no object can have that name")
+        if not is_dns1123_label(reference.namespace) or not is_dns1123_subdomain(reference.name):
+            raise DefinitionError(f"network definition {str(reference)!r}: no object can have that name")
         try:
-            return self._api.get(api_path("apis", "kaloom.com", "v1", "namespaces", namespace, "networks", name))
+            return self._api.get(reference.path)
         except ApiError as error:
-            if error.status == 404:
+            if error.status == HTTPStatus.NOT_FOUND:
                 return None
             raise

@@ -5,7 +5,6 @@ Events are a courtesy: whoever emits one never waits, and an Event that cannot b
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import queue
 import threading
@@ -17,9 +16,10 @@ from datetime import datetime, timezone
 from typing import Protocol
 
 from podagent.errors import ApiError, KubeconfigError
+from podagent.foreign import Json
 from podagent.kube.api import api_path
 from podagent.kube.budget import Budgets, TokenBucket
-from podagent.model import Json, Pod
+from podagent.model import Pod
 
 _log = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ class EventRecorder:
         self._api = api
         self._node = node
         self._wall_clock = wall_clock
-        self._queue: queue.Queue[_Notice | None] = queue.Queue(_LONGEST_QUEUE)
+        self._queue: queue.Queue[_Notice] = queue.Queue(_LONGEST_QUEUE)
         self._rate = TokenBucket(_BURST, _PER_SECOND, clock)
         self._budgets = Budgets(_OBJECT_BURST, _OBJECT_PER_SECOND, clock, _MOST_REMEMBERED)
         self._written: OrderedDict[_Notice, _Written] = OrderedDict()
@@ -112,14 +112,9 @@ class EventRecorder:
             notice = self._queue.get(timeout=timeout_s)
         except queue.Empty:
             return False
-        if notice is not None and self._budgets.allows(notice.pod):
+        if self._budgets.allows(notice.pod):
             self._write_in_turn(notice, stop)
         return True
-
-    def close(self) -> None:
-        """Wake `run`; set its `stop` before."""
-        with contextlib.suppress(queue.Full):
-            self._queue.put_nowait(None)
 
     def _write_in_turn(self, notice: _Notice, stop: threading.Event) -> None:
         while wait_s := self._rate.take():

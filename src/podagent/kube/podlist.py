@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from podagent.errors import AnswerTooLarge, ApiError
+from podagent.foreign import Json, json_object, lenient, optional, required
 from podagent.kube.answers import status_error
 from podagent.kube.api import KubeApi
 from podagent.kube.pods import parse_pod
 from podagent.kube.stream import LineStream
-from podagent.model import Json, Pod
+from podagent.model import Pod
 
 PODS = "/api/v1/pods"
 # 500 objects a page need no more than a few; a server that never ends its list must not fill our memory.
@@ -82,14 +82,13 @@ def watch_pods(api: KubeApi, node: str, version: str, lifetime_s: int, read_time
 def parse_event(line: bytes) -> Event:
     """Raises GarbledWatch for half a line; ApiError for an event of type ERROR."""
     try:
-        event = json.loads(line)
-        kind, obj = event["type"], event["object"]
-        if kind == "ERROR":
-            raise status_error(obj, f"watch of {PODS}")
-        version = _metadata(obj, "resourceVersion")
-    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+        event = json_object(line)
+        kind, obj = required(event, "type", str), required(event, "object", dict)
+    except ValueError as error:
         raise GarbledWatch(f"watch of {PODS}: a line of {len(line)} bytes is not an event") from error
-    return Event(kind, version, None if kind == "BOOKMARK" else parse_pod(obj))
+    if kind == "ERROR":
+        raise status_error(obj, f"watch of {PODS}")
+    return Event(kind, _metadata(obj, "resourceVersion"), None if kind == "BOOKMARK" else parse_pod(obj))
 
 
 def _list_query(node: str, page_size: int, token: str) -> list[tuple[str, str]]:
@@ -102,11 +101,11 @@ def _selector(node: str) -> str:
 
 
 def _parse_items(page: Json) -> list[Pod]:
-    items = page.get("items") or []
-    if not isinstance(items, list):
-        raise ApiError(f"GET {PODS}: the answer is not a list of pods")
-    pods = [parse_pod(item) for item in items if isinstance(item, dict)]
-    return [pod for pod in pods if pod.key.name]
+    try:
+        items = optional(page, "items", list) or []
+    except ValueError as error:
+        raise ApiError(f"GET {PODS}: the answer is not a list of pods: {error}") from error
+    return [pod for pod in map(parse_pod, items) if pod.key.name]
 
 
 def _list_version(page: Json) -> str:
@@ -117,6 +116,4 @@ def _list_version(page: Json) -> str:
 
 
 def _metadata(obj: Json, key: str) -> str:
-    metadata = obj.get("metadata")
-    value = metadata.get(key) if isinstance(metadata, dict) else None
-    return value if isinstance(value, str) else ""
+    return lenient(lenient(obj, "metadata", dict), key, str)

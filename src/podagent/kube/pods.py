@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator
-from typing import Any
 
-from podagent.model import Json, Pod, PodKey
+from podagent.decide.wanted import ANNOTATIONS
+from podagent.foreign import Json, lenient
+from podagent.model import Pod, PodKey
 
-NETWORKS_ANNOTATION = "networks"
 MIRROR_ANNOTATION = "kubernetes.io/config.mirror"
 # The kubelet names a static pod after a hash. Anybody who may create pods can write the annotation, so that one
 # which names a UUID, the UID of an ordinary pod, would let its author act on somebody else's pod.
@@ -22,17 +22,16 @@ _ORDINARY_UID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12
 
 def parse_pod(obj: Json) -> Pod:
     """The pod in a JSON object (core/v1 Pod). Never raises; absent names are empty strings."""
-    metadata, status = _mapping(obj, "metadata"), _mapping(obj, "status")
-    annotations = _mapping(metadata, "annotations")
-    object_uid = _text(metadata, "uid")
+    metadata, status = lenient(obj, "metadata", dict), lenient(obj, "status", dict)
+    annotations = lenient(metadata, "annotations", dict)
+    object_uid = lenient(metadata, "uid", str)
     mirror = _mirrored(annotations)
-    networks = annotations.get(NETWORKS_ANNOTATION)
     return Pod(
-        key=PodKey(_text(metadata, "namespace"), _text(metadata, "name"), mirror or object_uid),
+        key=PodKey(lenient(metadata, "namespace", str), lenient(metadata, "name", str), mirror or object_uid),
         object_uid=object_uid,
-        networks=networks if isinstance(networks, str) else None,
-        phase=_text(status, "phase"),
-        host_network=_mapping(obj, "spec").get("hostNetwork") is True,
+        annotations={key: text for key in ANNOTATIONS if isinstance(text := annotations.get(key), str)},
+        phase=lenient(status, "phase", str),
+        host_network=lenient(lenient(obj, "spec", dict), "hostNetwork", bool),
         static=bool(mirror),
         incarnation=_incarnation(status),
     )
@@ -40,32 +39,19 @@ def parse_pod(obj: Json) -> Pod:
 
 def _mirrored(annotations: Json) -> str:
     """UID of the static pod that this object mirrors, "" for every other pod."""
-    uid = _text(annotations, MIRROR_ANNOTATION)
+    uid = lenient(annotations, MIRROR_ANNOTATION, str)
     return "" if _ORDINARY_UID.fullmatch(uid) else uid
 
 
 def _incarnation(status: Json) -> str:
     """Differs after a container was (re)started or the pod got another address; order of containers is no matter."""
-    facts = [*sorted(_container_ids(status)), _text(status, "podIP")]
+    facts = [*sorted(_container_ids(status)), lenient(status, "podIP", str)]
     digest = hashlib.blake2b("\n".join(facts).encode("utf-8", "backslashreplace"), digest_size=8)
     return digest.hexdigest()
 
 
 def _container_ids(status: Json) -> Iterator[str]:
     for field in ("containerStatuses", "initContainerStatuses"):
-        entries = status.get(field)
-        if not isinstance(entries, list):
-            continue
-        for entry in entries:
-            if isinstance(entry, dict) and (container_id := _text(entry, "containerID")):
+        for entry in lenient(status, field, list):
+            if container_id := lenient(entry, "containerID", str):
                 yield container_id
-
-
-def _mapping(parent: Json, key: str) -> dict[str, Any]:
-    value = parent.get(key)
-    return value if isinstance(value, dict) else {}
-
-
-def _text(parent: Json, key: str) -> str:
-    value = parent.get(key)
-    return value if isinstance(value, str) else ""

@@ -1,6 +1,6 @@
 """Owns following the pods of one node: a complete list, then every change, for ever, whatever the server does.
 
-It decides when to list, watch, resume and wait; it keeps no pods and never looks into one.
+It lists, watches, resumes and waits as `policy` says; it keeps no pods and never looks into one.
 """
 
 from __future__ import annotations
@@ -10,28 +10,25 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import Protocol
 
+from podagent.act.ports import Beat
 from podagent.errors import ApiError, KubeconfigError
 from podagent.kube.api import KubeApi
 from podagent.kube.backoff import Backoff
 from podagent.kube.contact import Contact
 from podagent.kube.podlist import Event, GarbledWatch, list_pods, parse_event, watch_pods
+from podagent.kube.policy import POLICY, Failure, Next, Pause, what_ended
 from podagent.kube.stream import LineStream
 from podagent.model import Pod
 
 _log = logging.getLogger(__name__)
 
-# How soon a kubeconfig that was put in place is noticed.
-_KUBECONFIG_POLL_S = 5.0
 # What a thread may be late on a busy node without being taken for stuck.
 _GRACE_S = 10.0
-# Expired, or not a version that this server ever gave.
-_VERSION_REFUSED = (HTTPStatus.BAD_REQUEST, HTTPStatus.GONE)
-_ADVICE = {
+_ADVICE: Mapping[int | None, str] = {
     401: "; the kubeconfig needs valid credentials",
     403: "; allow this user to list and watch pods (RBAC)",
 }
@@ -50,16 +47,6 @@ class PodSink(Protocol):
         """A pod left: deleted, ended, or no longer on this node."""
 
 
-class Beat(Protocol):
-    """Tells the watchdog that this thread makes progress."""
-
-    def working(self, allowance_s: float) -> None:
-        """The next step may take so long."""
-
-    def idle(self) -> None:
-        """Nothing is expected of this thread."""
-
-
 @dataclass(frozen=True)
 class Pace:
     """Timing of a watch; the defaults find a silent connection within 45 s.
@@ -67,7 +54,7 @@ class Pace:
     Attributes:
         lifetime_s: bounds of a watch's random lifetime; random, so that the nodes of a cluster do not come together.
         slack_s: how much longer than that a read waits.
-        settled_s: a watch that lasted so long (or half its lifetime) worked: the backoff starts anew.
+        settled_s: a watch that lasted so long (or half its lifetime) worked: what failed before it no longer counts.
         page_size: pods per page of a list.
         retry_first_s: the first wait after a failure.
         retry_cap_s: the longest wait after a failure, unless the server asks for more.
@@ -106,7 +93,7 @@ class PodWatch:
         self._contact = Contact(lambda: api.server, clock)
         self._version = ""
         self._listed_from = ""  # versions mean nothing to another server
-        self._garbled = 0
+        self._garbled = False  # a watch was, and none has lasted since
         self._watching_since: float | None = None
         self._stream: LineStream | None = None
 
@@ -129,59 +116,58 @@ class PodWatch:
         """One watch, with a list before it where there is nothing to resume from. Seconds to wait after it."""
         self._watching_since = None
         lifetime_s = max(1, round(self._rng.uniform(*self._pace.lifetime_s)))
+        failure: Failure | None = None
         try:
             if not self._version or self._api.server != self._listed_from:
                 self._list()
             self._follow(lifetime_s, stop)
-        except KubeconfigError as error:
-            self._contact.lost(str(error), KubeconfigError)
-            return min(self._backoff.next(), _KUBECONFIG_POLL_S)
-        except ApiError as error:
-            if stop.is_set():
-                return 0.0  # `close` broke the connection
-            self._settle(lifetime_s)
-            return self._pause_after(error)
-        # An end is the normal course of a watch; right after its beginning, again and again, it is not.
-        return 0.0 if self._settle(lifetime_s) else self._backoff.next(first_free=True)
+        except (ApiError, KubeconfigError) as error:
+            failure = error
+        if stop.is_set():
+            return 0.0  # `close` broke the connection
+        step = self._next_step(failure, lifetime_s)
+        self._carry_out(step, failure)
+        return self._pause(step, failure)
 
-    def _settle(self, lifetime_s: float) -> bool:
-        """Whether the watch lasted; if so, whatever failed before it is over."""
-        if self._watching_since is None:
-            return False
-        if self._clock() - self._watching_since < min(self._pace.settled_s, lifetime_s / 2):
-            return False
-        self._backoff.reset()
-        self._garbled = 0
-        return True
+    def _next_step(self, failure: Failure | None, lifetime_s: float) -> Next:
+        since = self._watching_since
+        lasted = since is not None and self._clock() - since >= min(self._pace.settled_s, lifetime_s / 2)
+        end = what_ended(
+            failure,
+            watching=since is not None,
+            garbled_before=self._garbled,
+            contact_lost=self._contact.is_lost,
+        )
+        return POLICY[end, lasted]
 
-    def _pause_after(self, error: ApiError) -> float:
-        """What a failure means for the next session, and how long to wait for it."""
-        if isinstance(error, GarbledWatch):
-            return self._pause_after_garbled(error)
-        if error.status in _VERSION_REFUSED:
-            _log.info("the pods are listed again: %s", error)
+    def _carry_out(self, step: Next, failure: Failure | None) -> None:
+        if step.forgive:
+            self._backoff.reset()
+        self._garbled = isinstance(failure, GarbledWatch) or (self._garbled and not step.forgive)
+        if step.relist:
             self._version = ""
-            return self._backoff.next(error.retry_after, first_free=True)
-        if error.status == 0 and self._watching_since is not None:
-            _log.info("the watch broke and is resumed: %s", error)
-            self._api.close()  # what silenced this connection has probably silenced the idle ones too
-            return self._backoff.next(first_free=True)
-        self._lose_contact(error)
-        return self._backoff.next(error.retry_after)
-
-    def _pause_after_garbled(self, error: GarbledWatch) -> float:
-        self._garbled += 1
-        _log.info("the watch broke and is resumed: %s", error)
-        if self._garbled > 1:
-            self._version = ""  # it may be this very event that cannot be read: step over it with a list
-        return self._backoff.next(first_free=True)
-
-    def _lose_contact(self, error: ApiError) -> None:
-        if error.status == 0 and self._contact.is_lost:
-            # The server may have moved, and the kubeconfig with it.
+        if step.drop_idle:
+            self._api.close()
+        if step.reload:
             with contextlib.suppress(KubeconfigError):
                 self._api.reload()
-        self._contact.lost(f"{error}{_ADVICE.get(error.status, '')}", error.status)
+        if failure:
+            self._report(step, failure)
+
+    def _report(self, step: Next, failure: Failure) -> None:
+        if step.lost:
+            status = failure.status if isinstance(failure, ApiError) else None
+            self._contact.lost(f"{failure}{_ADVICE.get(status, '')}", status)
+        elif step.relist:
+            _log.info("the pods are listed again: %s", failure)
+        else:
+            _log.info("the watch broke and is resumed: %s", failure)
+
+    def _pause(self, step: Next, failure: Failure | None) -> float:
+        if step.pause is Pause.NEVER:
+            return 0.0
+        asked_s = failure.retry_after if isinstance(failure, ApiError) else None
+        return min(self._backoff.next(asked_s, first_free=step.pause is Pause.UNLESS_FIRST), step.longest_s)
 
     def _list(self) -> None:
         listing = list_pods(

@@ -17,7 +17,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import TextIO
 
-_MESSAGE_LIMIT = 4096
+from podagent.foreign import printable
+
 _TRACEBACK_LIMIT = 16384
 _FIELD_LIMIT = 1024
 # Journal fields (systemd.journal-fields(7)); a leading underscore is the journal's own.
@@ -47,15 +48,6 @@ def setup(level: str, environ: Mapping[str, str] = os.environ) -> None:
     logging.getLogger("podagent").setLevel(level.upper())
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)
-
-
-def printable(text: str, limit: int = _MESSAGE_LIMIT) -> str:
-    """`text` in one line, without anything that moves a cursor or hides; of more than `limit` characters, the first."""
-    if len(text) > limit:
-        text = f"{text[:limit]}... ({len(text) - limit} more characters)"
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def stderr_is_journal(environ: Mapping[str, str], descriptor: int = 2) -> bool:

@@ -1,4 +1,4 @@
-"""The CNI_ARGS that the agent's two ways and kactus share. Pure."""
+"""The CNI_ARGS that every attachment of a pod is made with. Pure."""
 
 from __future__ import annotations
 
@@ -13,8 +13,3 @@ def pod_args(pod: Pod, sandbox: Sandbox) -> tuple[tuple[str, str], ...]:
         ("K8S_POD_NAME", pod.key.name),
         ("K8S_POD_INFRA_CONTAINER_ID", sandbox.id),
     )
-
-
-def mac_args(mac: str | None) -> tuple[tuple[str, str], ...]:
-    """A requested MAC address by both its names: CNI_IFMAC for Kaloom's own plugins, MAC for the reference plugins."""
-    return (("CNI_IFMAC", mac), ("MAC", mac)) if mac else ()

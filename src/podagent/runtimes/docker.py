@@ -15,7 +15,6 @@ import docker
 import requests
 
 from podagent.errors import NetnsGone, RuntimeUnavailable, SandboxNotFound
-from podagent.host.netns import identify
 from podagent.messages import Message
 from podagent.model import NetnsRef, PodKey, Sandbox
 
@@ -26,7 +25,6 @@ _NAMESPACE, _NAME, _UID = (f"io.kubernetes.pod.{part}" for part in ("namespace",
 _SANDBOX_ID = "io.kubernetes.sandbox.id"
 _SANDBOX = f"{_TYPE}=podsandbox"
 _EVENTS = {"type": ["container"], "event": ["start", "die"], "label": [_SANDBOX]}
-_RETRY_SECONDS = 1.0
 
 _Errors = (docker.errors.DockerException, requests.RequestException, OSError, ValueError)
 
@@ -34,14 +32,27 @@ _Errors = (docker.errors.DockerException, requests.RequestException, OSError, Va
 class DockerRuntime:
     """Thread-safe."""
 
-    def __init__(self, endpoint: str, timeout_s: float = 20.0) -> None:
+    def __init__(
+        self,
+        endpoint: str,
+        identify: Callable[[str], NetnsRef],
+        timeout_s: float = 20.0,
+        connect: Callable[..., Any] = docker.APIClient,
+        retry_s: float = 1.0,
+    ) -> None:
         """
         Args:
             endpoint: ``unix://`` URL of the Docker socket. It need not answer yet.
+            identify: makes the path of a network namespace a reference to it; raises NetnsGone.
             timeout_s: of every request.
+            connect: makes a client, from the arguments of `docker.APIClient`.
+            retry_s: between two attempts to follow the events.
         """
         self._endpoint = endpoint
+        self._identify = identify
         self._timeout_s = timeout_s
+        self._connect = connect
+        self._retry_s = retry_s
         self._client: Any = None
         self._namespaces: dict[str, NetnsRef] = {}
 
@@ -97,17 +108,17 @@ class DockerRuntime:
                     message = "Docker at %s does not answer, trying again: %s"
                     _log.warning(message, self._endpoint, error, extra=Message.DOCKER_LOST.field)
                 lost = True
-            stop.wait(_RETRY_SECONDS)
+            stop.wait(self._retry_s)
 
     def _events_client(self) -> Any:
         # A client of its own, without a read timeout: silence is normal here, and the socket is local.
-        return docker.APIClient(base_url=self._endpoint, timeout=None, version=self._api().api_version)
+        return self._connect(base_url=self._endpoint, timeout=None, version=self._api().api_version)
 
     def _api(self) -> Any:
         client = self._client
         if client is None:
-            # Asks Docker for its version: without the lock, lest a Docker that hangs makes the workers wait in a row.
-            client = docker.APIClient(base_url=self._endpoint, timeout=self._timeout_s, version="auto")
+            # Asks Docker for its version; without a lock, or a Docker that hangs would make the workers wait in a row.
+            client = self._connect(base_url=self._endpoint, timeout=self._timeout_s, version="auto")
             self._client = client
         return client
 
@@ -120,13 +131,13 @@ class DockerRuntime:
         if container["HostConfig"]["NetworkMode"] == "host":
             return None
         known = self._namespaces.get(container["Id"])
-        if known is not None and _still(known):
+        if known is not None and self._still(known):
             return known
         pid = int(self._api().inspect_container(container["Id"])["State"]["Pid"])
         try:
             if pid <= 0:
                 raise NetnsGone("its process has ended")
-            found = identify(f"/proc/{pid}/ns/net")
+            found = self._identify(f"/proc/{pid}/ns/net")
         except NetnsGone as error:
             raise SandboxNotFound(f"sandbox {container['Id'][:12]} is ending: {error}") from None
         # The PID was read before the namespace: only if it is still the sandbox's was the right one identified.
@@ -139,15 +150,14 @@ class DockerRuntime:
         for container in containers:
             self._namespaces.pop(container["Id"], None)
         if len(self._namespaces) > 1000:
-            for sandbox_id in [key for key, ref in list(self._namespaces.items()) if not _still(ref)]:
+            for sandbox_id in [key for key, ref in list(self._namespaces.items()) if not self._still(ref)]:
                 self._namespaces.pop(sandbox_id, None)
 
-
-def _still(ref: NetnsRef) -> bool:
-    try:
-        return identify(ref.path) == ref
-    except NetnsGone:
-        return False
+    def _still(self, ref: NetnsRef) -> bool:
+        try:
+            return self._identify(ref.path) == ref
+        except NetnsGone:
+            return False
 
 
 def _label(container: dict[str, Any], name: str) -> str:

@@ -1,13 +1,21 @@
-"""The format of a record on disk: JSON with a schema version and a checksum. Pure: bytes in, `Record` out, and back."""
+"""The format of a record on disk: JSON with a schema version and a checksum. Pure: bytes in, `Record` out, and back.
+
+The schema rises only when a reader of the one before would misread a record. What is merely added is read with a
+default where it is missing, and kept where it is not known: a node may go to a newer version and back.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from podagent.errors import StoreError
-from podagent.model import Attachment, Invocation, NetnsRef, Phase, PodKey, Record, Via
+from podagent.decide.dialects import kaloom_names
+from podagent.errors import StoreError, UnknownSchema
+from podagent.foreign import Json, json_kind, objects, optional, required, shown
+from podagent.model import Attachment, DefinitionRef, Invocation, NetnsRef, Phase, PodKey, Record, Via
+from podagent.netconf import NetConf
 
 SCHEMA = 1
 _ROOM = 20
@@ -20,7 +28,7 @@ def encode(record: Record) -> bytes:
         StoreError: its network configuration cannot be written.
     """
     try:
-        body = _canonical_with_room(_to_json(record))
+        body = _canonical_with_room(_merged(_to_json(record), record.extra))
     except RecursionError:
         raise StoreError(f"the network configuration of {record.attachment.network} is nested too deeply") from None
     return b'{"schema":%d,"sha256":"%s","record":%s}\n' % (SCHEMA, hashlib.sha256(body).hexdigest().encode(), body)
@@ -30,28 +38,39 @@ def decode(content: bytes) -> Record:
     """The record in a file's content.
 
     Raises:
-        StoreError: the content is not a record, was damaged, or has a schema this version does not know.
+        UnknownSchema: a newer version wrote it.
+        StoreError: the content is not a record, or was damaged.
     """
     try:
         document = json.loads(content)
-        schema, checksum, body = document["schema"], document["sha256"], document["record"]
-    except (ValueError, RecursionError, TypeError, KeyError) as error:
-        raise StoreError(f"not a record ({error!r})") from None
-    if schema != SCHEMA:
-        raise StoreError(f"schema {schema!r} is not known to this version, which writes {SCHEMA}")
-    try:
-        if hashlib.sha256(_canonical(body)).hexdigest() != checksum:
+        if not isinstance(document, dict):
+            raise StoreError(f"not a record but {json_kind(document)}")
+        read = _reader(document)  # first: whatever else a newer version wrote may have another form
+        body = required(document, "record", dict)
+        if hashlib.sha256(_canonical(body)).hexdigest() != required(document, "sha256", str):
             raise StoreError("the checksum does not match: the file was damaged")
-        return _from_json(body)
-    except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError) as error:
-        raise StoreError(f"a field is missing or has another type ({error!r})") from None
+        record = read(body)
+        return record._replace(extra=_unknown(body, _to_json(record)))
+    except RecursionError:
+        raise StoreError("not a record: nested too deeply") from None
+    except ValueError as fault:
+        raise StoreError(f"not a record: {fault}") from None
+
+
+def _reader(document: Json) -> Callable[[Json], Record]:
+    schema = required(document, "schema", int)
+    if schema > SCHEMA:
+        raise UnknownSchema(f"schema {shown(schema)} is not known to this version, which reads up to {SCHEMA}")
+    if schema not in _READERS:
+        raise StoreError(f"schema {shown(schema)} was never in use: the file was damaged")
+    return _READERS[schema]
 
 
 def _canonical(body: Any) -> bytes:
     return json.dumps(body, sort_keys=True, separators=(",", ":")).encode()
 
 
-def _canonical_with_room(body: dict[str, Any]) -> bytes:
+def _canonical_with_room(body: Json) -> bytes:
     """Fails a few levels of nesting early: reading goes deeper than writing, and must not fail on what was written."""
     nested: Any = body
     for _ in range(_ROOM):
@@ -59,17 +78,40 @@ def _canonical_with_room(body: dict[str, Any]) -> bytes:
     return _canonical(nested)[_ROOM:-_ROOM]
 
 
-def _to_json(record: Record) -> dict[str, Any]:
+_PARTS = ("pod", "attachment", "netns", "invocation")
+
+
+def _unknown(body: Json, known: Json) -> Json:
+    """What is in `body` beyond the fields in `known`, down to the fields of its parts."""
+    found = {key: value for key, value in body.items() if key not in known}
+    for part in _PARTS:
+        if more := {key: value for key, value in body[part].items() if key not in known[part]}:
+            found[part] = more
+    return found
+
+
+def _merged(body: Json, extra: Mapping[str, Any]) -> Json:
+    """`body` with what `_unknown` found in an earlier one; where both have a field, it is that of `body`."""
+    parts = {part: {**extra[part], **body[part]} for part in _PARTS if part in extra}
+    return {**extra, **body, **parts}
+
+
+def _to_json(record: Record) -> Json:
     pod, wanted, call = record.pod, record.attachment, record.invocation
     return {
         "pod": {"namespace": pod.namespace, "name": pod.name, "uid": pod.uid, "static": record.static},
         "attachment": {
-            "network": wanted.network,
+            "network": wanted.definition.name,
             "ifname": wanted.ifname,
-            "namespace": wanted.namespace,
+            "namespace": wanted.definition.namespace or None,
+            "api": wanted.definition.api,
             "mac": wanted.mac,
-            "ips": list(wanted.ips),
-            "upperLayers": list(wanted.upper_layers),
+            "capabilities": dict(wanted.capabilities),
+            "args": [list(pair) for pair in wanted.args],
+            "upperInterfaces": list(wanted.upper_layers),
+            # For versions up to 0.3.0, which insist on both; without names they detach in the reverse order of ADD.
+            "ips": [],
+            "upperLayers": [],
         },
         "phase": record.phase.value,
         "via": record.via.value,
@@ -78,11 +120,12 @@ def _to_json(record: Record) -> dict[str, Any]:
         "bootID": record.boot_id,
         "sequence": record.sequence,
         "invocation": {
-            "netconf": call.netconf,
+            "netconf": call.netconf.json,
             "path": list(call.path),
             "args": [list(pair) for pair in call.args],
             "capabilityArgs": dict(call.capability_args),
-            "definition": call.definition,
+            "definition": str(call.definition or ""),
+            "api": call.definition.api if call.definition else "",
         },
         "result": record.result,
         "ifindex": record.ifindex,
@@ -90,33 +133,78 @@ def _to_json(record: Record) -> dict[str, Any]:
     }
 
 
-def _from_json(body: dict[str, Any]) -> Record:
-    pod, wanted, netns, call = body["pod"], body["attachment"], body["netns"], body["invocation"]
+def _read_1(body: Json) -> Record:
+    pod, netns, call = (required(body, part, dict) for part in ("pod", "netns", "invocation"))
     return Record(
-        pod=PodKey(str(pod["namespace"]), str(pod["name"]), str(pod["uid"])),
-        attachment=Attachment(
-            network=str(wanted["network"]),
-            ifname=str(wanted["ifname"]),
-            namespace=wanted["namespace"],
-            mac=wanted["mac"],
-            ips=tuple(wanted["ips"]),
-            upper_layers=tuple(wanted["upperLayers"]),
-        ),
-        phase=Phase(body["phase"]),
-        via=Via(body["via"]),
-        sandbox_id=str(body["sandboxID"]),
-        netns=NetnsRef(str(netns["path"]), int(netns["inode"]), int(netns["started"])),
-        boot_id=str(body["bootID"]),
-        sequence=int(body["sequence"]),
-        invocation=Invocation(
-            netconf=dict(call["netconf"]),
-            path=tuple(call["path"]),
-            args=tuple((str(key), str(value)) for key, value in call["args"]),
-            capability_args=dict(call["capabilityArgs"]),
-            definition=str(call["definition"]),
-        ),
-        result=body["result"],
-        ifindex=int(body["ifindex"]),
-        adopted=bool(body["adopted"]),
-        static=bool(pod["static"]),
+        pod=PodKey(required(pod, "namespace", str), required(pod, "name", str), required(pod, "uid", str)),
+        attachment=_attachment(required(body, "attachment", dict)),
+        phase=Phase(required(body, "phase", str)),
+        via=Via(required(body, "via", str)),
+        sandbox_id=required(body, "sandboxID", str),
+        netns=NetnsRef(required(netns, "path", str), required(netns, "inode", int), required(netns, "started", int)),
+        boot_id=required(body, "bootID", str),
+        sequence=required(body, "sequence", int),
+        invocation=_invocation(call),
+        result=optional(body, "result", dict),
+        ifindex=required(body, "ifindex", int),
+        adopted=required(body, "adopted", bool),
+        static=required(pod, "static", bool),
     )
+
+
+_READERS: Mapping[int, Callable[[Json], Record]] = {SCHEMA: _read_1}
+
+
+def _attachment(wanted: Json) -> Attachment:
+    network, ifname = required(wanted, "network", str), required(wanted, "ifname", str)
+    namespace, mac = optional(wanted, "namespace", str) or "", optional(wanted, "mac", str)
+    if "api" not in wanted:  # written by 0.3.0, which knew Kaloom's annotation only
+        stacked = _strings(wanted, "upperLayers")
+        return kaloom_names.attachment(network, namespace, mac, stacked)._replace(ifname=ifname)
+    return Attachment(
+        definition=DefinitionRef(required(wanted, "api", str), namespace, network),
+        ifname=ifname,
+        mac=mac,
+        capabilities=required(wanted, "capabilities", dict),
+        args=_pairs(wanted, "args"),
+        upper_layers=_strings(wanted, "upperInterfaces"),
+    )
+
+
+def _invocation(call: Json) -> Invocation:
+    return Invocation(
+        netconf=_netconf(required(call, "netconf", dict)),
+        path=_strings(call, "path"),
+        args=_pairs(call, "args"),
+        capability_args=required(call, "capabilityArgs", dict),
+        definition=_definition(call),
+    )
+
+
+def _netconf(recorded: Json) -> NetConf:
+    """Not parsed again: DEL is run with what ADD was run with, whatever is thought of it today."""
+    for key in ("cniVersion", "name"):
+        required(recorded, key, str)
+    if not objects(recorded, "plugins"):
+        raise ValueError("'plugins' is missing")
+    return NetConf(recorded)
+
+
+def _definition(call: Json) -> DefinitionRef | None:
+    namespace, _, name = required(call, "definition", str).rpartition("/")
+    api = optional(call, "api", str)  # 0.3.0 has none: it knew Kaloom's only
+    return DefinitionRef(kaloom_names.API if api is None else api, namespace, name) if name else None
+
+
+def _strings(source: Json, key: str) -> tuple[str, ...]:
+    values = required(source, key, list)
+    if not all(isinstance(value, str) for value in values):
+        raise ValueError(f"'{key}' must hold strings")
+    return tuple(values)
+
+
+def _pairs(source: Json, key: str) -> tuple[tuple[str, str], ...]:
+    pairs = required(source, key, list)
+    if not all(isinstance(pair, list) and [*map(type, pair)] == [str, str] for pair in pairs):
+        raise ValueError(f"'{key}' must hold pairs of strings")
+    return tuple((name, value) for name, value in pairs)

@@ -1,8 +1,9 @@
 """The records on disk: one file for each attachment, written atomically, never trusted blindly.
 
 Layout of the state directory: ``lock`` (one agent at a time), ``attachments/<hash>.json`` (the records) and
-``corrupt/`` (files that could not be understood, kept for a human). The whole content is also held in memory; reads
-never touch the disk. File names are hashes: no string from outside becomes one.
+``corrupt/`` (damaged files, kept for a human). What a newer version wrote in a way that this one cannot read stays
+where it is, and is not written over. The whole content is also held in memory; reads never touch the disk. File names
+are hashes: no string from outside becomes one.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import threading
 from itertools import chain, count
 from pathlib import Path
 
-from podagent.errors import StoreError
+from podagent.errors import StoreError, UnknownSchema
 from podagent.messages import Message
 from podagent.model import PodKey, Record
 from podagent.state import recordfile
@@ -38,6 +39,7 @@ class Store:
         self._records: dict[PodKey, dict[str, Record]] = {}
         self._attachments = directory / "attachments"
         self._corrupt = directory / "corrupt"
+        self._too_new: set[Path] = set()
         try:
             for path in (directory, self._attachments, self._corrupt):
                 path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -64,7 +66,7 @@ class Store:
             return sum(map(len, self._records.values()))
 
     def next_sequence(self) -> int:
-        """A number above that of every record there is, also of those that earlier processes wrote."""
+        """A number above that of every record that could be read, also of those that earlier processes wrote."""
         with self._lock:
             return next(self._sequence)
 
@@ -74,7 +76,7 @@ class Store:
         Raises:
             StoreError: it could not be written; then neither the disk nor the memory changed.
         """
-        path = self._path(record)
+        path = self._path_to_change(record)
         try:
             _write_atomically(path, recordfile.encode(record))
             os.fsync(self._directory_fd)
@@ -84,8 +86,12 @@ class Store:
             self._records.setdefault(record.pod, {})[record.attachment.ifname] = record
 
     def remove(self, record: Record) -> None:
-        """Forgets a record. Without fsync: should it come back after a power cut, its DEL is merely repeated."""
-        path = self._path(record)
+        """Forgets a record. Without fsync: should it come back after a power cut, its DEL is merely repeated.
+
+        Raises:
+            StoreError: it could not be removed; then neither the disk nor the memory changed.
+        """
+        path = self._path_to_change(record)
         try:
             path.unlink(missing_ok=True)
         except OSError as error:
@@ -95,6 +101,16 @@ class Store:
             of_pod.pop(record.attachment.ifname, None)
             if not of_pod:
                 self._records.pop(record.pod, None)
+
+    def _path_to_change(self, record: Record) -> Path:
+        path = self._path(record)
+        if path in self._too_new and os.path.lexists(path):
+            raise StoreError(
+                f"{path} was written by a newer podagent, and is left as it is: install that version again, or move"
+                " the file away, and with it all that is known of the interface"
+            )
+        self._too_new.discard(path)
+        return path
 
     def _path(self, record: Record) -> Path:
         pod = record.pod
@@ -123,6 +139,11 @@ class Store:
             record = recordfile.decode(path.read_bytes())
             if self._path(record) != path:
                 raise StoreError("its name does not fit its content: it was copied or renamed")
+        except UnknownSchema as error:
+            self._too_new.add(path)
+            message = "record %s is left as it is, and so is its interface: %s"
+            _log.error(message, path, error, extra=Message.RECORD_TOO_NEW.field)
+            return
         except (StoreError, OSError) as error:
             kept = self._unused(path)
             path.rename(kept)

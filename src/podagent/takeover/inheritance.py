@@ -2,48 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from typing import Protocol
+from collections.abc import Callable, Collection
 
 from podagent.act.executor import Executor
-from podagent.act.reconciler import Pods, RecordsOf, Runtime
-from podagent.decide.dialects.kaloom import Desired, read_annotation
+from podagent.act.outcomes import Outcome, Outcomes, Result
+from podagent.act.ports import Expect, Inherited, Networks, Pods, Predecessor, Records, Runtime
+from podagent.decide.desired import Desired
+from podagent.decide.wanted import wanted_by
 from podagent.errors import InputError, PodagentError
-from podagent.model import Attachment, Pod, PodKey, Record, Sandbox, interface_name
+from podagent.model import Attachment, Operation, Pod, PodKey, Sandbox
 
-_RETRY_SECONDS = 5.0
-
-
-class Inherited(Protocol):
-    """One network that the predecessor attached; see `podagent.takeover.kaloom.Inherited`."""
-
-    @property
-    def network(self) -> str: ...
-
-    @property
-    def mac(self) -> str | None: ...
-
-    @property
-    def sandbox_id(self) -> str: ...
-
-    @property
-    def complete(self) -> bool: ...
-
-
-class Predecessor(Protocol):
-    """The agent that this one has replaced."""
-
-    def of(self, pod: PodKey) -> Sequence[Inherited]: ...
-
-    def settled(self, pod: PodKey) -> None: ...
-
-
-class Report(Protocol):
-    """Where users read what happened."""
-
-    def waiting(self, pod: Pod, reason: PodagentError) -> None: ...
-
-    def inherited(self, record: Record) -> None: ...
+Reconcile = Callable[[PodKey, Expect], "float | None"]
 
 
 class Inheritance:
@@ -53,54 +22,70 @@ class Inheritance:
         self,
         predecessor: Predecessor,
         pods: Pods,
-        records: RecordsOf,
+        records: Records,
         runtime: Runtime,
+        networks: Networks,
         executor: Executor,
-        report: Report,
+        outcomes: Outcomes,
         global_namespaces: Collection[str],
     ) -> None:
         self._predecessor = predecessor
         self._pods = pods
         self._records = records
         self._runtime = runtime
+        self._networks = networks
         self._executor = executor
-        self._report = report
+        self._outcomes = outcomes
         self._global_namespaces = global_namespaces
+
+    def ahead_of(self, reconcile: Reconcile) -> Reconcile:
+        """The same, for pods of which everything has been taken over."""
+        if self._predecessor.left_nothing():
+            return reconcile
+
+        def take_over_first(key: PodKey, expect: Expect) -> float | None:
+            wait = self.take_over(key)
+            return reconcile(key, expect) if wait is None else wait
+
+        return take_over_first
 
     def take_over(self, key: PodKey) -> float | None:
         """Returns None when the pod may be reconciled, else the seconds until another try: it cannot be told yet."""
-        pod, left = self._pods.get(key), self._predecessor.of(key)
-        if pod is None or not left:
+        left = self._predecessor.of(key)
+        pod = self._pods.get(key) if left else None
+        if pod is None:
             return None
-        desired = read_annotation(pod.networks, pod.key.namespace, self._global_namespaces)
+        desired = wanted_by(pod, self._global_namespaces)
         try:
             sandbox = self._runtime.find_sandbox(key)
             settled = [self._take_over(pod, desired, sandbox, each) for each in left]
         except PodagentError as error:
-            self._report.waiting(pod, error)
-            return _RETRY_SECONDS
+            waiting = Outcome(key, pod, Operation.TAKE_OVER, Result.WAITING, error=error)
+            return self._outcomes.failed(waiting, aim=None)
+        self._outcomes.found(key, Operation.TAKE_OVER)
         if all(settled):
             self._predecessor.settled(key)
         return None
 
     def _take_over(self, pod: Pod, desired: Desired, sandbox: Sandbox, left: Inherited) -> bool:
         """Whether nothing is left to be done about it; what is faulty is told, tried again, and stops nothing else."""
-        attachment = _attachment(left, desired)
+        attachment = _as_wanted(left.attachment, desired)
         known = any(record.attachment.ifname == attachment.ifname for record in self._records.of(pod.key))
         # With a sandbox went all that was attached in it.
         if known or sandbox.netns is None or left.sandbox_id != sandbox.id:
             return True
+        outcome = Outcome(pod.key, pod, Operation.TAKE_OVER, Result.INHERITED, attachment)
         try:
-            record = self._executor.inherit(pod, attachment, sandbox, complete=left.complete)
+            via, call = self._networks.resolve(pod, attachment, sandbox)
+            record = self._executor.inherit(pod, attachment, sandbox, via, call, complete=left.complete)
         except InputError as error:
-            self._report.waiting(pod, error)
+            self._outcomes.failed(outcome._replace(error=error), aim=None)
             return False
-        self._report.inherited(record)
+        self._outcomes.succeeded(outcome._replace(record=record))
         return True
 
 
-def _attachment(left: Inherited, desired: Desired) -> Attachment:
+def _as_wanted(left: Attachment, desired: Desired) -> Attachment:
     """As the annotation has it, if that asks for the same: it may also tell the definition's namespace."""
-    ifname = interface_name(left.network)
-    same = (wanted for wanted in desired.attachments if (wanted.ifname, wanted.mac) == (ifname, left.mac))
-    return next(same, Attachment(left.network, ifname, mac=left.mac))
+    same = (wanted for wanted in desired.attachments if (wanted.ifname, wanted.mac) == (left.ifname, left.mac))
+    return next(same, left)

@@ -8,14 +8,14 @@ are gone stay as they are: the kubelet had kactus detach their networks.
 
 from __future__ import annotations
 
-import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from podagent.decide.dialects.kaloom_names import attachment
 from podagent.errors import StoreError
-from podagent.model import PodKey
+from podagent.foreign import Json, json_object, optional, required, shown
+from podagent.model import Attachment, PodKey
 from podagent.validate import is_dns1123_label, is_dns1123_subdomain, is_mac
 
 _log = logging.getLogger(__name__)
@@ -30,17 +30,19 @@ class Inherited:
     """One network that it had attached, or had begun to attach or detach.
 
     Attributes:
+        file: its record.
+        namespace, pod: of the pod.
+        attachment: as it was asked for, so far as the record tells.
+        sandbox_id: the sandbox that it was attached in.
         complete: its ADD had succeeded, and no DEL begun.
-        mac: the MAC address that was asked for, in lower case; None if none was.
     """
 
     file: Path
     namespace: str
     pod: str
-    network: str
+    attachment: Attachment
     sandbox_id: str
     complete: bool
-    mac: str | None = None
 
 
 class KaloomPredecessor:
@@ -58,6 +60,10 @@ class KaloomPredecessor:
                 continue
             if found:
                 self._left.setdefault((found.namespace, found.pod), []).append(found)
+
+    def left_nothing(self) -> bool:
+        """Whether there is nothing to take over on this node."""
+        return not self._left
 
     def of(self, pod: PodKey) -> list[Inherited]:
         """What it attached to the pod of this name, also to an earlier one."""
@@ -86,32 +92,27 @@ def _read(file: Path) -> Inherited | None:
     try:
         if file.stat().st_size > _LARGEST:
             raise StoreError("it is too large")
-        running = json.loads(file.read_bytes())["Running"]
-        state = running["State"]
+        running = required(json_object(file.read_bytes()), "Running", dict)
+        state = required(running, "State", str)
         if state == _NIL:
             return None
         if state not in (_ACTIVE, _DIRTY):
-            raise StoreError(f"state {str(state)[:80]!r} is not known")
-        return _inherited(file, running["Data"], complete=state == _ACTIVE)
-    except (OSError, ValueError, RecursionError) as error:
+            raise StoreError(f"state {shown(state)} is not known")
+        return _inherited(file, required(running, "Data", dict), complete=state == _ACTIVE)
+    except (OSError, ValueError) as error:
         raise StoreError(str(error)) from None
-    except (KeyError, TypeError, AttributeError) as error:
-        raise StoreError(f"it is not one: {error!r}") from None
 
 
-def _inherited(file: Path, data: dict[str, Any], *, complete: bool) -> Inherited:
-    mac = data.get("IfMAC") or None
-    found = Inherited(
-        file, data["Namespace"], data["PodName"], data["NetworkName"], data["SandboxID"], complete,
-        None if mac is None else mac.lower(),
-    )  # fmt: skip
+def _inherited(file: Path, data: Json, *, complete: bool) -> Inherited:
+    namespace, pod = required(data, "Namespace", str), required(data, "PodName", str)
+    network, mac = required(data, "NetworkName", str), optional(data, "IfMAC", str) or None
     valid = (
-        is_dns1123_label(found.namespace)
-        and is_dns1123_subdomain(found.pod)
-        and is_dns1123_subdomain(found.network)
-        and isinstance(found.sandbox_id, str)
-        and (found.mac is None or is_mac(found.mac))
+        is_dns1123_label(namespace)
+        and is_dns1123_subdomain(pod)
+        and is_dns1123_subdomain(network)
+        and (mac is None or is_mac(mac))
     )
     if not valid:
         raise StoreError("a name or the MAC address in it is not valid")
-    return found
+    wanted = attachment(network, mac=mac and mac.lower())
+    return Inherited(file, namespace, pod, wanted, required(data, "SandboxID", str), complete)

@@ -16,10 +16,11 @@ from typing import Any
 import pytest
 
 from lab.session import MARK
-from podagent.cni.conf import parse_list
 from podagent.cni.runtime import CniRuntime
 from podagent.errors import PluginError
-from podagent.model import Invocation, Json, Target, result_addresses
+from podagent.foreign import Json
+from podagent.model import Invocation, Target, result_addresses
+from podagent.netconf import parse
 
 pytestmark = pytest.mark.root
 
@@ -47,7 +48,7 @@ class Node:
         ipam = {"type": "host-local", "subnet": "10.213.7.0/24"}
         bridge = {"type": "bridge", "bridge": f"br{self.tag}", "ipam": ipam}
         conf = {"cniVersion": version, "name": f"net-{self.tag}", "plugins": [bridge, *more]}
-        return Invocation(parse_list(conf, "test"), PLUGIN_PATH, (("IgnoreUnknown", "1"),), **changed)
+        return Invocation(parse(conf, "test"), PLUGIN_PATH, (("IgnoreUnknown", "1"),), **changed)
 
     def link(self) -> Json | None:
         links = [link for link in ip("-netns", self.tag, "addr") if link["ifname"] == "net0"]
@@ -66,7 +67,7 @@ class Node:
 def node() -> Iterator[Node]:
     tag = f"{MARK}{uuid.uuid4().hex[:6]}"
     ip("netns", "add", tag)
-    yield Node(tag, CniRuntime(30, os.environ))
+    yield Node(tag, CniRuntime(30, os.environ, print))
     ip("netns", "del", tag)
     with suppress(subprocess.CalledProcessError):
         ip("link", "del", f"br{tag}")
@@ -129,12 +130,9 @@ def test_adding_twice_is_an_error_of_the_plugin_and_leaves_the_first_alone(node:
     assert node.addresses() == ["10.213.7.2/24"]
 
 
-def test_a_version_the_plugin_does_not_support_is_its_error_number_1(node: Node) -> None:
-    supported = node.runtime.versions("bridge", PLUGIN_PATH)
-    assert {"0.3.1", "0.4.0", "1.0.0"} <= set(supported)
-    if "1.1.0" not in supported:
-        with pytest.raises(PluginError) as raised:
-            node.runtime.add(node.call("1.1.0"), node.target)
-        assert raised.value.code == 1
-    else:
-        assert node.runtime.add(node.call("1.1.0"), node.target)["cniVersion"] == "1.1.0"
+def test_version_1_1_0_is_served_or_is_the_plugins_error_number_1(node: Node) -> None:
+    try:
+        outcome = node.runtime.add(node.call("1.1.0"), node.target)["cniVersion"]
+    except PluginError as error:
+        outcome = error.code
+    assert outcome in ("1.1.0", 1)

@@ -106,7 +106,7 @@ def test_an_interface_that_is_not_ours_is_an_error_and_left_alone(pod: Sandbox, 
     assert pod.leases(red, master) == []
 
 
-def test_an_interface_of_ours_that_has_vanished_is_made_anew(pod: Sandbox, red: Network, master: Network) -> None:
+def test_an_interface_of_ours_that_has_vanished_is_made_again(pod: Sandbox, red: Network, master: Network) -> None:
     assert pod.attach(red).ok
     pod.ip("link", "del", ifname(red))
     assert pod.attach(red).ok

@@ -35,7 +35,7 @@ class Pods:
 
     def networks(self, name: str) -> str | None:
         pod = self.by_name.get(name)
-        return pod.networks if pod else None
+        return pod.annotations.get("networks") if pod else None
 
 
 class Beats:

@@ -69,7 +69,7 @@ def test_puts_the_pages_of_a_list_together(server: ApiServer, make_pod: MakePod,
     assert server.requests.count("list", "pods") == 3
 
 
-def test_starts_a_list_anew_when_its_version_expires_between_pages(
+def test_starts_a_list_over_when_its_version_expires_between_pages(
     server: ApiServer, make_pod: MakePod, start_watching: Start
 ) -> None:
     for index in range(5):

@@ -8,12 +8,15 @@ from collections.abc import Callable
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from nodemodel import AnnotatedPod as Pod
 from nodemodel import Crash, Node, SilentReport
 
 from podagent.act.executor import Executor
+from podagent.act.outcomes import Outcomes
 from podagent.act.reconciler import Reconciler
-from podagent.decide.backoff import Backoffs
-from podagent.model import Phase, Pod, PodKey, interface_name
+from podagent.decide.attempts import Attempts
+from podagent.decide.dialects.kaloom_names import interface_name
+from podagent.model import Phase, PodKey
 
 # Two pods of one name in two namespaces, and two of one name and namespace after each other.
 PODS = (PodKey("one", "pod", "uid-a"), PodKey("two", "pod", "uid-b"), PodKey("one", "pod", "uid-c"))
@@ -35,9 +38,9 @@ class History:
 
     def start_agent(self) -> None:
         node = self.node
-        executor = Executor(node, node, node, node, lambda container_id, ifname: None, node.boot_id)
-        backoffs = Backoffs(lambda: self.now, random.Random(1))
-        self.agent = Reconciler(node, node, node, executor, SilentReport(), backoffs, ("default",))
+        executor = Executor(node, node, node, lambda container_id, ifname, timeout: None, node.boot_id)
+        outcomes = Outcomes(Attempts(lambda: self.now, random.Random(1)), [SilentReport()])
+        self.agent = Reconciler(node, node, node, node, executor, outcomes, ("default",))
 
     def look(self, pod: PodKey, *, verify: bool = False) -> float | None:
         """The agent looks at a pod; a crash in it is followed by a new agent."""

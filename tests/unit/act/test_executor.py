@@ -9,16 +9,20 @@ from factory import attachment, key, pod
 from nodemodel import Crash, Node
 
 from podagent.act.executor import Executor
+from podagent.decide.dialects.kaloom_names import interface_name
 from podagent.errors import (
-    DefinitionError,
     HostNetworkRefused,
+    InterfaceLeft,
     NetnsGone,
+    NotUndone,
     PluginError,
     PodagentError,
     SandboxChanged,
     StoreError,
 )
-from podagent.model import Attachment, Invocation, Json, Phase, Pod, Record, Sandbox, Target, Via, interface_name
+from podagent.foreign import Json
+from podagent.model import Attachment, Invocation, Phase, Record, Sandbox, Target, Via
+from podagent.netconf import NetConf
 
 RED = attachment("red")
 POD = key()
@@ -42,14 +46,10 @@ class Bench(Node):
         self.executor = self.make_executor()
 
     def make_executor(self) -> Executor:
-        def await_leftovers(container_id: str, ifname: str) -> None:
+        def await_orphans(container_id: str, ifname: str, timeout_s: float) -> None:
             self.waited.append((container_id, ifname))
 
-        return Executor(self, self, self, self, await_leftovers, self.boot_id)
-
-    def prepare(self, pod: Pod, attachment: Attachment, sandbox: Sandbox) -> tuple[Via, Invocation]:
-        _, invocation = super().prepare(pod, attachment, sandbox)
-        return self.via, invocation
+        return Executor(self, self, self, await_orphans, self.boot_id, plugin_timeout_s=5)
 
     def add(self, call: Invocation, target: Target) -> Json:
         self.before_add()
@@ -65,7 +65,8 @@ class Bench(Node):
         super().delete(call, target, added)
 
     def attach(self, wanted: Attachment = RED) -> Record:
-        return self.executor.attach(self.pods[POD], wanted, self.sandbox)
+        _, call = self.resolve(self.pods[POD], wanted, self.sandbox)
+        return self.executor.attach(self.pods[POD], wanted, self.sandbox, self.via, call)
 
     @property
     def record(self) -> Record:
@@ -129,14 +130,8 @@ def test_an_adopted_interface_is_detached_like_any_other(node: Bench) -> None:
 
 
 def test_the_host_network_is_refused_before_anything_is_asked_or_written(node: Bench) -> None:
+    node.sandbox = Sandbox("host", None)
     with pytest.raises(HostNetworkRefused, match="default/web"):
-        node.executor.attach(node.pods[POD], RED, Sandbox("host", None))
-    assert (node.disk, node.operations) == ({}, [])
-
-
-def test_without_a_definition_nothing_is_written(node: Bench) -> None:
-    node.faults.undefined.add("red")
-    with pytest.raises(DefinitionError):
         node.attach()
     assert (node.disk, node.operations) == ({}, [])
 
@@ -163,7 +158,8 @@ def test_when_undoing_fails_too_it_stays_recorded_and_both_reasons_are_told(node
     with pytest.raises(PluginError) as raised:
         node.attach()
     assert "route failed" in str(raised.value)
-    assert "cannot delete now" in str(raised.value)
+    assert isinstance(raised.value.__cause__, NotUndone)
+    assert "cannot delete now" in str(raised.value.__cause__)
     assert node.record.phase is Phase.DETACHING
     node.faults.delete_fails.clear()
     node.executor.detach(node.record)
@@ -308,7 +304,7 @@ def test_a_namespace_that_goes_away_during_del_is_no_failure(node: Bench) -> Non
 def test_del_that_leaves_the_link_is_a_failure_whatever_it_says(node: Bench) -> None:
     made = node.attach()
     node.delete_does_nothing = True
-    with pytest.raises(PluginError, match=f"{RED.ifname} is still there"):
+    with pytest.raises(InterfaceLeft, match=f"{RED.ifname} is still there"):
         node.executor.detach(made)
     assert node.record.phase is Phase.DETACHING
 
@@ -358,21 +354,21 @@ def test_a_crash_anywhere_in_a_detach_leaves_nothing_that_is_not_recorded(node: 
 
 def test_sees_which_links_have_vanished(node: Bench) -> None:
     records = [node.attach(attachment(name)) for name in ("red", "green")]
-    assert node.executor.drifted(node.sandbox, records) == frozenset()
+    assert node.executor.drifted(node.sandbox, records) == []
     node.links[node.sandbox.netns.inode].pop(RED.ifname)
-    assert node.executor.drifted(node.sandbox, records) == {RED.ifname}
+    assert node.executor.drifted(node.sandbox, records) == records[:1]
 
 
 @pytest.mark.parametrize("change", [{"ifindex": 0}, {"phase": Phase.DETACHING}, {"sandbox_id": "another"}])
 def test_only_links_of_this_sandbox_that_were_there_can_have_vanished(node: Bench, change: dict[str, object]) -> None:
     made = node.attach()._replace(**change)
     node.links[node.sandbox.netns.inode].pop(RED.ifname)
-    assert node.executor.drifted(node.sandbox, [made]) == frozenset()
+    assert node.executor.drifted(node.sandbox, [made]) == []
 
 
 def test_nothing_is_looked_into_where_nothing_is_recorded(node: Bench) -> None:
     node.stop_sandbox(POD)
-    assert node.executor.drifted(node.sandbox, []) == frozenset()
+    assert node.executor.drifted(node.sandbox, []) == []
 
 
 def test_every_failure_is_one_the_agent_knows(node: Bench) -> None:
@@ -380,3 +376,13 @@ def test_every_failure_is_one_the_agent_knows(node: Bench) -> None:
     with pytest.raises(PodagentError):
         node.attach(attachment("green"))
     assert interface_name("green") not in node.links_of(POD)
+
+
+# -- the watchdog ---------------------------------------------------------------------------------------------------
+
+
+def test_an_operation_is_allowed_the_time_outs_of_all_plugins_that_it_may_run(node: Bench) -> None:
+    one = node.attach().invocation
+    chain = one._replace(netconf=NetConf({**one.netconf.json, "plugins": one.netconf.plugins * 3}))
+    assert node.executor.allowance(one) >= 3 * 5
+    assert node.executor.allowance(chain) >= node.executor.allowance(one) + 4 * 5

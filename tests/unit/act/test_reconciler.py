@@ -12,10 +12,12 @@ from factory import UID, key, pod
 from nodemodel import Node, SilentReport
 
 from podagent.act.executor import Executor
+from podagent.act.outcomes import Outcome, Outcomes, Result
 from podagent.act.reconciler import Reconciler
-from podagent.decide.backoff import Backoffs
+from podagent.decide.attempts import Attempts
+from podagent.decide.dialects.kaloom_names import interface_name
 from podagent.errors import HostNetworkRefused, PodNotReady
-from podagent.model import Attachment, Invocation, Phase, Pod, PodKey, Record, Sandbox, Target, Via, interface_name
+from podagent.model import Attachment, Invocation, Operation, Phase, Pod, PodKey, Record, Sandbox, Target, Via
 
 KEY = key()
 OTHER = PodKey("another", KEY.name, "other-uid")
@@ -32,10 +34,11 @@ class Bench(Node):
         self.bug_in: set[str] = set()
         self.after_each: Callable[[], None] = lambda: None
         self.report = SilentReport()
-        self.backoffs = Backoffs(lambda: self.now, random.Random(1))
-        executor = Executor(self, self, self, self, lambda container_id, ifname: None, self.boot_id)
+        self.attempts = Attempts(lambda: self.now, random.Random(1))
+        executor = Executor(self, self, self, lambda container_id, ifname, timeout: None, self.boot_id)
+        outcomes = Outcomes(self.attempts, [self.report])
         self.reconciler = Reconciler(
-            self, self, self, executor, self.report, self.backoffs, ("default",), lambda: self.stop, lambda: self.now
+            self, self, self, self, executor, outcomes, ("default",), lambda: self.stop, lambda: self.now
         )
 
     def run(self, who: PodKey, *networks: Any, **changes: Any) -> None:
@@ -49,12 +52,12 @@ class Bench(Node):
     def look(self, who: PodKey = KEY, *, verify: bool = False) -> float | None:
         return self.reconciler.reconcile(who, verify=verify)
 
-    def prepare(self, pod: Pod, attachment: Attachment, sandbox: Sandbox) -> tuple[Via, Invocation]:
+    def resolve(self, pod: Pod, attachment: Attachment, sandbox: Sandbox) -> tuple[Via, Invocation]:
         if self.not_ready and not (pod.phase == "Running" and sandbox.populated):
             raise PodNotReady(f"pod {pod.key} is still being set up")
         if attachment.network in self.bug_in:
             raise ZeroDivisionError("bug")
-        return super().prepare(pod, attachment, sandbox)
+        return super().resolve(pod, attachment, sandbox)
 
     def add(self, call: Invocation, target: Target) -> Any:
         result = super().add(call, target)
@@ -79,11 +82,9 @@ def annotation(*networks: Any) -> str:
     return json.dumps([{"name": each} if isinstance(each, str) else each for each in networks])
 
 
-def names(facts: Collection[tuple[object, ...]]) -> list[str]:
-    """Networks in what was reported, in order."""
-    records = [fact for each in facts for fact in each if isinstance(fact, Record)]
-    wanted = [fact for each in facts for fact in each if isinstance(fact, Attachment)]
-    return [each.attachment.network for each in records] + [each.network for each in wanted]
+def names(outcomes: Collection[Outcome]) -> list[str]:
+    """The networks that they are about, in order."""
+    return [outcome.attachment.network for outcome in outcomes if outcome.attachment]
 
 
 @pytest.fixture
@@ -102,8 +103,8 @@ def test_attaches_what_is_wanted_and_detaches_what_is_not(node: Bench) -> None:
     assert node.look() is None
     assert node.attached() == {"green", "blue"}
     assert node.links_of(KEY) == {interface_name("green"), interface_name("blue")}
-    assert names(node.report.told("attached")) == ["red", "green", "blue"]
-    assert names(node.report.told("detached")) == ["red"]
+    assert names(node.report.those(Result.ATTACHED)) == ["red", "green", "blue"]
+    assert names(node.report.those(Result.DETACHED)) == ["red"]
 
 
 def test_looking_again_does_nothing(node: Bench) -> None:
@@ -119,8 +120,8 @@ def test_attaches_lower_layers_first_and_detaches_them_last(node: Bench) -> None
     node.look()
     node.want()
     node.look()
-    assert names(node.report.told("attached")) == ["bond", "vlan"]
-    assert names(node.report.told("detached")) == ["vlan", "bond"]
+    assert names(node.report.those(Result.ATTACHED)) == ["bond", "vlan"]
+    assert names(node.report.those(Result.DETACHED)) == ["vlan", "bond"]
 
 
 def test_detaches_before_it_attaches(node: Bench) -> None:
@@ -158,7 +159,7 @@ def test_a_vanished_link_is_noticed_when_asked_to_verify_and_attached_again(node
     assert node.links_of(KEY) == {interface_name("green")}
     assert node.look(verify=True) is None
     assert node.links_of(KEY) == {interface_name("red"), interface_name("green")}
-    assert node.report.told("drifted") == [(node.pods[KEY], {interface_name("red")})]
+    assert names(node.report.those(Result.DRIFTED)) == ["red"]
     assert node.operations_of("green") == ["ADD"]
 
 
@@ -189,8 +190,7 @@ def test_a_malformed_annotation_detaches_nothing_and_is_told(node: Bench, text: 
     assert node.look(verify=True) is None
     assert node.attached() == {"red"}
     assert node.operations_of("red") == ["ADD"]
-    ((_, problems),) = node.report.told("problems")[1:]
-    assert problems
+    assert node.report.those(Result.INVALID)
 
 
 def test_valid_siblings_of_a_faulty_entry_are_served(node: Bench) -> None:
@@ -201,12 +201,15 @@ def test_valid_siblings_of_a_faulty_entry_are_served(node: Bench) -> None:
     assert node.attached() == {"red", "green"}
 
 
-def test_mended_annotations_are_told_as_such(node: Bench) -> None:
+def test_a_fault_of_the_annotation_is_told_once_and_again_when_it_comes_back(node: Bench) -> None:
     node.run(KEY, {"name": "red", "ifMac": 7})
     node.look()
     node.want("red")
     node.look()
-    assert [bool(problems) for _, problems in node.report.told("problems")] == [True, False]
+    node.want({"name": "red", "ifMac": 7})
+    node.look()
+    node.look()
+    assert len(node.report.those(Result.INVALID)) == 2
 
 
 # -- failing apart, and trying again --------------------------------------------------------------------------------
@@ -221,9 +224,9 @@ def test_a_failing_network_delays_neither_its_siblings_nor_other_pods(node: Benc
     assert 0.8 <= wait <= 1.2
     assert node.attached() == {"green"}
     assert node.look(OTHER) is None
-    ((_, attachment, error, retry_in),) = node.report.told("attach_failed")
-    assert (attachment.network, retry_in) == ("red", wait)
-    assert "no such bridge" in str(error)
+    (failed,) = node.report.those(Result.FAILED)
+    assert (failed.operation, names([failed]), failed.retry_in) == (Operation.ATTACH, ["red"], wait)
+    assert "no such bridge" in str(failed.error)
 
 
 def test_a_failing_detach_delays_neither_its_siblings_nor_an_attach(node: Bench) -> None:
@@ -234,7 +237,8 @@ def test_a_failing_detach_delays_neither_its_siblings_nor_an_attach(node: Bench)
     assert node.look() is not None
     assert node.attached() == {"blue"}
     assert node.record("red").phase is Phase.DETACHING
-    assert names(node.report.told("detach_failed")) == ["red"]
+    (failed,) = node.report.those(Result.FAILED)
+    assert (failed.operation, names([failed])) == (Operation.DETACH, ["red"])
 
 
 def test_a_failed_attach_is_not_tried_again_before_its_time(node: Bench) -> None:
@@ -345,8 +349,8 @@ def test_a_bug_in_one_attachment_does_not_stop_its_siblings_and_is_tried_again(n
     node.run(KEY, "red", "green")
     assert node.look() is not None
     assert node.attached() == {"green"}
-    ((_, _, error, _),) = node.report.told("attach_failed")
-    assert isinstance(error, ZeroDivisionError)
+    (failed,) = node.report.those(Result.FAILED)
+    assert isinstance(failed.error, ZeroDivisionError)
 
 
 def test_nothing_is_remembered_of_what_nobody_wants_any_more(node: Bench) -> None:
@@ -357,7 +361,7 @@ def test_nothing_is_remembered_of_what_nobody_wants_any_more(node: Bench) -> Non
         node.look()
     node.want()
     node.look()
-    assert node.backoffs._failures == {}
+    assert node.attempts.snapshot() == {}
 
 
 # -- waiting --------------------------------------------------------------------------------------------------------
@@ -371,14 +375,14 @@ def test_waits_for_a_sandbox_and_says_so_without_calling_it_a_failure(node: Benc
     node.faults.runtime_down = trouble == "runtime down"
     wait = node.look()
     assert 0 < wait < 2
-    assert len(node.report.told("waiting")) == 1
-    assert node.report.told("attach_failed") == []
+    assert len(node.report.those(Result.WAITING)) == 1
+    assert node.report.those(Result.FAILED) == []
     node.faults.runtime_down = False
     if trouble == "no sandbox":
         node.start_sandbox(KEY)
     assert node.look() is None
     assert node.attached() == {"red"}
-    assert len(node.report.told("sandbox_found")) == 1
+    assert node.attempts.snapshot() == {}
 
 
 def test_what_is_not_wanted_goes_though_the_runtime_is_down(node: Bench) -> None:
@@ -397,15 +401,15 @@ def test_a_pod_without_networks_never_bothers_the_runtime(node: Bench) -> None:
     node.run(KEY)
     node.faults.runtime_down = True
     assert node.look(verify=True) is None
-    assert node.report.told("waiting") == []
+    assert node.report.those(Result.WAITING) == []
 
 
 def test_the_kubelets_work_is_waited_for_and_not_called_a_failure(node: Bench) -> None:
     node.not_ready = True
     node.run(KEY, "red", phase="Pending")
     assert node.look() is not None
-    assert node.report.told("attach_failed") == []
-    assert len(node.report.told("waiting")) == 1
+    assert node.report.those(Result.FAILED) == []
+    assert len(node.report.those(Result.WAITING)) == 1
 
 
 def test_a_pod_that_took_long_to_start_is_attached_as_soon_as_it_runs(node: Bench) -> None:
@@ -441,8 +445,8 @@ def test_a_pod_that_is_gone_is_cleaned_up_and_forgotten(node: Bench) -> None:
     node.stop_sandbox(KEY)
     assert node.look() is None
     assert (node.disk, node.leases) == ({}, set())
-    assert [pod for pod, *_ in node.report.told("detached")] == [None, None]
-    assert node.report.told("forget") == [(KEY,)]
+    assert [outcome.pod for outcome in node.report.those(Result.DETACHED)] == [None, None]
+    assert node.attempts.snapshot() == {}
 
 
 @pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
@@ -460,7 +464,7 @@ def test_cleaning_up_is_tried_until_it_succeeds(node: Bench) -> None:
     node.faults.delete_fails.add("red")
     del node.pods[KEY]
     assert node.look() is not None
-    assert node.report.told("forget") == []
+    assert list(node.attempts.snapshot()) == [KEY]
     assert [network for network, *_ in node.leases] == ["red"]
     node.faults.delete_fails.clear()
     node.now += 10

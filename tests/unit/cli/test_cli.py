@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import faulthandler
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -175,3 +178,22 @@ def test_a_mistake_is_one_line_on_stderr_and_exit_code_2(
     assert captured.err.startswith("podagent: ")
     assert captured.err.count("\n") == 1
     assert named in captured.err
+
+
+@pytest.fixture
+def _logging_stays_pytests() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    faulthandler.disable()
+
+
+@pytest.mark.usefixtures("_logging_stays_pytests")
+def test_an_agent_that_cannot_use_its_state_directory_names_it_and_fails(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    assert main(["run", f"--state-dir={tmp_path}/file/state", "--node=node-1"]) == 1
+    assert f"state directory {tmp_path}/file/state cannot be used" in capsys.readouterr().err

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from podagent.cni import reply
@@ -13,10 +11,6 @@ def failure(exit_code: int, stdout: bytes = b"", stderr: bytes = b"") -> PluginE
     with pytest.raises(PluginError) as raised:
         reply.require_success("bridge", Ended(exit_code, stdout, stderr))
     return raised.value
-
-
-def versions(exit_code: int, stdout: object) -> tuple[str, ...]:
-    return reply.supported_versions("bridge", Ended(exit_code, json.dumps(stdout).encode(), b""))
 
 
 @pytest.mark.parametrize("stdout", [b"", b"rubbish", b'{"code": 7, "msg": "bad"}'])
@@ -63,42 +57,9 @@ def test_death_by_signal_names_the_signal(number: int, name: str) -> None:
 @pytest.mark.parametrize("stdout", [b"", b" ", b"rubbish", b"[]", b"null", b'{"a":' * 50_000, b'{"ips": 5}'])
 def test_an_add_without_a_usable_result_is_a_decoding_failure(stdout: bytes) -> None:
     with pytest.raises(PluginError) as raised:
-        reply.add_result("bridge", Ended(0, stdout, b""), "1.0.0")
+        reply.add_result("bridge", stdout, "1.0.0")
     assert raised.value.code == 6
 
 
 def test_a_result_without_version_has_that_of_the_configuration() -> None:
-    assert reply.add_result("bridge", Ended(0, b"{}", b""), "0.4.0") == {"cniVersion": "0.4.0"}
-
-
-def test_the_answer_to_version_lists_the_supported_ones() -> None:
-    assert versions(0, {"cniVersion": "1.1.0", "supportedVersions": ["0.4.0", "1.1.0"]}) == ("0.4.0", "1.1.0")
-
-
-def test_a_0_2_0_plugin_need_not_list_its_versions() -> None:
-    assert versions(0, {"cniVersion": "0.2.0"}) == ("0.1.0", "0.2.0")
-
-
-def test_a_plugin_older_than_the_version_command_supports_0_1_0() -> None:
-    assert versions(1, {"code": 4, "msg": "unknown CNI_COMMAND: VERSION"}) == ("0.1.0",)
-
-
-@pytest.mark.parametrize(
-    ("answer", "complaint"),
-    [
-        ({}, "'cniVersion' is missing"),
-        ({"cniVersion": "1.0.0"}, "'supportedVersions' must be a list"),
-        ({"cniVersion": "1.0.0", "supportedVersions": "1.0.0"}, "'supportedVersions' must be a list"),
-        ({"cniVersion": "1.0.0", "supportedVersions": [1]}, "'supportedVersions' must be a list"),
-        ([], "a JSON object is needed"),
-    ],
-)
-def test_a_malformed_answer_to_version_is_a_decoding_failure(answer: object, complaint: str) -> None:
-    with pytest.raises(PluginError, match=complaint) as raised:
-        versions(0, answer)
-    assert raised.value.code == 6
-
-
-def test_another_failure_of_version_is_an_error() -> None:
-    with pytest.raises(PluginError, match="no such thing"):
-        versions(1, {"code": 4, "msg": "no such thing"})
+    assert reply.add_result("bridge", b"{}", "0.4.0") == {"cniVersion": "0.4.0"}

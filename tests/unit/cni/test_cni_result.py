@@ -6,7 +6,7 @@ import pytest
 
 from podagent.cni.result import checked, convert
 from podagent.errors import PluginError
-from podagent.model import Json
+from podagent.foreign import Json
 
 DNS = {"nameservers": ["10.1.0.1"]}
 ROUTES_4, ROUTES_6 = [{"dst": "0.0.0.0/0", "gw": "10.1.0.1"}], [{"dst": "::/0"}]

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from podagent.daemon.health import Heartbeats, Notifier, Watchdog
+from podagent.daemon.health import Heartbeats, Watchdog
+from podagent.daemon.notify import Notifier
 
 
 class Manager:

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from podagent.decide.dialects.kaloom import Desired, read_annotation
-from podagent.model import Attachment, interface_name
+from podagent.decide.desired import Desired
+from podagent.decide.dialects import kaloom
+from podagent.decide.dialects.kaloom_names import interface_name
+from podagent.model import Attachment, DefinitionRef
 from podagent.validate import is_dns1123_label, is_dns1123_subdomain, is_interface_name, is_mac
 
 GOOD = {"name": "good"}
@@ -18,23 +20,30 @@ GOOD = {"name": "good"}
 
 def read(annotation: Any, namespace: str = "shop", global_namespaces: tuple[str, ...] = ("default",)) -> Desired:
     """`annotation`: text as it is; anything else is written as JSON."""
-    text = annotation if isinstance(annotation, str) or annotation is None else json.dumps(annotation)
-    return read_annotation(text, namespace, global_namespaces)
+    text = annotation if isinstance(annotation, str) else json.dumps(annotation)
+    return kaloom.read(text, namespace, global_namespaces)
 
 
 def networks(desired: Desired) -> list[str]:
     return [attachment.network for attachment in desired.attachments]
 
 
-@pytest.mark.parametrize("text", [None, "", "  ", "\n\t", "[]", " [ ] "])
-def test_nothing_is_wanted_without_entries(text: str | None) -> None:
+@pytest.mark.parametrize("text", ["", "  ", "\n\t", "[]", " [ ] "])
+def test_nothing_is_wanted_without_entries(text: str) -> None:
     assert read(text) == Desired()
 
 
 def test_reads_every_field() -> None:
     entry = {"name": "data", "ifMac": "02:AB:00:00:00:01", "namespace": "default", "upperLayers": ["vlan"]}
     assert read([entry]).attachments == (
-        Attachment("data", interface_name("data"), "default", "02:ab:00:00:00:01", (), ("vlan",)),
+        Attachment(
+            DefinitionRef("networks.kaloom.com/v1", "default", "data"),
+            interface_name("data"),
+            mac="02:ab:00:00:00:01",
+            capabilities={"mac": "02:ab:00:00:00:01"},
+            args=(("CNI_IFMAC", "02:ab:00:00:00:01"), ("MAC", "02:ab:00:00:00:01")),
+            upper_layers=(interface_name("vlan"),),
+        ),
     )
 
 
@@ -187,7 +196,7 @@ def test_a_second_entry_never_replaces_one_that_is_left_alone() -> None:
 @pytest.mark.parametrize("namespace", ["shop", "default", "infra"])
 def test_networks_may_come_from_the_pods_own_and_the_global_namespaces(namespace: str) -> None:
     desired = read([{"name": "red", "namespace": namespace}], "shop", ("default", "infra"))
-    assert desired.attachments[0].namespace == namespace
+    assert desired.attachments[0].definition.namespace == namespace
 
 
 def test_another_namespace_is_refused_with_the_setting_that_would_allow_it() -> None:
@@ -227,6 +236,23 @@ def test_deep_nesting_is_a_fault_at_any_depth(depth: int) -> None:
         assert read(f"[{{{field}{inner}}}]").problems
 
 
+# -- what kactus reads, which attaches more of it at pod start ---------------------------------------------------------
+
+
+def test_the_entries_tell_apart_what_the_agent_leaves_alone() -> None:
+    text = json.dumps(
+        [{"name": "a", "isPrimary": True}, {"name": "b", "podagentSkip": True}, {"name": "c", "ifMac": 7}]
+    )
+    entries = kaloom.read_entries(text, "shop", ())
+    assert [each.network for each in entries.attachments] == ["a", "b"]
+    assert (entries.primaries, entries.skipped) == ({interface_name("a")}, {interface_name("b")})
+    assert (entries.faulty, entries.nameless) == ({interface_name("c")}, False)
+
+
+def test_without_the_annotation_there_are_no_entries() -> None:
+    assert kaloom.read_entries(None, "shop", ()) == kaloom.Entries()
+
+
 # -- anything at all ------------------------------------------------------------------------------------------------
 
 anything = st.recursive(
@@ -248,14 +274,15 @@ annotations = st.one_of(
 @settings(max_examples=400, deadline=None)
 @given(annotations)
 def test_whatever_is_written_is_read_and_only_checked_strings_come_out(text: str) -> None:
-    desired = read_annotation(text, "shop", ("default",))
+    desired = kaloom.read(text, "shop", ("default",))
     for each in desired.attachments:
         assert is_dns1123_subdomain(each.network)
         assert each.ifname == interface_name(each.network)
         assert is_interface_name(each.ifname)
-        assert each.namespace is None or (is_dns1123_label(each.namespace) and each.namespace in ("shop", "default"))
+        namespace = each.definition.namespace
+        assert not namespace or (is_dns1123_label(namespace) and namespace in ("shop", "default"))
         assert each.mac is None or (is_mac(each.mac) and each.mac == each.mac.lower())
-        assert all(map(is_dns1123_subdomain, each.upper_layers))
+        assert all(map(is_interface_name, each.upper_layers))
     assert len({each.ifname for each in desired.attachments}) == len(desired.attachments)
     assert not desired.held & {each.ifname for each in desired.attachments}
     for problem in desired.problems:
@@ -267,7 +294,7 @@ def test_whatever_is_written_is_read_and_only_checked_strings_come_out(text: str
 @settings(max_examples=200, deadline=None)
 @given(annotations)
 def test_whatever_cannot_be_understood_is_told_and_held(text: str) -> None:
-    desired = read_annotation(text, "shop", ("default",))
+    desired = kaloom.read(text, "shop", ("default",))
     if desired.held or desired.hold_all:
         skipped = "isPrimary" in text or "podagentSkip" in text
         assert desired.problems or skipped

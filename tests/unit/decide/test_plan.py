@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from factory import attachment, record, sandbox
 
-from podagent.decide.dialects.kaloom import Desired
+from podagent.decide.desired import Desired
+from podagent.decide.dialects.kaloom_names import interface_name
 from podagent.decide.plan import TABLE, Found, Plan, Step, Want, plan_gone, plan_pod
-from podagent.model import Attachment, NetnsRef, Phase, Record, interface_name
+from podagent.model import Attachment, DefinitionRef, NetnsRef, Operation, Phase, Record
 
 # As the design has it. Forgetting a record is how a detach ends, so that "forget" is no step of its own.
 DESIGN = """
@@ -41,7 +44,7 @@ def test_the_table_is_complete_and_has_nothing_the_design_does_not_name() -> Non
 
 def test_what_is_detached_and_attached_is_detached_first() -> None:
     both = [steps for row in TABLE.values() for steps in row.values() if len(steps) > 1]
-    assert all(steps == (Step.DETACH, Step.ATTACH) for steps in both)
+    assert all(steps == (Operation.DETACH, Operation.ATTACH) for steps in both)
 
 
 # -- how a state is found in the table ------------------------------------------------------------------------------
@@ -49,6 +52,13 @@ def test_what_is_detached_and_attached_is_detached_first() -> None:
 
 def wanted(*attachments: Attachment, **more: object) -> Desired:
     return Desired(tuple(attachments))._replace(**more)
+
+
+def planned(detach: Sequence[Record] = (), attach: Sequence[Attachment] = ()) -> Plan:
+    """These are detached, then those attached."""
+    again = {each.ifname: each for each in attach}
+    detached = [Step(Operation.DETACH, r.attachment, r, again.get(r.attachment.ifname)) for r in detach]
+    return (*detached, *(Step(Operation.ATTACH, each) for each in attach))
 
 
 RED, GREEN = attachment("red"), attachment("green")
@@ -65,9 +75,11 @@ AGAIN = "again"
         ({"sandbox_id": "sandbox-8"}, AGAIN),
         ({"netns": NetnsRef("/proc/8/ns/net", 8, 8)}, AGAIN),
         ({"attachment": RED._replace(mac="02:00:00:00:00:01")}, AGAIN),
-        ({"attachment": RED._replace(ips=("10.0.0.9/24",))}, AGAIN),
-        ({"attachment": RED._replace(namespace="other")}, AGAIN),
-        ({"attachment": RED._replace(upper_layers=("green",))}, None),
+        ({"attachment": RED._replace(capabilities={"ips": ["10.0.0.9/24"]})}, AGAIN),
+        ({"attachment": RED._replace(args=(("MAC", "02:00:00:00:00:01"),))}, AGAIN),
+        ({"attachment": attachment("red", namespace="other")}, AGAIN),
+        ({"attachment": RED._replace(definition=DefinitionRef("other/v1", "", "red"))}, AGAIN),
+        ({"attachment": attachment("red", upper_layers=("green",))}, None),
         ({"adopted": True, "result": None}, None),
         ({"boot_id": "another"}, None),
         ({"invocation": record("other").invocation}, None),
@@ -75,54 +87,54 @@ AGAIN = "again"
 )
 def test_what_counts_as_a_change_of_an_attachment(changes: dict[str, object], outcome: str | None) -> None:
     found = record("red", **changes)
-    expected = Plan((found,), (RED,)) if outcome == AGAIN else Plan()
+    expected = planned([found], [RED]) if outcome == AGAIN else ()
     assert plan_pod(wanted(RED), [found], SANDBOX) == expected
 
 
 def test_a_link_that_vanished_is_attached_again() -> None:
     found = record("red")
-    assert plan_pod(wanted(RED), [found], SANDBOX, frozenset({RED.ifname})) == Plan((found,), (RED,))
+    assert plan_pod(wanted(RED), [found], SANDBOX, frozenset({RED.ifname})) == planned([found], [RED])
     assert not plan_pod(wanted(RED), [found], SANDBOX, frozenset({GREEN.ifname}))
 
 
 def test_an_interface_of_another_name_is_another_interface() -> None:
     renamed = RED._replace(ifname="net1")
     found = record("red")
-    assert plan_pod(wanted(renamed), [found], SANDBOX) == Plan((found,), (renamed,))
+    assert plan_pod(wanted(renamed), [found], SANDBOX) == planned([found], [renamed])
 
 
 def test_without_a_sandbox_what_is_wanted_waits_and_what_is_not_goes() -> None:
     red, green = record("red", phase=Phase.ATTACHING), record("green")
-    assert plan_pod(wanted(RED), [red, green], None) == Plan((green,), ())
+    assert plan_pod(wanted(RED), [red, green], None) == planned([green])
 
 
 @pytest.mark.parametrize("phase", Phase)
 def test_a_held_interface_is_not_touched(phase: Phase) -> None:
     found = record("red", phase=phase)
-    assert plan_pod(wanted(held=frozenset({RED.ifname})), [found], SANDBOX) == Plan()
+    assert plan_pod(wanted(held=frozenset({RED.ifname})), [found], SANDBOX) == ()
 
 
 @pytest.mark.parametrize("phase", Phase)
 def test_a_fault_that_hides_what_was_wanted_detaches_nothing(phase: Phase) -> None:
-    assert plan_pod(wanted(hold_all=True), [record("red", phase=phase)], SANDBOX) == Plan()
+    assert plan_pod(wanted(hold_all=True), [record("red", phase=phase)], SANDBOX) == ()
 
 
 def test_siblings_of_a_fault_are_attached_and_changed() -> None:
     red, other = record("red", sandbox_id="old"), record("other")
-    assert plan_pod(wanted(RED, GREEN, hold_all=True), [red, other], SANDBOX) == Plan((red,), (RED, GREEN))
+    assert plan_pod(wanted(RED, GREEN, hold_all=True), [red, other], SANDBOX) == planned([red], [RED, GREEN])
 
 
 def test_attaches_in_the_order_wanted_and_detaches_newest_first() -> None:
     records: list[Record] = [record("a", sequence=1), record("b", sequence=3), record("c", sequence=2)]
-    planned = plan_pod(wanted(GREEN, RED), records, SANDBOX)
-    assert planned.attach == (GREEN, RED)
-    assert [each.attachment.network for each in planned.detach] == ["b", "c", "a"]
+    assert [step.attachment.network for step in plan_pod(wanted(GREEN, RED), records, SANDBOX)] == [
+        "b", "c", "a", "green", "red",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("phase", Phase)
 def test_everything_of_a_pod_that_is_gone_goes_newest_first(phase: Phase) -> None:
     records = [record("red", sequence=1, phase=phase), record("green", sequence=2, phase=phase)]
-    assert plan_gone(records) == Plan((records[1], records[0]))
+    assert plan_gone(records) == planned([records[1], records[0]])
 
 
 def test_nothing_to_do_is_an_empty_plan() -> None:
@@ -134,18 +146,17 @@ def test_nothing_to_do_is_an_empty_plan() -> None:
 
 @pytest.mark.parametrize("below", [{"phase": Phase.ATTACHING}, {"attachment": RED._replace(mac="02:00:00:00:00:01")}])
 def test_what_stacks_on_a_layer_that_is_made_anew_is_made_anew_too(below: dict[str, object]) -> None:
-    bond = RED._replace(upper_layers=("green",))
-    vlan = GREEN._replace(upper_layers=("top",))
+    bond = attachment("red", upper_layers=("green",))
+    vlan = attachment("green", upper_layers=("top",))
     top = attachment("top")
     lower, middle, upper = record("red", sequence=1, **below), record("green", sequence=2), record("top", sequence=3)
     middle, upper = middle._replace(attachment=vlan), upper._replace(attachment=top)
     if "attachment" not in below:
         lower = lower._replace(attachment=bond)
-    planned = plan_pod(wanted(bond, vlan, top), [lower, middle, upper], SANDBOX)
-    assert planned.attach == (bond, vlan, top)
-    assert planned.detach == (upper, middle, lower)
+    plan = plan_pod(wanted(bond, vlan, top), [lower, middle, upper], SANDBOX)
+    assert plan == planned([upper, middle, lower], [bond, vlan, top])
 
 
 def test_a_layer_that_comes_late_leaves_what_is_there() -> None:
-    bond = RED._replace(upper_layers=("green",))
-    assert plan_pod(wanted(bond, GREEN), [record("green")], SANDBOX) == Plan((), (bond,))
+    bond = attachment("red", upper_layers=("green",))
+    assert plan_pod(wanted(bond, GREEN), [record("green")], SANDBOX) == planned([], [bond])

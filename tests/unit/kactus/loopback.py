@@ -46,7 +46,7 @@ class Request:
 
 @dataclass
 class Server:
-    """Gives `answers` one after the other, the last one for ever."""
+    """Gives `answers` one after the other, the last one again and again."""
 
     answers: list[Answer]
     tls: ssl.SSLContext | None = None
@@ -80,6 +80,16 @@ class Server:
     @property
     def url(self) -> str:
         return f"{'https' if self.tls else 'http'}://127.0.0.1:{self._server.server_port}"
+
+
+def kubeconfig(directory: Path, server: str) -> str:
+    """Writes a kubeconfig for the server; its path."""
+    path = directory / "kubeconfig"
+    path.write_text(
+        f"current-context: c\ncontexts: [{{name: c, context: {{cluster: k, user: u}}}}]\n"
+        f"clusters: [{{name: k, cluster: {{server: '{server}'}}}}]\nusers: [{{name: u, user: {{token: t}}}}]\n"
+    )
+    return str(path)
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from podagent import versions
+from podagent.foreign import Json
 from podagent.kactus.call import LONGEST_INPUT, Call, read_call
 from podagent.kactus.failure import Failure
-from podagent.model import Json
 
 CONF: Json = {"cniVersion": "0.4.0", "name": "cluster", "type": "kactus", "delegates": [{"type": "bridge"}]}
 ENVIRON = {

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
+from podagent.foreign import Json
 from podagent.kactus.config import DEFAULT_CNI_DIR, read_config
 from podagent.kactus.failure import Failure
-from podagent.model import Json
 
 BRIDGE: Json = {"type": "bridge", "bridge": "br0", "name": "pods", "cniVersion": "0.3.1"}
 
@@ -52,6 +52,13 @@ def test_what_the_master_says_itself_stands() -> None:
     assert (master["name"], master["cniVersion"]) == ("pods", "0.3.1")
 
 
+def test_a_master_that_is_a_list_is_kept_under_the_type_of_its_first_plugin() -> None:
+    chain = {"plugins": [{"type": "bridge"}, {"type": "tuning"}]}
+    assert read_config(conf(chain)).master == {
+        "cniVersion": "0.4.0", "name": "cluster", "type": "bridge", "masterPlugin": True, **chain,
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("delegates", [None, [], {}, "bridge", [None], ["bridge"], [[]], [BRIDGE, 3]])
 def test_delegates_that_are_no_list_of_objects_are_refused(delegates: Any) -> None:
     assert "delegates must be a list" in refused({**conf(), "delegates": delegates})
@@ -81,3 +88,14 @@ def test_a_master_whose_type_is_no_bare_name_is_refused(kind: Any) -> None:
 @pytest.mark.parametrize("path", ["relative", "./x", "~/x", "/x\n", "/x\0y", 7, ["/x"], True])
 def test_a_path_that_is_not_absolute_is_refused_by_name(key: str, path: Any) -> None:
     assert refused(conf(BRIDGE, **{key: path})).startswith(f"{key} must be an absolute path")
+
+
+def test_the_networks_of_default_are_for_all_unless_the_configuration_says_otherwise() -> None:
+    assert read_config(conf(BRIDGE)).global_namespaces == ("default",)
+    assert read_config(conf(BRIDGE, globalNamespaces=["infra", "default"])).global_namespaces == ("infra", "default")
+    assert read_config(conf(BRIDGE, globalNamespaces=[])).global_namespaces == ()
+
+
+@pytest.mark.parametrize("value", ["default", [1], ["a.b"], ["../x"], {"default": True}, None])
+def test_global_namespaces_must_be_a_list_of_namespaces(value: Any) -> None:
+    assert "globalNamespaces must be a list of namespaces" in refused(conf(BRIDGE, globalNamespaces=value))

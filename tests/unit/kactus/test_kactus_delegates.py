@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from podagent.errors import PluginError, PluginNotRun
+from podagent.errors import CallRefused, PluginError, PluginNotRun
+from podagent.foreign import Json
 from podagent.kactus.call import Call
 from podagent.kactus.delegates import Delegates
 from podagent.kactus.failure import Failure
 from podagent.kactus.lock import MARK
 from podagent.kactus.state import ADDING, DEFINITION, IFNAME
-from podagent.model import Json
 
 RECORDER = """#!/bin/sh
 here=$(dirname "$0")
@@ -144,12 +144,24 @@ def test_a_delegate_does_not_call_kactus_for_the_same_container(plugin: Plugin) 
     assert plugin.delegates(environ={MARK: "another"})
 
 
+def test_a_plugin_that_is_missing_is_told_apart_from_one_that_failed(plugin: Plugin) -> None:
+    with pytest.raises(PluginNotRun, match="no-such") as caught:
+        plugin.delegates().add({**RED, "type": "no-such"}, "net0", None)
+    assert caught.value.plugin == "no-such"
+
+
 @pytest.mark.parametrize(
-    "broken", [{"type": "no-such"}, {"cniVersion": "9.9.9"}, {"type": "a/b"}, {"name": "a/b"}, {"capabilities": 7}]
-)
-def test_what_cannot_be_run_is_told_apart_from_what_failed(plugin: Plugin, broken: Json) -> None:
-    with pytest.raises(PluginNotRun):
+    ("broken", "culprit"),
+    [({"cniVersion": "9.9.9"}, "network red-net"), ({"type": "a/b"}, "delegate red"),
+     ({"name": "a/b"}, "delegate red"), ({"capabilities": 7}, "delegate red")],
+)  # fmt: skip
+def test_a_configuration_that_no_plugin_can_be_given_is_no_fault_of_a_plugin(
+    plugin: Plugin, broken: Json, culprit: str
+) -> None:
+    with pytest.raises(CallRefused) as caught:
         plugin.delegates().add({**RED, **broken}, "net0", None)
+    assert caught.value.message.startswith(culprit)
+    assert caught.value.code == 7
     assert not plugin.ran
 
 
@@ -160,7 +172,7 @@ def test_what_failed_keeps_its_code(plugin: Plugin) -> None:
     assert (caught.value.code, caught.value.message) == (104, "no")
 
 
-def test_what_was_never_attached_goes_with_a_mended_definition(plugin: Plugin) -> None:
+def test_what_was_never_attached_goes_with_a_corrected_definition(plugin: Plugin) -> None:
     plugin.delegates().delete({**RED, ADDING: True, "fails": True}, "net0", "", lambda: RED)
     assert plugin.conf == RED
 
@@ -168,10 +180,34 @@ def test_what_was_never_attached_goes_with_a_mended_definition(plugin: Plugin) -
 @pytest.mark.parametrize(
     ("kept", "today"),
     [({**RED, "fails": True}, RED), ({**RED, ADDING: True, "fails": True}, {**RED, "name": "other"}),
-     ({**RED, ADDING: True, "fails": True}, None)],
+     ({**RED, ADDING: True, "fails": True}, None), ({**RED, ADDING: True, "fails": True}, {**RED, "type": "a/b"})],
 )  # fmt: skip
 def test_what_was_attached_goes_with_its_own_definition_or_not_at_all(
     plugin: Plugin, kept: Json, today: Json | None
 ) -> None:
     with pytest.raises(PluginError, match="no"):
         plugin.delegates().delete(kept, "net0", "", lambda: today)
+
+
+def check(plugin: Plugin, delegate: Json) -> None:
+    plugin.delegates().check(delegate, "net0")
+
+
+def test_a_check_gives_the_plugin_its_result(plugin: Plugin) -> None:
+    result: Json = {"cniVersion": "0.4.0", "ips": [{"version": "4", "address": "10.1.0.5/16"}]}
+    check(plugin, {**RED, "prevResult": result})
+    assert (plugin.env["CNI_COMMAND"], plugin.conf) == ("CHECK", {**RED, "prevResult": result})
+
+
+@pytest.mark.parametrize("kept", [RED, {**RED, "cniVersion": "0.3.1", "prevResult": {"cniVersion": "0.3.1"}}])
+def test_what_has_no_result_or_no_check_is_taken_as_it_is(plugin: Plugin, kept: Json) -> None:
+    check(plugin, kept)
+    assert not plugin.ran
+
+
+def test_what_a_plugin_says_beside_its_result_is_passed_on(
+    plugin: Plugin, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "noop").write_text("#!/bin/sh\ncat > /dev/null; echo beware >&2\n")
+    plugin.delegates().delete(RED, "net0", "", nothing)
+    assert capfd.readouterr().err == "CNI plugin noop: beware\n"

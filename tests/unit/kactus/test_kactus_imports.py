@@ -51,7 +51,7 @@ def test_version_imports_next_to_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("command", ["DEL", "STATUS"])
 def test_what_asks_no_server_loads_nothing_that_could(tmp_path: Path, command: str) -> None:
-    code, modules = imported(tmp_path, command)
+    code, modules = imported(tmp_path, command, CNI_NETNS=str(tmp_path))
     assert code == 0
     assert modules & HEAVY == set()
 

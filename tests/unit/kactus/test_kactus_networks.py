@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 
+from podagent.decide.dialects.kaloom_names import attachment
+from podagent.foreign import Json
 from podagent.kactus.failure import Failure
 from podagent.kactus.networks import Wanted, delegate_for, delegate_today, read_wanted
-from podagent.model import Attachment, Json, interface_name
+from podagent.model import Attachment, DefinitionRef
 
 BRIDGE: Json = {"cniVersion": "0.3.1", "name": "green-net", "bridge": "br-green", "ipam": {"type": "host-local"}}
 
@@ -39,13 +41,13 @@ class Defined:
         self._found = by_namespace
         self.asked: list[str] = []
 
-    def __call__(self, namespace: str, name: str) -> Json | None:
-        self.asked.append(f"{namespace}/{name}")
-        return self._found.get(namespace)
+    def __call__(self, reference: DefinitionRef) -> Json | None:
+        self.asked.append(str(reference))
+        return self._found.get(reference.namespace)
 
 
-def green(namespace: str | None = None) -> Attachment:
-    return Attachment("green", interface_name("green"), namespace)
+def green(namespace: str = "") -> Attachment:
+    return attachment("green", namespace)
 
 
 @pytest.mark.parametrize("annotation", [None, "", "  \n", "[]", " [ ] "])
@@ -95,7 +97,7 @@ def test_the_networks_of_other_namespaces_may_not_be_used() -> None:
 @pytest.mark.parametrize("namespace", ["shop", "default"])
 def test_the_networks_of_the_own_and_of_the_default_namespace_may_be_used(namespace: str) -> None:
     (only,) = wanted({"name": "red", "namespace": namespace}).others
-    assert only.namespace == namespace
+    assert only.definition == DefinitionRef("networks.kaloom.com/v1", namespace, "red")
 
 
 def test_a_listing_twice_counts_once() -> None:
@@ -104,7 +106,7 @@ def test_a_listing_twice_counts_once() -> None:
 
 def test_the_definition_of_the_entrys_namespace_is_used_and_no_other() -> None:
     defined = Defined(shop=definition())
-    with pytest.raises(Failure, match=r"no networks\.kaloom\.com in default"):
+    with pytest.raises(Failure, match=r"no networks\.kaloom\.com/v1 object of that name in namespace default"):
         delegate_for(green("default"), "shop", defined)
     assert defined.asked == ["default/green"]
 
@@ -194,9 +196,9 @@ def test_a_definition_of_one_mebibyte_is_used() -> None:
 
 def test_a_kept_delegate_leads_back_to_its_definition_of_today() -> None:
     kept = delegate_for(green(), "shop", Defined(shop=definition()))
-    today = delegate_today(kept, Defined(shop=definition({**BRIDGE, "bridge": "mended"})))
+    today = delegate_today(kept, Defined(shop=definition({**BRIDGE, "bridge": "corrected"})))
     assert today is not None
-    assert today["bridge"] == "mended"
+    assert today["bridge"] == "corrected"
 
 
 @pytest.mark.parametrize("defined", [Defined(), Defined(shop=definition("nonsense"))])
@@ -204,5 +206,40 @@ def test_a_definition_that_is_gone_or_faulty_is_none_today(defined: Defined) -> 
     assert delegate_today(delegate_for(green(), "shop", Defined(shop=definition())), defined) is None
 
 
+def test_a_definition_that_cannot_be_had_is_none_today() -> None:
+    def unreachable(reference: DefinitionRef) -> Json | None:
+        raise Failure(11, "no answer")
+
+    assert delegate_today(delegate_for(green(), "shop", Defined(shop=definition())), unreachable) is None
+
+
 def test_a_delegate_of_kaloom_leads_back_to_nothing() -> None:
     assert delegate_today({"type": "bridge", "networkName": "green"}, Defined(default=definition())) is None
+
+
+# --- namespaces for all ---------------------------------------------------------------------------------------------
+
+
+def test_a_network_of_another_namespace_needs_that_to_be_global() -> None:
+    annotation = json.dumps([{"name": "green", "namespace": "infra"}])
+    (only,) = read_wanted(annotation, "shop", ("infra",)).others
+    assert only.definition.namespace == "infra"
+    with pytest.raises(Failure, match="networks of namespace infra may not be used"):
+        read_wanted(annotation, "shop")
+
+
+@pytest.mark.parametrize(
+    ("for_all", "asked"), [(("default",), ["shop/green", "default/green"]), (("infra",), ["shop/green"])]
+)
+def test_default_is_looked_into_only_where_it_is_for_all(for_all: tuple[str, ...], asked: list[str]) -> None:
+    defined = Defined()
+    with pytest.raises(Failure, match="network green is not defined"):
+        delegate_for(green(), "shop", defined, for_all)
+    assert defined.asked == asked
+
+
+def test_without_any_namespace_nothing_is_asked_for() -> None:
+    defined = Defined()
+    with pytest.raises(Failure, match="in any namespace"):
+        delegate_for(green(), "", defined, ())
+    assert defined.asked == []

@@ -7,13 +7,16 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
-from loopback import Answer, Authority, Server, answer, make_authority, raw
+from loopback import Answer, Authority, Server, answer, kubeconfig, make_authority, raw
 
 from lab.waiting import eventually
 from podagent.kactus.credentials import Credentials
 from podagent.kactus.failure import Failure
 from podagent.kactus.pods import Cluster
 from podagent.kactus.requests import NotReached, get_json
+from podagent.model import DefinitionRef
+
+GREEN = DefinitionRef("networks.kaloom.com/v1", "shop", "green")
 
 
 def reached(server: Server, **more: str | bool) -> Credentials:
@@ -25,15 +28,6 @@ def refused(code: int, ask: Callable[[], object]) -> str:
         ask()
     assert caught.value.code == code
     return caught.value.message
-
-
-def kubeconfig(directory: Path, server: str) -> str:
-    path = directory / "kubeconfig"
-    path.write_text(
-        f"current-context: c\ncontexts: [{{name: c, context: {{cluster: k, user: u}}}}]\n"
-        f"clusters: [{{name: k, cluster: {{server: '{server}'}}}}]\nusers: [{{name: u, user: {{token: t}}}}]\n"
-    )
-    return str(path)
 
 
 def test_an_object_is_asked_for_with_the_token() -> None:
@@ -215,18 +209,18 @@ def test_a_pod_that_is_not_there_is_asked_for_again_by_the_runtime(tmp_path: Pat
 
 def test_a_definition_that_is_not_there_is_none(tmp_path: Path) -> None:
     with Server([answer(404)]) as server:
-        assert Cluster(kubeconfig(tmp_path, server.url)).network("shop", "green") is None
+        assert Cluster(kubeconfig(tmp_path, server.url)).definition(GREEN) is None
         assert server.requests[0].path == "/apis/kaloom.com/v1/namespaces/shop/networks/green"
 
 
 def test_a_server_in_trouble_is_asked_again(tmp_path: Path) -> None:
     with Server([answer(500), raw(b""), answer(429), answer(200, b'{"spec": {}}')]) as server:
         cluster = Cluster(kubeconfig(tmp_path, server.url), pauses_s=(0.0, 0.0, 0.0))
-        assert cluster.network("shop", "green") == {"spec": {}}
+        assert cluster.definition(GREEN) == {"spec": {}}
 
 
 def test_a_server_in_lasting_trouble_is_left_to_the_runtime(tmp_path: Path) -> None:
     with Server([answer(500)]) as server:
         cluster = Cluster(kubeconfig(tmp_path, server.url), pauses_s=(0.0, 0.0, 0.0))
-        assert "answers 500" in refused(11, lambda: cluster.network("shop", "green"))
+        assert "answers 500" in refused(11, lambda: cluster.definition(GREEN))
         eventually(lambda: len(server.requests) == 4, 5)

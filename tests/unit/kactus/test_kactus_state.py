@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import stat
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +15,13 @@ import pytest
 
 from lab.processes import is_alive
 from lab.waiting import eventually
+from podagent.decide.dialects.kaloom_names import interface_name
+from podagent.foreign import Json
 from podagent.kactus.delegates import ifname_of
 from podagent.kactus.failure import Failure
-from podagent.kactus.lock import MARK
+from podagent.kactus.lock import MARK, ContainerLock, end_delegates
 from podagent.kactus.log import setup
 from podagent.kactus.state import ADDING, DEFINITION, IFNAME, SavedDelegates, containers, identity
-from podagent.model import Json, interface_name
 
 ID = "c" * 64
 SOURCE = Path(__file__).resolve().parents[3] / "src"
@@ -28,6 +31,7 @@ DATA: Json = {
 }  # fmt: skip
 FLANNEL: Json = {"cniVersion": "0.3.1", "type": "flannel", "masterPlugin": True, "delegate": {"hairpinMode": True}}
 PRIMARY: Json = {**DATA, "masterPlugin": True}
+DELEGATE = {MARK: ID, "CNI_COMMAND": "ADD"}
 
 
 def keep(cni_dir: Path, *delegates: Json) -> None:
@@ -181,6 +185,33 @@ def test_the_longest_container_id_has_room_for_every_file(tmp_path: Path) -> Non
         assert saved.delegates == []
 
 
+def test_a_directory_that_cannot_be_listed_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Failure, match=f"cannot list {tmp_path}/file: Not a directory") as caught:
+        containers(str(tmp_path / "file"))
+    assert caught.value.code == 5
+
+
+@pytest.fixture
+def small_disk() -> Iterator[None]:
+    """Where a file can have 100 bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.usefixtures("small_disk")
+def test_a_full_disk_leaves_what_was_kept_before(tmp_path: Path) -> None:
+    keep(tmp_path, {"type": "bridge"})
+    with SavedDelegates(str(tmp_path), ID) as saved:
+        with pytest.raises(Failure, match="cannot write") as caught:
+            saved.put(DATA)
+        assert (caught.value.code, saved.delegates) == (5, [{"type": "bridge"}])
+    assert kept(tmp_path) == [{"type": "bridge"}]
+    assert files(tmp_path) == [ID]
+
+
 # --- the lock -------------------------------------------------------------------------------------------------------
 
 
@@ -282,7 +313,7 @@ def test_what_the_holder_wrote_is_what_the_next_one_reads(tmp_path: Path) -> Non
     assert seen == [[DATA]]
 
 
-def test_a_lock_whose_file_was_removed_holds_nobody_off_and_is_taken_anew(tmp_path: Path) -> None:
+def test_a_lock_whose_file_was_removed_holds_nobody_off_and_is_taken_again(tmp_path: Path) -> None:
     first = SavedDelegates(str(tmp_path), ID)
     first.__enter__()
     (tmp_path / ".locks" / ID).unlink()  # as a holder before would, between its unlink and our flock
@@ -307,7 +338,7 @@ def test_the_delegate_of_a_killed_call_is_waited_for(tmp_path: Path) -> None:
     let_go(holder)
     script = "read line; echo done > $0"
     delegate = subprocess.Popen(
-        ["/bin/sh", "-c", script, str(tmp_path / "done")], env={MARK: ID}, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ["/bin/sh", "-c", script, str(tmp_path / "done")], env=DELEGATE, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     (next_one := threading.Thread(target=kept, args=(tmp_path,))).start()
     eventually(lambda: is_waiting_for_orphans(tmp_path), 10)
@@ -316,6 +347,29 @@ def test_the_delegate_of_a_killed_call_is_waited_for(tmp_path: Path) -> None:
     next_one.join(30)
     assert (tmp_path / "done").exists()
     assert files(tmp_path) == ["done"]
+
+
+def test_a_delegate_that_does_not_come_to_an_end_is_killed() -> None:
+    with subprocess.Popen(["/bin/sleep", "60"], env=DELEGATE, stdout=subprocess.PIPE) as delegate:
+        assert end_delegates(ID, patience_s=0.05)
+        assert delegate.wait(10) == -9
+
+
+def test_a_delegate_that_cannot_be_ended_holds_every_call_off(tmp_path: Path) -> None:
+    def taken(*, ended: bool) -> bool:
+        lock = ContainerLock(str(tmp_path), ID, end_delegates=lambda container_id: ended)
+        try:
+            return lock.acquire()
+        finally:
+            lock.release()
+
+    (tmp_path / ID).write_text("7\n")
+    for _ in range(2):
+        with pytest.raises(Failure, match="cannot be ended") as caught:
+            taken(ended=False)
+        assert caught.value.code == 11
+    assert taken(ended=True)
+    assert not taken(ended=True)
 
 
 def is_waiting_for_orphans(cni_dir: Path) -> bool:
@@ -328,7 +382,7 @@ def test_what_a_delegate_leaves_behind_on_purpose_is_neither_waited_for_nor_ende
     holder = held_by_another(tmp_path)
     holder.kill()
     let_go(holder)
-    daemon = subprocess.Popen(["/bin/sleep", "60"], env={MARK: ID}, stdout=subprocess.DEVNULL)
+    daemon = subprocess.Popen(["/bin/sleep", "60"], env=DELEGATE, stdout=subprocess.DEVNULL)
     try:
         assert kept(tmp_path) == []
         assert is_alive(daemon.pid)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import logging
 
 import pytest
+from urllib3.response import HTTPResponse
 
 from podagent.errors import ApiError
-from podagent.kube.answers import decode_object, status_error
+from podagent.kube.answers import decode_object, read_body, status_error
 from podagent.kube.contact import Contact
-from podagent.kube.podlist import GarbledWatch, parse_event
 
 
 def test_a_status_inside_a_watch_keeps_its_code_words_and_wait() -> None:
@@ -29,32 +30,8 @@ def test_a_servers_novel_is_cut() -> None:
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"7", b"\xff\xfe", b"[" * 100_000])
 def test_a_body_that_is_no_object_is_an_error(body: bytes) -> None:
-    with pytest.raises(ApiError, match=r"GET /x: the answer is not"):
+    with pytest.raises(ApiError, match=r"GET /x: the answer cannot be used: "):
         decode_object(body, "GET /x", 200)
-
-
-def test_reads_an_event() -> None:
-    event = parse_event(b'{"type":"MODIFIED","object":{"metadata":{"name":"web","resourceVersion":"7"}}}')
-    assert (event.kind, event.version) == ("MODIFIED", "7")
-    assert event.pod is not None
-    assert event.pod.key.name == "web"
-
-
-def test_a_bookmark_is_a_version_without_a_pod() -> None:
-    event = parse_event(b'{"type":"BOOKMARK","object":{"kind":"Pod","metadata":{"resourceVersion":"9"}}}')
-    assert (event.version, event.pod) == ("9", None)
-
-
-@pytest.mark.parametrize("line", [b"", b'{"type":"ADDED","object":{"metad', b"null", b'{"type":"ERROR","object":"x"}'])
-def test_half_a_line_is_garbled(line: bytes) -> None:
-    with pytest.raises(GarbledWatch):
-        parse_event(line)
-
-
-def test_an_error_event_is_raised() -> None:
-    with pytest.raises(ApiError, match="410 too old") as caught:
-        parse_event(b'{"type":"ERROR","object":{"code":410,"message":"too old"}}')
-    assert caught.value.status == 410
 
 
 def test_an_outage_is_said_when_it_begins_when_its_kind_changes_and_when_it_ends(
@@ -75,3 +52,28 @@ def test_an_outage_is_said_when_it_begins_when_its_kind_changes_and_when_it_ends
         "still no contact with https://api: forbidden",
         "back in contact with https://api after 60 s",
     ]
+
+
+def test_an_answer_that_trickles_in_is_given_up_and_its_connection_closed() -> None:
+    answer = HTTPResponse(body=io.BytesIO(b"{}"), preload_content=False)
+    with pytest.raises(ApiError, match="GET /x: the answer did not end in time"):
+        read_body(answer, limit=10, deadline=-1, what="GET /x")
+    assert answer.closed
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "message"),
+    [
+        ({"code": "410", "message": 7}, 500, "error without a message"),
+        ({"code": True, "reason": "Expired"}, 500, "Expired"),
+        ({"code": 0, "message": "no code"}, 500, "no code"),
+        ({"code": 429, "message": "busy", "details": {"retryAfterSeconds": -3}}, 429, "busy"),
+        ({"code": 429, "message": "busy", "details": {"retryAfterSeconds": "x"}}, 429, "busy"),
+        ({"code": 429, "message": "busy", "details": []}, 429, "busy"),
+    ],
+)
+def test_a_status_with_fields_of_other_types_reads_as_if_they_were_absent(
+    status: dict[str, object], code: int, message: str
+) -> None:
+    error = status_error(status, "watch")
+    assert (str(error), error.status, error.retry_after) == (f"watch: {code} {message}", code, None)

@@ -14,15 +14,15 @@ def backoff() -> Backoff:
     return Backoff(random.Random(7), first_s=1.0, cap_s=30.0)
 
 
-def test_waits_double_up_to_the_cap_with_jitter() -> None:
+def test_waits_double_up_to_the_cap_give_or_take_a_fifth() -> None:
     waits = backoff()
-    for ceiling in [1, 2, 4, 8, 16, 30, 30, 30]:
-        assert ceiling / 2 <= waits.next() <= ceiling
+    for middle in [1, 2, 4, 8, 16, 30, 30, 30]:
+        assert 0.8 * middle <= waits.next() <= 1.2 * middle
 
 
 def test_stays_at_the_cap_for_ever() -> None:
     waits = backoff()
-    assert all(waits.next() <= 30 for _ in range(5000))
+    assert all(waits.next() <= 36 for _ in range(5000))
 
 
 def test_two_nodes_do_not_wait_alike() -> None:
@@ -30,12 +30,12 @@ def test_two_nodes_do_not_wait_alike() -> None:
     assert one.next() != other.next()
 
 
-def test_starts_anew_after_a_reset() -> None:
+def test_starts_over_after_a_reset() -> None:
     waits = backoff()
     for _ in range(5):
         waits.next()
     waits.reset()
-    assert waits.next() <= 1
+    assert waits.next() <= 1.2
 
 
 def test_the_first_failure_can_be_free_and_only_the_first() -> None:
@@ -47,9 +47,9 @@ def test_the_first_failure_can_be_free_and_only_the_first() -> None:
 
 
 def test_never_comes_back_before_the_server_asked_for_but_does_come_back() -> None:
-    assert 7 < backoff().next(7) <= 8
-    assert backoff().next(7, first_free=True) > 7
-    assert backoff().next(1e9) <= 121
+    assert 7.8 <= backoff().next(7) <= 8.2
+    assert backoff().next(7, first_free=True) >= 7.8
+    assert backoff().next(1e9) <= 121.2
 
 
 def test_a_bucket_gives_its_burst_then_its_rate() -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from kube_script import TurningClock
 
 from podagent.errors import ApiError
 from podagent.kube.events import EventRecorder
@@ -20,6 +21,7 @@ class EventStore:
         self.events: dict[str, dict[str, Any]] = {}
         self.refuses: ApiError | None = None
         self.calls = 0
+        self.on_call: Callable[[], None] = lambda: None
 
     def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         self._count()
@@ -35,27 +37,13 @@ class EventStore:
 
     def _count(self) -> None:
         self.calls += 1
+        self.on_call()
         if self.refuses:
             raise self.refuses
 
     @property
     def counts(self) -> list[int]:
         return [event["count"] for event in self.events.values()]
-
-
-class TurningClock(threading.Event):
-    """A stop event whose waits turn a clock instead of taking time; set once everything emitted was written."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def wait(self, timeout: float | None = None) -> bool:
-        self.now += timeout or 0.0
-        return self.is_set()
 
 
 class Desk:
@@ -66,7 +54,7 @@ class Desk:
 
     def emit(self, name: str = "web", message: str = "attached", times: int = 1) -> None:
         for _ in range(times):
-            pod = Pod(PodKey("default", name, "uid"), f"uid-of-{name}", None, "Running")
+            pod = Pod(PodKey("default", name, "uid"), f"uid-of-{name}", {}, "Running")
             self.recorder.emit(pod, "Normal", "NetworkAttached", message)
 
     def write_all(self) -> None:
@@ -104,7 +92,7 @@ def test_the_same_said_again_is_counted_not_written_again(desk: Desk) -> None:
     assert desk.store.counts == [4, 1]
 
 
-def test_an_event_that_the_server_has_forgotten_is_written_anew(desk: Desk) -> None:
+def test_an_event_that_the_server_has_forgotten_is_written_again(desk: Desk) -> None:
     desk.emit()
     desk.write_all()
     desk.store.events.clear()
@@ -191,3 +179,40 @@ def test_a_namespace_being_deleted_is_not_taken_for_a_missing_permission(
     desk.emit()
     desk.write_all()
     assert caplog.records == []
+
+
+def test_the_recorder_writes_until_it_is_stopped_and_drops_what_is_waiting_then(desk: Desk) -> None:
+    desk.emit(times=2)
+    desk.store.on_call = desk.clock.set
+    desk.recorder.run(desk.clock)
+    assert desk.store.counts == [1]
+
+
+def test_a_stop_while_the_turn_of_an_event_is_awaited_drops_it(desk: Desk) -> None:
+    desk.clock.set()
+    for index in range(6):
+        desk.emit(name=f"pod{index}")
+    desk.write_all()
+    assert desk.store.counts == [1] * 5
+
+
+def test_only_so_many_events_are_remembered_for_counting(desk: Desk) -> None:
+    for index in range(1025):
+        desk.emit(name=f"pod{index}")
+        desk.write_all()
+    desk.emit(name="pod0")
+    desk.emit(name="pod1024")
+    desk.write_all()
+    assert sorted(desk.store.counts) == [1] * 1025 + [2], "pod0 is forgotten, pod1024 is not"
+
+
+def test_a_repetition_that_is_refused_is_dropped_and_not_counted(desk: Desk) -> None:
+    desk.emit()
+    desk.write_all()
+    desk.store.refuses = ApiError("busy", 429)
+    desk.emit()
+    desk.write_all()
+    desk.store.refuses = None
+    desk.emit()
+    desk.write_all()
+    assert desk.store.counts == [2]

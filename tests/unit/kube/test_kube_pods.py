@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from podagent.kube.pods import parse_pod
@@ -20,13 +20,13 @@ def pod(**status: Any) -> dict[str, Any]:
 
 def test_takes_the_fields_in_use() -> None:
     obj = {
-        "metadata": {"namespace": "ns", "name": "web", "uid": UUID, "annotations": {"networks": "[]"}},
+        "metadata": {"namespace": "ns", "name": "web", "uid": UUID, "annotations": {"networks": "[]", "other": "x"}},
         "spec": {"hostNetwork": True},
         "status": {"phase": "Running", "podIP": "10.1.1.1"},
     }
     parsed = parse_pod(obj)
     assert parsed.key == PodKey("ns", "web", UUID)
-    assert (parsed.object_uid, parsed.networks, parsed.phase) == (UUID, "[]", "Running")
+    assert (parsed.object_uid, parsed.annotations, parsed.phase) == (UUID, {"networks": "[]"}, "Running")
     assert parsed.host_network
     assert not parsed.static
 
@@ -61,7 +61,7 @@ def test_nobody_becomes_another_pod_by_naming_its_uid_as_mirror() -> None:
 def test_absent_and_mistyped_fields_read_as_empty(obj: dict[str, Any]) -> None:
     parsed = parse_pod(obj)
     assert parsed.key == PodKey("", "", "")
-    assert parsed.networks is None
+    assert parsed.annotations == {}
 
 
 anything = st.recursive(
@@ -81,6 +81,7 @@ anything = st.recursive(
 )
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # the first draw loads the table of Unicode
 @given(st.dictionaries(st.sampled_from(["metadata", "spec", "status"]), anything))
 def test_no_content_of_an_object_makes_parsing_fail(obj: dict[str, Any]) -> None:
     assert isinstance(parse_pod(obj), Pod)

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from podagent.foreign import printable
 from podagent.report import journal
-from podagent.report.journal import JournalHandler, StderrHandler, printable, stderr_is_journal
+from podagent.report.journal import JournalHandler, StderrHandler, stderr_is_journal
 
 
 @pytest.fixture

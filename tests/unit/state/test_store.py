@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from podagent.errors import StoreError
+from podagent.messages import Message
 from podagent.model import NetnsRef, Phase, PodKey, Record
 from podagent.state import recordfile
 from podagent.state.store import Store
@@ -217,7 +218,7 @@ HOSTILE = ["../../../../etc/x", "/etc/passwd", "..", "", "a" * 5000, "\0", "a\0b
 @pytest.mark.parametrize("text", HOSTILE)
 def test_no_string_from_outside_becomes_a_file_name(reopen: Reopen, directory: Path, text: str) -> None:
     hostile = record("red", pod=PodKey(text, text, text))
-    hostile = hostile._replace(sandbox_id=text, attachment=hostile.attachment._replace(network=text, ifname=text))
+    hostile = hostile._replace(sandbox_id=text, attachment=hostile.attachment._replace(ifname=text))
     reopen().put(hostile)
     found = [path for path in directory.parent.rglob("*") if path.is_file()]
     assert sorted(path.parent.name for path in found) == ["attachments", "state"]
@@ -261,10 +262,6 @@ def test_any_records_survive_a_restart(tmp_path_factory: pytest.TempPathFactory,
 # -- damage ---------------------------------------------------------------------------------------------------------
 
 
-def newer(content: bytes) -> bytes:
-    return content.replace(b'"schema":1', b'"schema":2')
-
-
 def flipped(content: bytes) -> bytes:
     return content.replace(b'"ATTACHED"', b'"ATTACHING"')
 
@@ -283,7 +280,6 @@ DAMAGE: dict[str, Callable[[bytes], bytes]] = {
     "nested": nested,
     "nested for ever": lambda content: b"[" * 1_000_000,
     "changed": flipped,
-    "of a newer version": newer,
 }
 
 
@@ -350,6 +346,81 @@ def test_a_link_in_the_place_of_a_temporary_file_is_not_followed(reopen: Reopen,
     assert everything(reopen()) == [record("red", sequence=3)]
 
 
+# -- what a newer version wrote -------------------------------------------------------------------------------------
+
+
+def newer(content: bytes) -> bytes:
+    return content.replace(b'"schema":1', b'"schema":2')
+
+
+@pytest.fixture
+def too_new(reopen: Reopen, directory: Path) -> Path:
+    """The record of `red`, in a form that this version cannot read; that of `green` is of today."""
+    store = reopen()
+    store.put(record("red"))
+    (path,) = files(directory)
+    store.put(record("green", sequence=2))
+    path.write_bytes(newer(path.read_bytes()))
+    return path
+
+
+def test_a_record_that_only_a_newer_version_can_read_stays_where_it_is_and_is_told(
+    reopen: Reopen, directory: Path, too_new: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    content = too_new.read_bytes()
+    for _ in range(2):
+        caplog.clear()
+        assert everything(reopen()) == [record("green", sequence=2)]
+        assert too_new.read_bytes() == content
+        assert set_aside(directory) == []
+        (told,) = caplog.records
+        assert (told.levelno, vars(told)["MESSAGE_ID"]) == (logging.ERROR, Message.RECORD_TOO_NEW.value)
+        assert str(too_new) in told.getMessage()
+        assert "schema 2 is not known to this version" in told.getMessage()
+
+
+@pytest.mark.parametrize("change", [Store.put, Store.remove])
+def test_it_is_neither_written_over_nor_removed_and_the_error_says_what_to_do(
+    reopen: Reopen, too_new: Path, change: Callable[[Store, Record], None]
+) -> None:
+    store, content = reopen(), too_new.read_bytes()
+    with pytest.raises(StoreError, match="install that version again, or move the file away") as raised:
+        change(store, record("red", sequence=3))
+    assert str(raised.value).startswith(f"{too_new} was written by a newer podagent")
+    assert too_new.read_bytes() == content
+    assert everything(store) == [record("green", sequence=2)]
+
+
+def test_other_interfaces_of_the_same_pod_are_recorded_beside_it(reopen: Reopen, too_new: Path) -> None:
+    store = reopen()
+    store.put(record("blue", sequence=3))
+    store.remove(record("green"))
+    assert everything(store) == everything(reopen()) == [record("blue", sequence=3)]
+    assert too_new.exists()
+
+
+def test_once_it_is_moved_away_the_interface_can_be_recorded(reopen: Reopen, too_new: Path) -> None:
+    store = reopen()
+    too_new.rename(too_new.parent.parent / "kept")
+    store.put(record("red", sequence=3))
+    store.put(record("red", sequence=4))
+    assert everything(store) == everything(reopen()) == [record("green", sequence=2), record("red", sequence=4)]
+
+
+def test_the_newer_version_finds_it_again(reopen: Reopen, too_new: Path) -> None:
+    reopen()
+    too_new.write_bytes(too_new.read_bytes().replace(b'"schema":2', b'"schema":1'))
+    assert everything(reopen()) == [record("red"), record("green", sequence=2)]
+
+
+def test_fields_of_a_newer_version_survive_a_change_of_phase(reopen: Reopen) -> None:
+    extra = {"vlan": 7, "netns": {"cookie": "x"}}
+    reopen().put(record("red", extra=extra))
+    (read,) = everything(reopen())
+    reopen().put(read._replace(phase=Phase.DETACHING))
+    assert everything(reopen()) == [record("red", phase=Phase.DETACHING, extra=extra)]
+
+
 # -- failures -------------------------------------------------------------------------------------------------------
 
 
@@ -365,7 +436,7 @@ def test_an_agent_that_was_killed_holds_nothing(reopen: Reopen, directory: Path)
         "import os, pathlib, sys; from podagent.state.store import Store;"
         "Store(pathlib.Path(sys.argv[1])); os.kill(os.getpid(), 9)"
     )
-    source = str(Path(recordfile.__file__).parents[1])
+    source = str(Path(recordfile.__file__).parents[2])
     ended = subprocess.run([sys.executable, "-c", code, str(directory)], env={"PYTHONPATH": source}, check=False)
     assert ended.returncode == -9
     assert everything(reopen()) == []

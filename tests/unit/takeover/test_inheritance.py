@@ -9,14 +9,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pytest
-from factory import key, pod
+from factory import attachment, key, pod
 from nodemodel import Crash, Node, SilentReport
 
 from podagent.act.executor import Executor
+from podagent.act.outcomes import Outcomes, Result
+from podagent.act.ports import Inherited
 from podagent.act.reconciler import Reconciler
-from podagent.decide.backoff import Backoffs
-from podagent.model import Phase, PodKey, interface_name
-from podagent.takeover.inheritance import Inheritance, Inherited
+from podagent.decide.attempts import Attempts
+from podagent.decide.dialects.kaloom_names import interface_name
+from podagent.model import Attachment, Operation, Phase, PodKey
+from podagent.takeover.inheritance import Inheritance
 
 KEY = key()
 RED = interface_name("red")
@@ -24,10 +27,9 @@ RED = interface_name("red")
 
 @dataclass(frozen=True)
 class Left:
-    network: str
+    attachment: Attachment
     sandbox_id: str
     complete: bool = True
-    mac: str | None = None
 
 
 class Bench(Node):
@@ -37,25 +39,25 @@ class Bench(Node):
         super().__init__()
         self.left: list[Inherited] = []
         self.report = SilentReport()
-        executor = Executor(self, self, self, self, lambda container_id, ifname: None, self.boot_id)
-        backoffs = Backoffs(lambda: 0.0, random.Random(1))
-        self.inheritance = Inheritance(Predecessor(self), self, self, self, executor, self.report, ("default",))
-        self.reconciler = Reconciler(self, self, self, executor, self.report, backoffs, ("default",), clock=lambda: 0.0)
+        executor = Executor(self, self, self, lambda container_id, ifname, timeout_s: None, self.boot_id)
+        outcomes = Outcomes(Attempts(lambda: 0.0, random.Random(1)), [self.report])
+        self.inheritance = Inheritance(Predecessor(self), self, self, self, self, executor, outcomes, ("default",))
+        reconciler = Reconciler(self, self, self, self, executor, outcomes, ("default",), clock=lambda: 0.0)
+        self.reconcile = self.inheritance.ahead_of(lambda pod, expect: reconciler.reconcile(pod))
 
     def former_agent_attached(self, *networks: str, complete: bool = True) -> None:
         self.pods[KEY] = pod(key=KEY)
         sandbox = self.start_sandbox(KEY)
         for network in networks:
             self.kubelet_attaches(KEY, network)
-            self.left.append(Left(network, sandbox.id, complete))
+            self.left.append(Left(attachment(network), sandbox.id, complete))
 
     def want(self, *networks: str, **more: str) -> None:
         annotation = json.dumps([{"name": network, **more} for network in networks])
         self.pods[KEY] = self.pods[KEY]._replace(networks=annotation)
 
     def look(self) -> float | None:
-        wait = self.inheritance.take_over(KEY)
-        return self.reconciler.reconcile(KEY) if wait is None else wait
+        return self.reconcile(KEY, lambda seconds: None)
 
     def commands(self) -> list[str]:
         return [command for command, _, _ in self.operations]
@@ -64,6 +66,9 @@ class Bench(Node):
 class Predecessor:
     def __init__(self, node: Bench) -> None:
         self.node = node
+
+    def left_nothing(self) -> bool:
+        return False
 
     def of(self, pod: PodKey) -> Sequence[Inherited]:
         return self.node.left
@@ -144,6 +149,7 @@ def test_one_that_cannot_be_taken_over_now_holds_up_no_other(node: Bench) -> Non
     node.faults.undefined = {"red"}
     node.want("blue")
     node.look()
+    assert [outcome.operation for outcome in node.report.those(Result.WAITING)] == [Operation.TAKE_OVER]
     assert node.links_of(KEY) == {RED, interface_name("blue")}
     node.faults.undefined = set()
     node.look()

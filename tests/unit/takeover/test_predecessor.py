@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from factory import key
+from factory import attachment, key
 
 from podagent.takeover.kaloom import Inherited, KaloomPredecessor
 
@@ -36,8 +36,8 @@ def write(store: Path, name: str = "web-red", state: str = "Active", **changes: 
 def test_reads_what_was_attached_and_what_was_half_done(store: Path) -> None:
     red, green = write(store), write(store, "web-green", "Dirty", NetworkName="green", IfMAC="02:AA:00:00:00:01")
     assert KaloomPredecessor(store).of(POD) == [
-        Inherited(green, "default", "web", "green", "5a", complete=False, mac="02:aa:00:00:00:01"),
-        Inherited(red, "default", "web", "red", "5a", complete=True),
+        Inherited(green, "default", "web", attachment("green", mac="02:aa:00:00:00:01"), "5a", complete=False),
+        Inherited(red, "default", "web", attachment("red"), "5a", complete=True),
     ]
 
 
@@ -54,7 +54,8 @@ def test_knows_the_pods_of_one_name_in_two_namespaces_apart(store: Path) -> None
 
 
 def test_a_node_that_never_had_it_has_nothing_to_take_over(tmp_path: Path) -> None:
-    assert KaloomPredecessor(tmp_path / "configstore").of(POD) == []
+    former = KaloomPredecessor(tmp_path / "configstore")
+    assert (former.of(POD), former.left_nothing()) == ([], True)
 
 
 def test_moves_aside_what_was_taken_over_and_nothing_else(store: Path) -> None:

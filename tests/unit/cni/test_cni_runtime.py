@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from podagent.cni.runtime import CniRuntime
-from podagent.errors import NetConfError, PluginError, PluginTimeout
-from podagent.model import Invocation, Json, Target
+from podagent.errors import CallRefused, CniError, NetConfError, PluginError, PluginNotRun, PluginTimeout
+from podagent.foreign import Json
+from podagent.model import Invocation, Target
+from podagent.netconf import NetConf
 
 MakePlugin = Callable[..., str]
 TARGET = Target("sandbox1", "/proc/1/ns/net", "net0")
@@ -47,7 +49,7 @@ class Lab:
 
     def call(self, version: str = "1.0.0", types: tuple[str, ...] = ("first", "second"), **changed: Any) -> Invocation:
         plugins = [{"type": name, "capabilities": {"mac": name == "second"}} for name in types]
-        netconf = {"cniVersion": version, "name": "data", "plugins": plugins, **changed}
+        netconf = NetConf({"cniVersion": version, "name": "data", "plugins": plugins, **changed})
         path = (str(self._directory / "bin"),)
         return Invocation(netconf, path, (("IgnoreUnknown", "1"),), {"mac": "02:00:00:00:00:01"})
 
@@ -125,6 +127,16 @@ def test_a_missing_plugin_is_found_before_any_other_has_built_something(lab: Lab
     assert lab.calls == []
 
 
+def test_a_plugin_that_cannot_be_started_says_so_only_if_it_is_the_first(lab: Lab, bin_dir: Path) -> None:
+    (bin_dir / "second").chmod(0o644)
+    with pytest.raises(PluginError, match=r"CNI plugin second: .* not executable") as raised:
+        lab.runtime.add(lab.call(), TARGET)
+    assert not isinstance(raised.value, PluginNotRun)
+    assert lab.calls == ["ADD first"]
+    with pytest.raises(PluginNotRun):
+        lab.runtime.add(lab.call(types=("second", "first")), TARGET)
+
+
 @pytest.mark.parametrize("version", ["1.0", "1.2.0", "x"])
 def test_a_version_nobody_knows_is_refused_before_anything_was_built(lab: Lab, version: str) -> None:
     with pytest.raises(NetConfError, match="network data: 'cniVersion'"):
@@ -134,7 +146,7 @@ def test_a_version_nobody_knows_is_refused_before_anything_was_built(lab: Lab, v
 
 def test_an_argument_with_a_separator_is_refused_before_anything_was_built(lab: Lab) -> None:
     call = Invocation(lab.call().netconf, lab.call().path, (("K8S_POD_IFMAC", "x;K8S_POD_NAMESPACE=victim"),))
-    with pytest.raises(PluginError, match="unusable CNI_ARGS pair"):
+    with pytest.raises(CallRefused, match="unusable CNI_ARGS pair"):
         lab.runtime.add(call, TARGET)
     assert lab.calls == []
 
@@ -231,7 +243,7 @@ def test_gc_asks_all_plugins_though_some_fail(lab: Lab) -> None:
         lab.runtime.gc(lab.call("1.1.0"), [])
     assert (raised.value.code, lab.calls) == (7, ["GC first", "GC second"])
     lab.fails("second", 7, "two")
-    with pytest.raises(PluginError, match=r"first, second: .*one.*two"):
+    with pytest.raises(CniError, match=r"CNI plugin first: one.*; CNI plugin second: two"):
         lab.runtime.gc(lab.call("1.1.0"), [])
 
 
@@ -248,18 +260,6 @@ def test_what_a_successful_plugin_says_on_its_error_output_is_passed_on(lab: Lab
 
 def test_each_plugin_has_the_time_limit_to_itself(lab: Lab, make_plugin: MakePlugin) -> None:
     make_plugin("sleep 60", "second")
-    runtime = CniRuntime(0.5, {"PATH": "/usr/bin:/bin"})
+    runtime = CniRuntime(0.5, {"PATH": "/usr/bin:/bin"}, print)
     with pytest.raises(PluginTimeout, match="CNI plugin second"):
         runtime.add(lab.call(), TARGET)
-
-
-def test_versions_are_asked_as_old_plugins_expect_it(lab: Lab, tmp_path: Path) -> None:
-    lab.answers("first", {"cniVersion": "1.0.0", "supportedVersions": ["0.4.0", "1.0.0"]})
-    assert lab.runtime.versions("first", [f"{tmp_path}/bin"]) == ("0.4.0", "1.0.0")
-    assert lab.given("VERSION", "first") == {"cniVersion": "1.1.0"}
-    assert lab.environment("VERSION", "first")["CNI_PATH"] == "dummy"
-
-
-def test_a_plugin_older_than_version_supports_0_1_0(lab: Lab, tmp_path: Path) -> None:
-    lab.fails("first", 4, "unknown CNI_COMMAND: VERSION")
-    assert lab.runtime.versions("first", [f"{tmp_path}/bin"]) == ("0.1.0",)

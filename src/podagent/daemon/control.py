@@ -1,0 +1,57 @@
+"""What the operator sees of the agent, and may ask of it: the line for ``systemctl status``, and SIGHUP."""
+
+from __future__ import annotations
+
+import logging
+
+from podagent.daemon.following import Following
+from podagent.daemon.podtable import PodTable
+from podagent.daemon.rounds import Rounds
+from podagent.daemon.workqueue import WorkQueue
+from podagent.decide.attempts import Attempts
+from podagent.errors import KubeconfigError
+from podagent.kube.api import KubeApi
+from podagent.model import PodKey
+from podagent.state.store import Store
+
+_log = logging.getLogger(__name__)
+
+
+class Control:
+    """Knows the parts that have something to tell, and changes nothing by asking them."""
+
+    def __init__(
+        self,
+        api: KubeApi,
+        following: Following,
+        pods: PodTable,
+        store: Store,
+        queue: WorkQueue[PodKey],
+        attempts: Attempts,
+        rounds: Rounds,
+    ) -> None:
+        self._api = api
+        self._following = following
+        self._pods = pods
+        self._store = store
+        self._queue = queue
+        self._attempts = attempts
+        self._rounds = rounds
+
+    def status(self) -> str:
+        """What the agent is about, in one line."""
+        if self._following.waiting_for:
+            return f"Waiting for credentials: {self._following.waiting_for}"
+        if not self._pods.synced:
+            return f"Waiting for the list of pods from {self._api.server}"
+        return f"{len(self._pods.keys())} pods, {len(self._store)} attachments, {len(self._queue)} pods in work"
+
+    def reload(self) -> None:
+        """Reads the credentials again, tries at once what has failed, and compares everything."""
+        try:
+            self._api.reload()
+        except KubeconfigError as error:
+            _log.error("reload: the credentials stay as they were: %s", error)
+        self._attempts.retry_now()
+        self._rounds.look_at_all()
+        _log.info("reloaded")

@@ -1,0 +1,55 @@
+"""Follows the pods of the node once there are credentials: the service may start before its kubeconfig is there."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from podagent.errors import KubeconfigError
+from podagent.kube.api import KubeApi
+from podagent.kube.watch import PodWatch
+from podagent.messages import Message
+
+_log = logging.getLogger(__name__)
+
+_POLL_S = 1.0
+
+
+class Following:
+    """A thread's body.
+
+    Attributes:
+        waiting_for: what is wrong with the credentials; "" when nothing is.
+    """
+
+    def __init__(self, api: KubeApi, watch: PodWatch, changed: Callable[[], None], poll_s: float = _POLL_S) -> None:
+        """`changed`: called when `waiting_for` has become something else."""
+        self._api = api
+        self._watch = watch
+        self._changed = changed
+        self._poll_s = poll_s
+        self.waiting_for = ""
+
+    def run(self, stop: threading.Event) -> None:
+        """Waits for usable credentials, and follows the pods from then on."""
+        while not self._loaded():
+            if stop.wait(self._poll_s):
+                return
+        self._watch.run(stop)
+
+    def _loaded(self) -> bool:
+        try:
+            self._api.reload()
+        except KubeconfigError as error:
+            if str(error) != self.waiting_for:
+                _log.warning("waiting for credentials: %s", error, extra=Message.CREDENTIALS_MISSING.field)
+            self._now_waits_for(str(error))
+            return False
+        self._now_waits_for("")
+        return True
+
+    def _now_waits_for(self, what: str) -> None:
+        if what != self.waiting_for:
+            self.waiting_for = what
+            self._changed()

@@ -1,0 +1,70 @@
+"""The main loop: signals, watchdog pings, the resync timer, STATUS. Knows nothing of pods or networks."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import signal
+from collections.abc import Callable
+
+from podagent.daemon.health import Watchdog
+from podagent.daemon.notify import Notifier
+from podagent.daemon.rounds import Rounds
+
+_log = logging.getLogger(__name__)
+
+_STATUS_AT_WORK_S = 1.0
+WAKE, LOOP_DIED = -1, 0  # among signal numbers, which begin at 1
+
+
+class Loop:
+    """Runs in the main thread."""
+
+    def __init__(
+        self,
+        watchdog: Watchdog,
+        notifier: Notifier,
+        rounds: Rounds,
+        status: Callable[[], str],
+        at_work: Callable[[], int],
+        reload: Callable[[], None],
+        received: queue.SimpleQueue[int],
+    ) -> None:
+        """
+        Args:
+            status: the line for ``systemctl status``.
+            at_work: how many pods are in work; while there are some, STATUS is renewed more often.
+            reload: what SIGHUP asks for.
+            received: numbers of signals that arrived, `WAKE` when STATUS has changed, `LOOP_DIED`. It is put into by
+                signal handlers and other threads.
+        """
+        self._watchdog = watchdog
+        self._notifier = notifier
+        self._rounds = rounds
+        self._status = status
+        self._at_work = at_work
+        self._reload = reload
+        self._received = received
+
+    def run(self) -> int:
+        """Serves until SIGTERM, SIGINT or `LOOP_DIED`; returns which."""
+        while True:
+            self._watchdog.run_once()
+            self._notifier.status(self._status())
+            try:
+                received = self._received.get(timeout=self._seconds_to_next_duty())
+            except queue.Empty:
+                self._rounds.resync_if_due()
+                continue
+            if received == signal.SIGHUP:
+                self._notifier.reloading()
+                self._reload()
+                self._notifier.ready()
+            elif received != WAKE:
+                why = "" if received == LOOP_DIED else f"{signal.Signals(received).name} received: "
+                _log.info("%sstopping", why)
+                return received
+
+    def _seconds_to_next_duty(self) -> float:
+        until_status = _STATUS_AT_WORK_S if self._at_work() else float("inf")
+        return min(self._watchdog.interval_s, until_status, self._rounds.seconds_to_resync())

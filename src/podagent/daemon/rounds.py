@@ -1,0 +1,76 @@
+"""Which pods are looked at, when, and how thoroughly: hints from the runtime, the first list, the resync, SIGHUP."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+from podagent.act.ports import Expect
+from podagent.daemon.podtable import PodTable
+from podagent.daemon.workqueue import WorkQueue
+from podagent.model import PodKey
+from podagent.state.store import Store
+
+_JITTER = 0.1
+
+
+class Rounds:
+    """Thread-safe. Before the first complete list nothing is looked at: who is gone is not known."""
+
+    def __init__(
+        self,
+        pods: PodTable,
+        store: Store,
+        queue: WorkQueue[PodKey],
+        period_s: float,
+        rng: random.Random,
+        clock: Callable[[], float],
+    ) -> None:
+        """`period_s`: seconds between two resyncs, varied by a tenth at random; 0 for none."""
+        self._pods = pods
+        self._store = store
+        self._queue = queue
+        self._period_s = period_s
+        self._rng = rng
+        self._clock = clock
+        self._to_verify: set[PodKey] = set()
+        self._next_resync = self._after_now()
+
+    def look_at(self, pod: PodKey) -> None:
+        """A hint that something happened to this pod."""
+        if self._pods.synced:
+            self._queue.add(pod)
+
+    def look_at_all(self) -> None:
+        """Compare everything that is wanted and recorded with what is there."""
+        if self._pods.synced:
+            for pod in {*self._pods.keys(), *self._store.pods()}:
+                self._to_verify.add(pod)
+                self._queue.add(pod)
+
+    def seconds_to_resync(self) -> float:
+        """Until `resync_if_due` has something to do."""
+        return max(0.0, self._next_resync - self._clock())
+
+    def resync_if_due(self) -> None:
+        """Looks at all pods when it is time to."""
+        if self._clock() >= self._next_resync:
+            self._next_resync = self._after_now()
+            self.look_at_all()
+
+    def verifying(self, reconcile: Callable[..., float | None]) -> Callable[[PodKey, Expect], float | None]:
+        """`Reconciler.reconcile`, with `verify` where a look at all pods asked for it."""
+        return lambda pod, expect: reconcile(pod, verify=self._take(pod), expect=expect)
+
+    def _take(self, pod: PodKey) -> bool:
+        # In one step: another thread may add it at any time.
+        try:
+            self._to_verify.remove(pod)
+        except KeyError:
+            return False
+        return True
+
+    def _after_now(self) -> float:
+        if not self._period_s:
+            return float("inf")
+        return self._clock() + self._period_s * self._rng.uniform(1 - _JITTER, 1 + _JITTER)

@@ -1,0 +1,46 @@
+"""Outcomes as Events on the pod, for what is worth the attention of the pod's owner."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from podagent.act.outcomes import Outcome, PodState, Result
+from podagent.model import Operation, Pod, PodKey
+from podagent.report.wording import attempted, described, error_text
+
+_REASONS: Mapping[Result, tuple[str, str]] = {
+    Result.ATTACHED: ("Normal", "NetworkAttached"),
+    Result.DETACHED: ("Normal", "NetworkDetached"),
+    Result.DRIFTED: ("Warning", "NetworkDrifted"),
+    Result.INVALID: ("Warning", "NetworkAnnotationInvalid"),
+}
+_FAILURES: Mapping[Operation, str] = {
+    Operation.ATTACH: "NetworkAttachFailed",
+    Operation.DETACH: "NetworkDetachFailed",
+}
+
+
+class Recorder(Protocol):
+    """Posts Events on pods, without ever making the caller wait."""
+
+    def emit(self, pod: Pod, event_type: str, reason: str, message: str) -> None: ...
+
+
+class PodEvents:
+    """A sink. The same failure is an Event only once in a row; a pod that is gone gets none."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+
+    def told(self, outcome: Outcome) -> None:
+        if outcome.pod is None or not outcome.news:
+            return
+        if outcome.result in _REASONS:
+            self._recorder.emit(outcome.pod, *_REASONS[outcome.result], described(outcome))
+        elif outcome.result is Result.FAILED:
+            what = f"{attempted(outcome)} failed: {error_text(outcome.error)}"
+            self._recorder.emit(outcome.pod, "Warning", _FAILURES[outcome.operation], what)
+
+    def settled(self, key: PodKey, state: PodState) -> None:
+        """Nothing to say."""

@@ -1,0 +1,97 @@
+"""Outcomes as lines of the journal, one for each thing that happened, with its facts as structured fields."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from podagent.act.outcomes import Outcome, PodState, Result
+from podagent.errors import NotYet, PodagentError
+from podagent.messages import Message
+from podagent.model import Operation, PodKey
+from podagent.report.wording import attempted, described, error_text
+
+_log = logging.getLogger("podagent")
+
+_COMMANDS = {Operation.ATTACH: "ADD", Operation.DETACH: "DEL"}
+
+
+class JournalLines:
+    """A sink. What was said and has not changed is not said again, except for attempts that failed."""
+
+    def told(self, outcome: Outcome) -> None:
+        _LINES[outcome.result](outcome)
+
+    def settled(self, key: PodKey, state: PodState) -> None:
+        again = "no further look" if state.look_in is None else f"next look in {state.look_in:.1f} s"
+        _log.debug("pod %s: %d interfaces recorded, %s", key, len(state.records), again)
+
+
+def _changed(outcome: Outcome) -> None:
+    fields = _fields(outcome, DURATION_MS=f"{outcome.seconds * 1000:.1f}")
+    where = "to" if outcome.operation is Operation.ATTACH else "from"
+    milliseconds = outcome.seconds * 1000
+    _log.info("%s %s pod %s in %d ms", described(outcome), where, outcome.key, milliseconds, extra=fields)
+
+
+def _adopted(outcome: Outcome) -> None:
+    fields = _fields(outcome, CNI_COMMAND=None)
+    _log.info("%s of pod %s: it was there already", described(outcome), outcome.key, extra=fields)
+
+
+def _inherited(outcome: Outcome) -> None:
+    fields = _fields(outcome) | Message.INHERITED.field
+    _log.info("%s of pod %s from the former podagent", described(outcome), outcome.key, extra=fields)
+
+
+def _drifted(outcome: Outcome) -> None:
+    fields = _fields(outcome) | Message.DRIFTED.field
+    _log.warning("pod %s: %s", outcome.key, described(outcome), extra=fields)
+
+
+def _invalid(outcome: Outcome) -> None:
+    fields = _fields(outcome) | Message.ANNOTATION_INVALID.field
+    _log.error("pod %s: %s", outcome.key, error_text(outcome.error), extra=fields)
+
+
+def _waiting(outcome: Outcome) -> None:
+    if outcome.news:
+        level = logging.DEBUG if isinstance(outcome.error, NotYet) else logging.WARNING
+        fields = _pod_fields(outcome.key, RESULT=outcome.result.value) | Message.SANDBOX_MISSING.field
+        _log.log(level, "pod %s: waiting: %s", outcome.key, error_text(outcome.error), extra=fields)
+
+
+def _failed(outcome: Outcome) -> None:
+    attach = outcome.operation is Operation.ATTACH
+    fields = _fields(outcome) | (Message.ATTACH_FAILED if attach else Message.DETACH_FAILED).field
+    what = f"{attempted(outcome)} {'to' if attach else 'from'} pod {outcome.key}"
+    trace = None if isinstance(outcome.error, PodagentError) else outcome.error  # anything else is a bug: show where
+    message = "%s failed, next try in %.0f s: %s"
+    _log.error(message, what, outcome.retry_in or 0, error_text(outcome.error), extra=fields, exc_info=trace)
+
+
+_LINES: Mapping[Result, Callable[[Outcome], None]] = {
+    Result.ATTACHED: _changed,
+    Result.ADOPTED: _adopted,
+    Result.DETACHED: _changed,
+    Result.INHERITED: _inherited,
+    Result.DRIFTED: _drifted,
+    Result.WAITING: _waiting,
+    Result.INVALID: _invalid,
+    Result.FAILED: _failed,
+}
+
+
+def _fields(outcome: Outcome, **more: str | None) -> dict[str, Any]:
+    fields = _pod_fields(outcome.key, RESULT=outcome.result.value)
+    if outcome.attachment is not None:
+        fields.update(NETWORK=outcome.attachment.network, IFNAME=outcome.attachment.ifname)
+    if command := _COMMANDS.get(outcome.operation):
+        fields["CNI_COMMAND"] = command
+    fields.update(more)
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _pod_fields(key: PodKey, **more: str) -> dict[str, Any]:
+    return {"POD": key.name, "POD_NAMESPACE": key.namespace, "POD_UID": key.uid, **more}

@@ -1,0 +1,39 @@
+"""What an outcome is called in words. Pure: the journal and the Events say the same."""
+
+from __future__ import annotations
+
+from podagent.act.outcomes import Outcome, Result
+from podagent.errors import NotUndone, PodagentError
+from podagent.model import Operation, result_addresses
+
+_DONE = {Result.INHERITED: "took over"}
+
+
+def described(outcome: Outcome) -> str:
+    """What happened, without the pod that it happened to."""
+    attachment = outcome.attachment
+    if attachment is None:
+        return error_text(outcome.error)
+    if outcome.result is Result.DRIFTED:
+        return f"interface {attachment.ifname} vanished from the pod and is attached again"
+    about = f"network {attachment.network}"
+    if outcome.result is Result.ATTACHED:
+        about += f", {' '.join(result_addresses(outcome.record and outcome.record.result)) or 'no address'}"
+    return f"{_DONE.get(outcome.result, outcome.result.value)} {attachment.ifname} ({about})"
+
+
+def attempted(outcome: Outcome) -> str:
+    """What was tried in vain."""
+    assert outcome.attachment is not None  # noqa: S101 - for the type checker: only attaching and detaching fail
+    network, ifname = outcome.attachment.network, outcome.attachment.ifname
+    if outcome.operation is Operation.ATTACH:
+        return f"attaching network {network} as {ifname}"
+    return f"detaching {ifname} (network {network})"
+
+
+def error_text(error: Exception | None) -> str:
+    """The error for users; one that is no PodagentError is a bug, and says so."""
+    if not isinstance(error, PodagentError):
+        return f"internal error: {error!r}"
+    undone = error.__cause__
+    return f"{error}; {undone}" if isinstance(undone, NotUndone) else str(error)

@@ -1,0 +1,69 @@
+"""A runtime whose client is loaded once its socket is there: a node without that runtime pays nothing for it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from podagent.act.ports import Runtime
+from podagent.errors import RuntimeUnavailable
+from podagent.messages import Message
+from podagent.model import NetnsRef, PodKey, Sandbox
+
+_log = logging.getLogger(__name__)
+
+_POLL_S = 1.0
+
+Identify = Callable[[str], NetnsRef]
+Load = Callable[[str, Identify], Runtime]
+
+
+class OnceThere:
+    """Thread-safe."""
+
+    def __init__(self, endpoint: str, load: Load, identify: Identify, poll_s: float = _POLL_S) -> None:
+        """
+        Args:
+            endpoint: ``unix://`` URL of the socket.
+            load: makes the client.
+            identify: is passed to it.
+            poll_s: seconds between two looks for the socket.
+        """
+        self._endpoint = endpoint
+        self._load = load
+        self._identify = identify
+        self._poll_s = poll_s
+        self._lock = threading.Lock()
+        self._loaded: Runtime | None = None
+
+    def find_sandbox(self, pod: PodKey) -> Sandbox:
+        """See `Runtime`."""
+        return self._runtime().find_sandbox(pod)
+
+    def follow(self, changed: Callable[[PodKey], None], reconnected: Callable[[], None], stop: threading.Event) -> None:
+        """See `Runtime`."""
+        if not self._is_there():
+            _log.warning("%s; trying again", self._absence(), extra=Message.DOCKER_LOST.field)
+        while not self._is_there():
+            if stop.wait(self._poll_s):
+                return
+        self._runtime().follow(changed, reconnected, stop)
+
+    def _is_there(self) -> bool:
+        return self._loaded is not None or Path(self._endpoint.removeprefix("unix://")).exists()
+
+    def _absence(self) -> RuntimeUnavailable:
+        return RuntimeUnavailable(f"container runtime at {self._endpoint} does not answer: there is no such socket")
+
+    def _runtime(self) -> Runtime:
+        loaded = self._loaded
+        if loaded is not None:
+            return loaded
+        if not self._is_there():
+            raise self._absence()
+        with self._lock:
+            if self._loaded is None:
+                self._loaded = self._load(self._endpoint, self._identify)
+            return self._loaded

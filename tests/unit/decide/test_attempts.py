@@ -1,0 +1,142 @@
+"""What is remembered of failures: when they may be tried again, and whether they are news."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable
+
+import pytest
+from factory import key
+
+from podagent.decide.attempts import Attempts, Subject
+from podagent.model import Operation
+
+POD, OTHER = key(), key("other")
+NET1, NET2 = Subject(Operation.ATTACH, "net1"), Subject(Operation.ATTACH, "net2")
+DEL1 = Subject(Operation.DETACH, "net1")
+FIND = Subject(Operation.FIND)
+
+
+class Time:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def time() -> Time:
+    return Time()
+
+
+@pytest.fixture
+def attempts(time: Time) -> Attempts:
+    return Attempts(time, random.Random(1))
+
+
+def test_what_never_failed_may_be_tried_now(attempts: Attempts) -> None:
+    assert attempts.remaining(POD, NET1, "aim") == 0
+
+
+def test_waits_longer_after_each_failure_and_no_longer_than_told(attempts: Attempts, time: Time) -> None:
+    waits = []
+    for _ in range(12):
+        waits.append(attempts.failed(POD, NET1, "aim", "error").retry_in)
+        assert attempts.remaining(POD, NET1, "aim") == pytest.approx(waits[-1])
+        time.now += waits[-1]
+        assert attempts.remaining(POD, NET1, "aim") == 0
+    assert waits[:4] == sorted(waits[:4])
+    assert waits[-1] > 200
+
+
+def test_another_aim_starts_afresh(attempts: Attempts) -> None:
+    for _ in range(8):
+        attempts.failed(POD, NET1, "old aim", "error")
+    assert attempts.remaining(POD, NET1, "new aim") == 0
+    assert attempts.failed(POD, NET1, "new aim", "error").retry_in < 2
+
+
+def test_pods_interfaces_and_operations_have_nothing_to_do_with_each_other(attempts: Attempts) -> None:
+    attempts.failed(POD, NET1, "aim", "error")
+    assert attempts.remaining(POD, NET2, "aim") == 0
+    assert attempts.remaining(POD, DEL1, "aim") == 0
+    assert attempts.remaining(OTHER, NET1, "aim") == 0
+    attempts.succeeded(POD, NET2)
+    attempts.succeeded(OTHER, NET1)
+    attempts.forget(OTHER)
+    attempts.keep_only(OTHER, (), ())
+    assert attempts.remaining(POD, NET1, "aim") > 0
+
+
+@pytest.mark.parametrize(
+    "forget",
+    [
+        lambda attempts: attempts.succeeded(POD, NET1),
+        lambda attempts: attempts.forget(POD),
+        lambda attempts: attempts.retry_now(),
+        lambda attempts: attempts.keep_only(POD, {"net2"}, {"net1"}),
+    ],
+    ids=["success", "a pod that is gone", "a reload", "an entry taken out"],
+)
+def test_after_this_it_is_tried_at_once_and_waits_as_after_a_first_failure(
+    attempts: Attempts, forget: Callable[[Attempts], None]
+) -> None:
+    for _ in range(5):
+        attempts.failed(POD, NET1, "aim", "error")
+    forget(attempts)
+    assert attempts.remaining(POD, NET1, "aim") == 0
+    assert attempts.failed(POD, NET1, "aim", "error").retry_in < 2
+
+
+def test_keeps_what_is_still_asked_for(attempts: Attempts) -> None:
+    for subject in (NET1, NET2, DEL1, Subject(Operation.DETACH, "net2"), FIND):
+        attempts.failed(POD, subject, "aim", "error")
+    attempts.keep_only(POD, wanted={"net2"}, recorded={"net1"})
+    assert set(attempts.snapshot()[POD]) == {NET2, DEL1, FIND}
+
+
+def test_a_failure_is_news_the_first_time_and_when_its_reason_changes(attempts: Attempts) -> None:
+    news = [attempts.failed(POD, NET1, "aim", reason).news for reason in ("one", "one", "two", "two", "one")]
+    assert news == [True, False, True, False, True]
+    attempts.succeeded(POD, NET1)
+    assert attempts.failed(POD, NET1, "aim", "one").news
+
+
+def test_a_reload_makes_no_news_of_what_was_told(attempts: Attempts) -> None:
+    attempts.failed(POD, NET1, "aim", "error")
+    attempts.retry_now()
+    assert not attempts.failed(POD, NET1, "aim", "error").news
+
+
+def test_a_snapshot_stays_as_it_was(attempts: Attempts, time: Time) -> None:
+    attempts.failed(POD, NET1, "aim", "error")
+    before = attempts.snapshot()
+    attempts.forget(POD)
+    (attempt,) = before[POD].values()
+    assert (attempt.aim, attempt.failures, attempt.error) == ("aim", 1, "error")
+    assert attempt.not_before > time.now
+    assert attempts.snapshot() == {}
+
+
+def test_many_workers_may_fail_while_another_thread_looks(attempts: Attempts) -> None:
+    faults: list[Exception] = []
+
+    def live(uid: str) -> None:
+        try:
+            for number in range(300):
+                attempts.failed(key(uid), NET1, number, "error")
+                attempts.keep_only(key(uid), (), ())
+                attempts.snapshot()
+                attempts.retry_now()
+                attempts.forget(key(uid))
+        except Exception as error:  # whatever a race brings
+            faults.append(error)
+
+    threads = [threading.Thread(target=live, args=(f"uid-{number}",)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (faults, attempts.snapshot()) == ([], {})

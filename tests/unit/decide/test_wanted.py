@@ -1,0 +1,65 @@
+"""What a pod wants, from all of its annotations together."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from factory import attachment, key
+
+from podagent.decide.desired import Desired, Dialect
+from podagent.decide.wanted import ANNOTATIONS, wanted_by
+from podagent.model import Attachment, Pod
+
+RED, GREEN, BLUE = map(attachment, ("red", "green", "blue"))
+
+
+def dialect(annotation: str, desired: Desired) -> Dialect:
+    """One in which every text means the same."""
+
+    def read(text: str, pod_namespace: str, global_namespaces: Collection[str]) -> Desired:
+        assert (text, pod_namespace, global_namespaces) == ("text", "default", ("shared",))
+        return desired
+
+    return Dialect(annotation, read)
+
+
+def wanted(first: Desired, second: Desired, annotations: Collection[str] = ("one", "two")) -> Desired:
+    asking = Pod(key(), "uid", dict.fromkeys(annotations, "text"), "Running")
+    return wanted_by(asking, ("shared",), (dialect("one", first), dialect("two", second)))
+
+
+def those(*attachments: Attachment) -> Desired:
+    return Desired(tuple(attachments))
+
+
+def test_kalooms_annotation_is_understood() -> None:
+    asking = Pod(key(), "uid", {"networks": '[{"name": "red"}]'}, "Running")
+    assert wanted_by(asking, ()) == those(RED)
+    assert "networks" in ANNOTATIONS
+
+
+def test_without_annotations_nothing_is_wanted() -> None:
+    assert wanted(those(RED), those(GREEN), ()) == Desired()
+
+
+def test_only_annotations_that_the_pod_has_are_read() -> None:
+    assert wanted(those(RED), those(GREEN), ("two",)) == those(GREEN)
+
+
+def test_two_annotations_of_one_pod_are_both_served() -> None:
+    assert wanted(those(RED, GREEN), those(BLUE)) == those(RED, GREEN, BLUE)
+
+
+def test_a_fault_in_one_annotation_holds_what_it_may_have_meant_and_the_other_is_served() -> None:
+    faulty = Desired(held=frozenset({"net1"}), hold_all=True, problems=("fault",))
+    assert wanted(those(RED), faulty) == faulty._replace(attachments=(RED,))
+
+
+def test_an_interface_that_two_annotations_name_is_the_first_ones_and_that_is_told() -> None:
+    desired = wanted(those(RED), those(RED._replace(mac="02:00:00:00:00:01"), GREEN))
+    assert desired.attachments == (RED, GREEN)
+    assert RED.ifname in desired.problems[0]
+
+
+def test_an_interface_that_the_first_annotation_holds_is_not_attached_for_the_second() -> None:
+    assert wanted(Desired(held=frozenset({RED.ifname})), those(RED)).attachments == ()

@@ -1,0 +1,169 @@
+"""Holding namespaces by any files, since all that a reference says of one is its path, inode and process.
+
+What only a real namespace can show is below tests/functional.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lab.waiting import eventually
+from podagent.errors import HostNetworkRefused, NetnsGone
+from podagent.host.links import link_names
+from podagent.host.netns import HeldNetns, NetworkNamespaces, boot_id, host_inodes, identify, setns
+
+OWN = "/proc/self/ns/net"
+
+
+class Entered:
+    """Notes which descriptors are entered, and stays where it is."""
+
+    def __init__(self) -> None:
+        self.inodes: list[int] = []
+
+    def __call__(self, fd: int) -> None:
+        self.inodes.append(os.fstat(fd).st_ino)
+
+
+@pytest.fixture
+def entered() -> Entered:
+    return Entered()
+
+
+@pytest.fixture
+def namespaces(entered: Entered) -> NetworkNamespaces:
+    return NetworkNamespaces(host=(), enter=entered)
+
+
+@pytest.fixture
+def netns(tmp_path: Path) -> Path:
+    path = tmp_path / "netns"
+    path.write_text("")
+    return path
+
+
+@pytest.fixture
+def process() -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen(["sleep", "600"]) as started:
+        yield started
+        started.kill()
+
+
+def open_descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+
+
+def test_a_process_is_part_of_what_is_recognised(process: subprocess.Popen[bytes]) -> None:
+    path = f"/proc/{process.pid}/ns/net"
+    ref = identify(path)
+    assert (ref.path, ref.inode) == (path, Path(path).stat().st_ino)
+    assert ref.started > 0
+
+
+def test_a_mounted_namespace_is_recognised_by_its_inode_alone(netns: Path) -> None:
+    assert identify(str(netns)) == (str(netns), netns.stat().st_ino, 0)
+
+
+@pytest.mark.parametrize("path", ["/proc/999999999/ns/net", "/run/netns/absent", "", "/proc/1\0/ns/net"])
+def test_what_is_not_there_is_gone(path: str) -> None:
+    with pytest.raises(NetnsGone, match="is gone"):
+        identify(path)
+
+
+def test_the_namespace_of_a_process_that_has_ended_is_gone(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    stat = Path(f"/proc/{process.pid}/stat")
+    eventually(lambda: " Z " in stat.read_text())
+    with pytest.raises(NetnsGone):
+        identify(f"/proc/{process.pid}/ns/net")
+
+
+def test_a_held_namespace_is_entered_to_see_its_links(
+    namespaces: NetworkNamespaces, entered: Entered, netns: Path
+) -> None:
+    with namespaces.hold(identify(str(netns))) as held:
+        assert held.links() == link_names()
+        assert held.ifindex("lo") == socket.if_nametoindex("lo")
+        assert held.ifindex("no-such-link") == 0
+        assert held.intact()
+    assert entered.inodes == [netns.stat().st_ino] * 3
+
+
+def test_whoever_looks_is_not_moved(netns: Path) -> None:
+    threads: list[str] = []
+    looked = NetworkNamespaces(host=(), enter=lambda fd: threads.append(str(Path("/proc/thread-self").readlink())))
+    with looked.hold(identify(str(netns))) as held:
+        held.links()
+    assert threads != [str(Path("/proc/thread-self").readlink())]
+
+
+def test_what_cannot_be_entered_is_an_error_and_not_an_empty_answer(netns: Path) -> None:
+    with NetworkNamespaces().hold(identify(str(netns))) as held, pytest.raises(NetnsGone, match="cannot look into"):
+        held.links()
+
+
+def test_entering_tells_why_it_failed(netns: Path) -> None:
+    with netns.open() as file, pytest.raises(OSError, match="Invalid argument"):
+        setns(file.fileno())
+
+
+@pytest.mark.parametrize("change", [{"inode": 1}, {"started": 1}, {"path": "/run/netns/absent"}])
+def test_what_is_not_as_recorded_is_gone(netns: Path, namespaces: NetworkNamespaces, change: dict[str, int]) -> None:
+    ref = identify(str(netns))._replace(**change)
+    with pytest.raises(NetnsGone, match=ref.path), namespaces.hold(ref):
+        pytest.fail("held what is gone")
+
+
+def test_a_held_namespace_is_not_intact_when_its_path_leads_elsewhere(
+    netns: Path, namespaces: NetworkNamespaces
+) -> None:
+    with namespaces.hold(identify(str(netns))) as held:
+        netns.rename(netns.with_name("old"))
+        assert not held.intact()
+        netns.write_text("")
+        assert not held.intact()
+
+
+def test_the_hosts_namespace_is_refused(netns: Path) -> None:
+    namespaces = NetworkNamespaces(host={netns.stat().st_ino})
+    with pytest.raises(HostNetworkRefused, match=str(netns)), namespaces.hold(identify(str(netns))):
+        pytest.fail("held the host's namespace")
+
+
+def test_our_own_namespace_is_the_hosts() -> None:
+    assert Path(OWN).stat().st_ino in host_inodes()
+    with pytest.raises(HostNetworkRefused), NetworkNamespaces().hold(identify(OWN)):
+        pytest.fail("held the host's namespace")
+
+
+def test_what_was_recorded_and_is_the_hosts_now_is_gone_rather_than_refused(netns: Path) -> None:
+    ref = identify(str(netns))._replace(inode=1)
+    with pytest.raises(NetnsGone), NetworkNamespaces(host={netns.stat().st_ino}).hold(ref):
+        pytest.fail("held what is gone")
+
+
+def test_no_descriptor_stays_open(netns: Path, namespaces: NetworkNamespaces) -> None:
+    ref, before = identify(str(netns)), open_descriptors()
+    with namespaces.hold(ref):
+        assert open_descriptors() == before + 1
+    with pytest.raises(InterruptedError), namespaces.hold(ref):
+        raise InterruptedError
+    with pytest.raises(NetnsGone), namespaces.hold(ref._replace(inode=1)):
+        pytest.fail("held what is gone")
+    assert open_descriptors() == before
+
+
+def test_a_held_namespace_is_made_of_a_reference_and_a_descriptor(netns: Path, entered: Entered) -> None:
+    with netns.open() as file:
+        assert HeldNetns(identify(str(netns)), file.fileno(), entered).links() == link_names()
+
+
+def test_a_boot_has_one_id() -> None:
+    assert boot_id() == boot_id()
+    assert len(boot_id()) == 36

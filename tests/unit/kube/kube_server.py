@@ -1,0 +1,72 @@
+"""A server on loopback that answers as scripted, whatever it is asked."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import deque
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, NamedTuple
+
+DROP = None
+"""Instead of an answer: the connection is closed."""
+
+
+class Reply(NamedTuple):
+    status: int = 200
+    body: bytes = b"{}"
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class Request(NamedTuple):
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: Any
+
+
+class ScriptedServer(ThreadingHTTPServer):
+    """A context manager. Requests take the next reply of `replies`, and an empty object after the last."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.replies: deque[Reply | None] = deque()
+        self.requests: list[Request] = []
+
+    def __enter__(self) -> ScriptedServer:
+        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.shutdown()
+        self.server_close()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: ScriptedServer
+
+    def _answer(self) -> None:
+        sent = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        headers = {key.lower(): value for key, value in self.headers.items()}
+        self.server.requests.append(Request(self.command, self.path, headers, json.loads(sent) if sent else None))
+        reply = self.server.replies.popleft() if self.server.replies else Reply()
+        if reply is DROP:
+            self.close_connection = True
+            return
+        self.send_response(reply.status)
+        for key, value in (*reply.headers, ("Content-Length", str(len(reply.body)))):
+            self.send_header(key, value)
+        self.end_headers()
+        self.wfile.write(reply.body)
+
+    do_GET = do_POST = do_PATCH = _answer  # noqa: N815 - http.server looks for these names
+
+    def log_message(self, *_: Any) -> None:
+        pass

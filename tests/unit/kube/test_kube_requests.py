@@ -1,0 +1,205 @@
+"""Single requests to a scripted server on loopback: what is sent, and what becomes of the answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from kube_server import DROP, Reply, ScriptedServer
+from kubernetes.client import Configuration
+
+from podagent import __version__
+from podagent.errors import AnswerTooLarge, ApiError, KubeconfigError
+from podagent.kube.api import KubeApi, api_path
+
+
+class Credentials:
+    """Loads one token after the other; `broken` is raised instead when set."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self.loads = 0
+        self.broken: KubeconfigError | None = None
+
+    def __call__(self) -> Configuration:
+        if self.broken:
+            raise self.broken
+        self.loads += 1
+        configuration = Configuration(host=self._url, api_key={"BearerToken": f"Bearer token{self.loads}"})
+        configuration.retries = False
+        return configuration
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedServer]:
+    with ScriptedServer() as server:
+        yield server
+
+
+@pytest.fixture
+def credentials(server: ScriptedServer) -> Credentials:
+    return Credentials(server.url)
+
+
+@pytest.fixture
+def api(credentials: Credentials) -> Iterator[KubeApi]:
+    api = KubeApi(credentials, timeout_s=5)
+    yield api
+    api.close()
+
+
+def sent(server: ScriptedServer) -> list[str]:
+    """The tokens that came, in order."""
+    return [request.headers["authorization"].removeprefix("Bearer ") for request in server.requests]
+
+
+def test_a_get_says_who_asks_and_for_what(server: ScriptedServer, api: KubeApi) -> None:
+    server.replies.append(Reply(body=b'{"kind": "PodList"}'))
+    assert api.get("/api/v1/pods", [("limit", "1"), ("fieldSelector", "a!=b")]) == {"kind": "PodList"}
+    [request] = server.requests
+    assert (request.method, request.path) == ("GET", "/api/v1/pods?limit=1&fieldSelector=a%21%3Db")
+    assert request.headers["user-agent"] == f"podagent/{__version__}"
+    assert request.headers["accept"] == "application/json"
+    assert sent(server) == ["token1"]
+
+
+def test_a_post_and_a_merge_patch_carry_their_kind_of_json(server: ScriptedServer, api: KubeApi) -> None:
+    api.post("/api/v1/events", {"a": "ü"})
+    api.patch("/api/v1/events/x", {"a": None})
+    assert [(request.method, request.headers["content-type"], request.body) for request in server.requests] == [
+        ("POST", "application/json", {"a": "ü"}),
+        ("PATCH", "application/merge-patch+json", {"a": None}),
+    ]
+
+
+def test_a_stream_hands_out_lines(server: ScriptedServer, api: KubeApi) -> None:
+    server.replies.append(Reply(body=b"one\ntwo\n"))
+    with api.stream("/api/v1/pods", [("watch", "true")], read_timeout_s=5) as stream:
+        assert list(stream) == [b"one", b"two"]
+
+
+def test_a_refusal_carries_the_servers_words_its_status_and_how_long_to_wait(
+    server: ScriptedServer, api: KubeApi
+) -> None:
+    status = json.dumps({"kind": "Status", "message": "slow\ndown"}).encode()
+    server.replies.append(Reply(429, status, (("Retry-After", "7"),)))
+    with pytest.raises(ApiError, match=r"^GET /api/v1/pods: 429 slow down$") as caught:
+        api.get("/api/v1/pods")
+    assert (caught.value.status, caught.value.retry_after) == (429, 7.0)
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"message": 7}', b"x" * 100_000])
+def test_a_refusal_without_usable_words_carries_the_reason_of_its_status(
+    server: ScriptedServer, api: KubeApi, body: bytes
+) -> None:
+    server.replies.append(Reply(503, body, (("Retry-After", "Wed, 21 Oct 2015 07:28:00 GMT"),)))
+    with pytest.raises(ApiError, match="503 Service Unavailable") as caught:
+        api.get("/api/v1/pods")
+    assert caught.value.retry_after is None
+
+
+def test_refused_credentials_are_loaded_again_and_the_request_repeated_once(
+    server: ScriptedServer, api: KubeApi
+) -> None:
+    server.replies.append(Reply(401))
+    api.get("/x")
+    assert sent(server) == ["token1", "token2"]
+    server.replies.extend([Reply(401), Reply(401), Reply()])
+    with pytest.raises(ApiError, match="401 Unauthorized"):
+        api.get("/x")
+    assert sent(server) == ["token1", "token2", "token2", "token3"]
+
+
+def test_refused_credentials_without_newer_ones_are_an_error_that_says_both(
+    server: ScriptedServer, api: KubeApi, credentials: Credentials
+) -> None:
+    api.get("/x")
+    credentials.broken = KubeconfigError("kubeconfig is not YAML")
+    server.replies.append(Reply(401))
+    with pytest.raises(ApiError, match=r"401 .*; and there are no newer credentials: kubeconfig is not YAML") as caught:
+        api.get("/x")
+    assert caught.value.status == 401
+
+
+def test_a_reload_takes_the_newest_credentials_and_a_failed_one_leaves_the_present_ones(
+    server: ScriptedServer, api: KubeApi, credentials: Credentials
+) -> None:
+    api.get("/x")
+    api.reload()
+    credentials.broken = KubeconfigError("kubeconfig is not YAML")
+    with pytest.raises(KubeconfigError):
+        api.reload()
+    api.get("/x")
+    assert sent(server) == ["token1", "token2"]
+
+
+@pytest.mark.parametrize("method", ["get", "patch"])
+def test_a_connection_that_the_server_had_closed_costs_nothing(
+    server: ScriptedServer, api: KubeApi, method: str
+) -> None:
+    server.replies.extend([DROP, Reply(body=b'{"a": 1}')])
+    answer = api.get("/x") if method == "get" else api.patch("/x", {})
+    assert answer == {"a": 1}
+
+
+def test_an_object_is_not_created_twice_when_the_connection_breaks(server: ScriptedServer, api: KubeApi) -> None:
+    server.replies.append(DROP)
+    with pytest.raises(ApiError, match=f"POST {server.url}/x: ") as caught:
+        api.post("/x", {})
+    assert caught.value.status == 0
+    assert len(server.requests) == 1
+
+
+def test_a_server_that_is_away_is_an_error_without_a_status() -> None:
+    with ScriptedServer() as server:
+        api = KubeApi(Credentials(server.url))
+    with pytest.raises(ApiError, match="Connection refused") as caught:
+        api.get("/x")
+    assert caught.value.status == 0
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff"])
+def test_an_answer_that_is_no_object_is_an_error(server: ScriptedServer, api: KubeApi, body: bytes) -> None:
+    server.replies.append(Reply(body=body))
+    with pytest.raises(ApiError, match="GET /x: the answer cannot be used") as caught:
+        api.get("/x")
+    assert caught.value.status == 200
+
+
+def test_an_answer_too_large_to_hold_is_refused_and_its_connection_not_used_again(
+    server: ScriptedServer, api: KubeApi
+) -> None:
+    server.replies.append(Reply(body=b" " * ((16 << 20) + 1)))
+    with pytest.raises(AnswerTooLarge, match="larger than 16777216 bytes"):
+        api.get("/x")
+    assert api.get("/x") == {}
+
+
+@pytest.mark.parametrize(
+    "path", ["", "pods", "/api/../secrets", "/api//pods", "/a?b", "/a#b", "/a b", "/a\n", "/.", "/a/"]
+)
+def test_a_path_that_could_mean_another_one_is_never_asked_for(server: ScriptedServer, api: KubeApi, path: str) -> None:
+    with pytest.raises(ValueError, match="not an API path"):
+        api.get(path)
+    assert server.requests == []
+
+
+def test_path_segments_are_quoted() -> None:
+    assert api_path("api", "v1", "a/b?c") == "/api/v1/a%2Fb%3Fc"
+    for segment in ("", ".", "..", "..."):
+        with pytest.raises(ValueError, match="cannot be part"):
+            api_path("api", segment)
+
+
+def test_the_server_has_a_name_before_the_credentials_are_loaded_and_after(
+    server: ScriptedServer, api: KubeApi, credentials: Credentials
+) -> None:
+    api.close()
+    assert (api.server, credentials.loads) == ("the API server", 0)
+    api.get("/x")
+    assert (api.server, credentials.loads) == (server.url, 1)
+
+
+def test_the_longest_a_call_takes_is_known(api: KubeApi) -> None:
+    assert api.patience_s == 2 * (5 + 2 * 5)

@@ -1,0 +1,171 @@
+"""A node goes from 0.3.0 to this version and back: what was attached stays as it is, and is known."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from factory import record
+
+from podagent.decide.desired import Desired
+from podagent.decide.dialects import kaloom
+from podagent.decide.plan import plan_pod
+from podagent.model import DefinitionRef, Operation, Phase, Record, Sandbox, Via
+from podagent.state.recordfile import decode, encode
+from podagent.state.store import Store
+
+FILES = sorted((Path(__file__).parent / "records-0.3.0").glob("*.json"))
+ENTRIES = [
+    {"name": "trunk", "ifMac": "02:00:00:AA:BB:01", "namespace": "infra", "upperLayers": ["data", "red"]},
+    {"name": "data"},
+    {"name": "red", "ifMac": "02:00:00:aa:bb:02"},
+    {"name": "blue"},
+    {"name": "green"},
+]
+NETWORKS = [str(entry["name"]) for entry in ENTRIES]
+READ = {made.attachment.network: made for made in (decode(path.read_bytes()) for path in FILES)}
+
+# What 0.3.0 takes from a record by its name, and what it would do something else with. `str, None`: null is fine too.
+READ_BY_0_3_0: dict[str, dict[str, tuple[type | None, ...]]] = {
+    "pod": {"namespace": (str,), "name": (str,), "uid": (str,), "static": (bool,)},
+    "attachment": {
+        "network": (str,),
+        "ifname": (str,),
+        "namespace": (str, None),
+        "mac": (str, None),
+        "ips": (list,),
+        "upperLayers": (list,),
+    },
+    "netns": {"path": (str,), "inode": (int,), "started": (int,)},
+    "invocation": {
+        "netconf": (dict,),
+        "path": (list,),
+        "args": (list,),
+        "capabilityArgs": (dict,),
+        "definition": (str,),
+    },
+    "": {
+        "phase": (str,),
+        "via": (str,),
+        "sandboxID": (str,),
+        "bootID": (str,),
+        "sequence": (int,),
+        "result": (dict, None),
+        "ifindex": (int,),
+        "adopted": (bool,),
+    },
+}
+
+
+def asked(entries: list[dict[str, object]] = ENTRIES) -> Desired:
+    return kaloom.read(json.dumps(entries), "default", {"default", "infra"})
+
+
+def sandbox() -> Sandbox:
+    return Sandbox(READ["data"].sandbox_id, READ["data"].netns)
+
+
+def test_all_of_its_records_are_read() -> None:
+    assert sorted(READ) == sorted(NETWORKS)
+    assert {each.pod.name for each in READ.values()} == {"web"}
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=NETWORKS)
+def test_what_it_attached_is_what_the_annotation_asks_for_today(entry: dict[str, object]) -> None:
+    assert (READ[str(entry["name"])].attachment,) == asked([entry]).attachments
+
+
+def test_after_an_upgrade_only_what_had_merely_begun_is_to_be_done() -> None:
+    steps = plan_pod(asked(), READ.values(), sandbox())
+    assert [(step.operation, step.attachment.network) for step in steps] == [
+        (Operation.DETACH, "green"),
+        (Operation.ATTACH, "green"),
+    ]
+
+
+def test_its_layers_still_order_what_is_detached() -> None:
+    steps = plan_pod(Desired(), READ.values(), sandbox())
+    assert [step.attachment.network for step in steps] == ["green", "blue", "red", "data", "trunk"]
+    above = READ["trunk"]._replace(sequence=99)
+    steps = plan_pod(Desired(), [above, READ["data"], READ["red"]], sandbox())
+    assert steps[-1].record == above, "the trunk goes last, although it was attached last"
+
+
+def test_the_definition_that_was_used_is_known_by_its_kind_and_its_namespace() -> None:
+    used = {network: made.invocation.definition for network, made in READ.items()}
+    assert used == {
+        "trunk": DefinitionRef("networks.kaloom.com/v1", "infra", "trunk"),
+        "data": DefinitionRef("networks.kaloom.com/v1", "default", "data"),
+        "red": None,
+        "blue": DefinitionRef("networks.kaloom.com/v1", "default", "blue"),
+        "green": DefinitionRef("networks.kaloom.com/v1", "default", "green"),
+    }
+
+
+def test_what_del_is_run_with_is_as_it_was_recorded() -> None:
+    for path in FILES:
+        call = json.loads(path.read_bytes())["record"]["invocation"]
+        read = decode(path.read_bytes()).invocation
+        assert read.netconf.json == call["netconf"]
+        assert [list(pair) for pair in read.args] == call["args"]
+        assert (list(read.path), dict(read.capability_args)) == (call["path"], call["capabilityArgs"])
+    assert [plugin["type"] for plugin in READ["data"].invocation.netconf.plugins] == ["bridge", "tuning"]
+
+
+def test_the_other_fields_are_as_they_were() -> None:
+    assert (READ["red"].via, READ["data"].via) == (Via.SYSTEM, Via.DELEGATE)
+    assert (READ["green"].phase, READ["green"].result, READ["green"].ifindex) == (Phase.ATTACHING, None, 0)
+    assert (READ["blue"].adopted, READ["blue"].static, READ["blue"].result) == (True, True, None)
+    assert (READ["data"].sequence, READ["data"].ifindex) == (42, 4)
+    assert all(not made.extra for made in READ.values())
+
+
+def test_its_state_directory_is_used_as_it_is(tmp_path: Path) -> None:
+    attachments = tmp_path / "attachments"
+    shutil.copytree(FILES[0].parent, attachments, ignore=shutil.ignore_patterns("README"))
+    before = {path.name: path.read_bytes() for path in attachments.iterdir()}
+    store = Store(tmp_path)
+    try:
+        assert len(store) == len(before) == len(FILES)
+        assert {path.name: path.read_bytes() for path in attachments.iterdir()} == before
+        assert list((tmp_path / "corrupt").iterdir()) == []
+        assert store.next_sequence() == 46
+        for made in READ.values():
+            store.put(made._replace(phase=Phase.DETACHING))
+        assert sorted(path.name for path in attachments.iterdir()) == sorted(before)
+        for made in READ.values():
+            store.remove(made)
+        assert (len(store), list(attachments.iterdir())) == (0, [])
+    finally:
+        os.close(store._lock_fd)
+        os.close(store._directory_fd)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_a_record_that_is_written_again_says_the_same(network: str) -> None:
+    assert decode(encode(READ[network])) == READ[network]
+
+
+@pytest.mark.parametrize("made", [*READ.values(), record("red")], ids=lambda made: made.attachment.network)
+def test_the_way_back_stays_open(made: Record) -> None:
+    """0.3.0 finds each field that it insists on, of the type that it expects."""
+    document = json.loads(encode(made))
+    assert document["schema"] == 1
+    for part, fields in READ_BY_0_3_0.items():
+        found = document["record"][part] if part else document["record"]
+        kinds = {name: None if found[name] is None else type(found[name]) for name in fields}
+        assert all(kind in fields[name] for name, kind in kinds.items()), f"{part}: {kinds}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name[:8])
+def test_to_0_3_0_the_attachment_is_the_one_that_it_wrote(path: Path) -> None:
+    """It compares these four with the annotation; where one differs, it attaches again."""
+    old = json.loads(path.read_bytes())["record"]
+    new = json.loads(encode(decode(path.read_bytes())))["record"]
+    for name in ("network", "namespace", "mac", "ips"):
+        assert new["attachment"][name] == old["attachment"][name]
+    assert new["invocation"].items() >= old["invocation"].items()
+    assert {**new, "attachment": 0, "invocation": 0} == {**old, "attachment": 0, "invocation": 0}

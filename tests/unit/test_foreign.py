@@ -1,0 +1,139 @@
+"""What others wrote is a value of the type asked for, or a ValueError; and it is quoted harmlessly."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from podagent.foreign import (
+    excerpt,
+    json_kind,
+    json_object,
+    lenient,
+    objects,
+    optional,
+    printable,
+    require_kinds,
+    required,
+    shown,
+)
+
+HOSTILE = "\x1b[2J\u202e\r\n\0\ud800"
+
+
+@pytest.mark.parametrize("text", ['{"a": [1]}', b'{"a": [1]}', b' \n{"a": [1]}\n'])
+def test_an_object_is_read_from_text_and_from_bytes(text: str | bytes) -> None:
+    assert json_object(text) == {"a": [1]}
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "not JSON"),
+        ("{} {}", "not JSON: Extra data"),
+        (b"\xff", "not UTF-8 text"),
+        ('{"a": Infinity}', "Infinity is not a JSON value"),
+        ("[" * 100_000, "nested too deeply"),
+        ("[]", "a JSON object is needed, not a list"),
+        ("7", "a JSON object is needed, not a number"),
+        ("null", "a JSON object is needed, not null"),
+    ],
+)
+def test_what_is_no_object_is_refused_with_what_is_wrong(text: str | bytes, complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        json_object(text)
+
+
+@given(st.text() | st.binary())
+def test_any_text_is_an_object_or_a_value_error(text: str | bytes) -> None:
+    with suppress(ValueError):
+        assert isinstance(json_object(text), dict)
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [(True, "a boolean"), (1, "a number"), (1.5, "a number"), ("", "a string"), ([], "a list"), ({}, "an object")],
+)
+def test_a_kind_is_called_as_json_calls_it(value: object, kind: str) -> None:
+    assert json_kind(value) == kind
+
+
+@pytest.mark.parametrize("source", [{}, {"key": None}])
+def test_an_optional_value_may_be_absent_or_null_and_a_required_one_may_not(source: dict[str, Any]) -> None:
+    assert optional(source, "key", str) is None
+    require_kinds(source, {"key": str})
+    with pytest.raises(ValueError, match="'key' is missing"):
+        required(source, "key", str)
+
+
+@pytest.mark.parametrize("value", ["", "text"])
+def test_a_value_of_the_kind_asked_for_is_given_though_it_is_empty(value: str) -> None:
+    assert optional({"key": value}, "key", str) == required({"key": value}, "key", str) == value
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "complaint"),
+    [
+        (True, int, "'key' must be a number, not a boolean"),
+        (1, bool, "'key' must be a boolean, not a number"),
+        ("1", int, "'key' must be a number, not a string"),
+        ([], dict, "'key' must be an object, not a list"),
+    ],
+)
+def test_a_value_of_another_kind_is_refused_by_every_strict_reader(value: Any, kind: type, complaint: str) -> None:
+    for read in (optional, required):
+        with pytest.raises(ValueError, match=complaint):
+            read({"key": value}, "key", kind)
+    with pytest.raises(ValueError, match=complaint):
+        require_kinds({"key": value}, {"other": str, "key": kind})
+
+
+@pytest.mark.parametrize("source", [{}, {"key": None}, {"key": []}])
+def test_a_list_of_objects_that_is_missing_is_empty(source: dict[str, Any]) -> None:
+    assert objects(source, "key") == []
+
+
+def test_a_list_holds_objects_and_nothing_else() -> None:
+    assert objects({"key": [{"a": 1}, {}]}, "key") == [{"a": 1}, {}]
+    with pytest.raises(ValueError, match="'key' must hold objects, not null"):
+        objects({"key": [{}, None]}, "key")
+    with pytest.raises(ValueError, match="'key' must be a list, not an object"):
+        objects({"key": {}}, "key")
+
+
+@pytest.mark.parametrize("source", [None, [], "key", {}, {"key": 7}, {"key": None}])
+def test_a_lenient_reader_takes_all_that_is_wrong_for_nothing(source: object) -> None:
+    assert (lenient(source, "key", str), lenient(source, "key", dict)) == ("", {})
+
+
+def test_a_lenient_reader_gives_what_is_right() -> None:
+    assert lenient({"key": "x"}, "key", str) == "x"
+
+
+def test_readable_text_is_printed_as_it_is() -> None:
+    assert printable("Zürich 東京") == "Zürich 東京"
+
+
+def test_of_a_long_text_the_beginning_is_printed_and_the_rest_is_counted() -> None:
+    assert printable("abcdef", 4) == "abcd... (2 more characters)"
+
+
+def test_an_excerpt_folds_white_space_and_keeps_the_end_that_is_asked_for() -> None:
+    assert excerpt(" one\n\ttwo ") == "one two"
+    assert excerpt(b"0123456789", 4) == "...6789"
+    assert excerpt("0123456789", 4, keep_end=False) == "0123"
+
+
+def test_a_long_value_is_shown_by_its_beginning_and_its_length() -> None:
+    assert shown(["a"]) == "['a']"
+    assert shown("a" * 100, 5) == "'aaaa... (102 characters)"
+
+
+@given(st.text())
+def test_quoted_words_stay_on_one_printable_line(text: str) -> None:
+    for quote in (printable(HOSTILE + text), excerpt(HOSTILE + text), shown(HOSTILE + text)):
+        assert quote.isprintable()
