@@ -15,7 +15,8 @@ import pytest
 from bed.host import KINDS, Host
 from bed.machine import Machine, unpacked
 from bed.node import Node
-from bed.packages import Packages, Say, build, copy_of_sources, repacked_as_newer
+from bed.packages import Packages, Say, build, copy_of_sources
+from bed.repacking import as_newer, as_released
 
 from lab.links import Links
 
@@ -75,7 +76,13 @@ def packages(sources: Path, disk: Path, say: Say) -> Packages:
 @pytest.fixture(scope="session")
 def newer_packages(packages: Packages, sources: Path, disk: Path) -> Packages:
     """The version after that one; otherwise the same, but for the settings that it ships."""
-    return repacked_as_newer(packages, sources, disk / "newer")
+    return as_newer(packages, sources, disk / "newer")
+
+
+@pytest.fixture(scope="session")
+def released_packages(packages: Packages, sources: Path, disk: Path) -> Packages:
+    """The version that was released before."""
+    return as_released(packages, sources, disk / "released")
 
 
 @pytest.fixture(scope="session", params=KINDS)
@@ -114,6 +121,20 @@ def installed(host: Host, node: Node) -> Iterator[Host]:
     When the test is over the pods are deleted, and whatever podagent is there then must release every lease.
     """
     host.make_fresh()
+    yield from _at_work(host, node)
+
+
+@pytest.fixture
+def released(host: Host, node: Node, released_packages: Packages) -> Iterator[Host]:
+    """Likewise, but in the version that was released before; when the test is over nothing is installed."""
+    host.make_bare()
+    host.manager.install(released_packages)
+    host.service.systemctl("enable")
+    yield from _at_work(host, node)
+    host.make_bare()
+
+
+def _at_work(host: Host, node: Node) -> Iterator[Host]:
     host.start_agent(node)
     yield host
     node.delete_pods()

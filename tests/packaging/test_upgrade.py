@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from bed.host import CONF, TOML, Host
+from bed.names import ifname
 from bed.node import Node
-from bed.packages import NEWER, Packages, Rpm
+from bed.packages import Packages, Rpm
+from bed.repacking import NEWER
+from bed.service import Service
+from kinds import ONE_OF_EACH_FORMAT
 
 from lab.links import Links
 
@@ -26,6 +32,17 @@ def assert_in_force(host: Host, edited: dict[str, str], since: int) -> None:
     assert host.service.lines("starts on node", "attach-via delegate", since=since)
 
 
+def replace(host: Host, change: Callable[[Packages], str], packages: Packages) -> int:
+    """Installs it over the version that runs, and waits until that has looked at every pod; returns when it began."""
+    service, before, since = host.service, host.service.pid, host.machine.now()
+    change(packages)
+    assert host.manager.version() == packages.version
+    service.wait_for_restart(before)
+    service.wait_for_line(f"podagent {packages.version} starts", since=since)
+    service.wait_for_status(" 0 pods in work")
+    return since
+
+
 def test_versions_replace_each_other_and_leave_edits_and_interfaces_as_they_are(
     installed: Host, node: Node, attached: Links, newer_packages: Packages
 ) -> None:
@@ -37,11 +54,7 @@ def test_versions_replace_each_other_and_leave_edits_and_interfaces_as_they_are(
         (installed.manager.upgrade, newer_packages, ["data", "red"]),
         (installed.manager.downgrade, installed.packages, ["data"]),
     ):
-        before, since = service.pid, machine.now()
-        change(packages)
-        assert installed.manager.version() == packages.version
-        service.wait_for_restart(before)
-        service.wait_for_line(f"podagent {packages.version} starts", since=since)
+        since = replace(installed, change, packages)
         assert service.systemctl("is-enabled").strip() == "enabled"
         assert_in_force(installed, edited, since)
         node.annotate("web", networks)
@@ -51,6 +64,52 @@ def test_versions_replace_each_other_and_leave_edits_and_interfaces_as_they_are(
         if packages is newer_packages:
             beside = "rpmnew" if isinstance(installed.manager, Rpm) else "dpkg-dist"
             assert all(NEWER in machine.read(f"{path}.{beside}") for path in edited)
+
+
+def changed(service: Service, since: int) -> set[tuple[str, str]]:
+    """What the agent says that it has done, and to which interface."""
+    lines = [line.split() for line in service.lines("(network ", since=since)]
+    return {(words[0], words[1]) for words in lines}
+
+
+@ONE_OF_EACH_FORMAT
+def test_from_the_released_version_and_back_to_it_no_interface_changes(
+    released: Host, node: Node, newer_packages: Packages, released_packages: Packages
+) -> None:
+    service, manager = released.service, released.manager
+    data = {"name": "data", "ifMac": "02:00:00:00:0A:01"}
+    node.define("data")
+    node.define("red")
+    node.pod("web", [data])
+    attached = node.wait_for("web", "data")
+    assert attached[ifname("data")].mac == "02:00:00:00:0a:01"
+    service.wait_for_attachments("data")
+    recorded = service.records()
+
+    since = replace(released, manager.upgrade, newer_packages)
+    assert node.wait_for("web", "data") == attached
+    assert changed(service, since) == set()
+    assert service.records() == recorded
+    node.annotate("web", [data, {"name": "red", "ifMac": "02:00:00:00:0a:02"}])
+    both = node.wait_for("web", "data", "red")
+    assert both.items() > attached.items()
+    service.wait_for_attachments("data", "red")
+    assert changed(service, since) == {("attached", ifname("red"))}
+
+    since = replace(released, manager.downgrade, released_packages)
+    assert node.wait_for("web", "data", "red") == both
+    service.wait_for_attachments("data", "red")
+    assert changed(service, since) == set()
+
+    since = replace(released, manager.upgrade, newer_packages)
+    node.annotate("web", [{"name": "red", "ifMac": "02:00:00:00:0a:02"}])
+    assert node.wait_for("web", "red").items() < both.items()
+    node.wait_for_leases(0, "data")
+    service.wait_for_attachments("red")
+    assert changed(service, since) == {("detached", ifname("data"))}
+
+    replace(released, manager.downgrade, released_packages)
+    assert node.wait_for("web", "red").items() < both.items()
 
 
 def test_removal_takes_the_service_and_leaves_interfaces_edits_and_state(

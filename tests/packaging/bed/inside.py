@@ -67,7 +67,7 @@ class Inside:
         self._networks.made.append(known)
         self._api.create(definition(known.name, known.namespace, "bridge", known.config))
 
-    def make_pod(self, name: str, networks: list[str] | None, uid: str = "") -> Json:
+    def make_pod(self, name: str, networks: list[Any] | None, uid: str = "") -> Json:
         """A running pod. With `uid`: one that was there before, of which the machine's reboot has left no container."""
         pod = Pod(self._node, name, "default", networks=networks)
         if uid:
@@ -84,7 +84,7 @@ class Inside:
         links = {name: dataclasses.asdict(link) for name, link in found.links().items()}
         return {"uid": found.uid, "sandbox": found.sandbox_id, "netns": found.netns, "links": links}
 
-    def annotate(self, pod: str, networks: list[str] | None) -> None:
+    def annotate(self, pod: str, networks: list[Any] | None) -> None:
         self._pod(pod).annotate(networks)
 
     def add_by_hand(self, pod: str, network: str) -> None:

@@ -18,6 +18,9 @@ Json = dict[str, Any]
 KUBECONFIG = "/opt/kaloom/etc/podagent-kubeconfig.yaml"
 _PORT = 16443
 
+Entries = list[Any]
+"""Of the annotation: names of networks, or objects that say more."""
+
 
 class Node:
     """API server and kubelet of a machine, which must be on; they end with it, and can then be started again."""
@@ -25,7 +28,7 @@ class Node:
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
         self.networks: dict[str, Json] = {}
-        self._pods: dict[str, tuple[str, list[str] | None]] = {}
+        self._pods: dict[str, tuple[str, Entries | None]] = {}
         self._process: subprocess.Popen[str] | None = None
         self.start()
 
@@ -59,11 +62,11 @@ class Node:
     def define(self, name: str) -> None:
         self.networks[name] = self._do("define", name=name)
 
-    def pod(self, name: str, networks: list[str] | None = None) -> None:
+    def pod(self, name: str, networks: Entries | None = None) -> None:
         uid = self._do("make_pod", name=name, networks=networks)["uid"]
         self._pods[name] = uid, networks
 
-    def annotate(self, pod: str, networks: list[str] | None) -> None:
+    def annotate(self, pod: str, networks: Entries | None) -> None:
         self._do("annotate", pod=pod, networks=networks)
         self._pods[pod] = self._pods[pod][0], networks
 

@@ -22,8 +22,6 @@ _LEFT_OUT = (".venv", "build", "dist", "*.egg-info", ".*_cache", ".hypothesis", 
 _BUILD_SECONDS = 600.0
 
 SETTINGS = ("/opt/kaloom/etc/podagent.toml", "/opt/kaloom/etc/podagent.conf")
-# What those of the newer version say.
-NEWER = "shipped by the newer version"
 
 Say = Callable[[str], None]
 
@@ -44,68 +42,25 @@ def copy_of_sources(target: Path) -> Path:
     return target
 
 
-def repacked_as_newer(packages: Packages, sources: Path, directory: Path) -> Packages:
-    """The same packages as the version after them, which also ships other settings.
-
-    Not built anew: that takes a minute, and would make nothing else of the same sources.
-    """
-    head, last = packages.version.rsplit(".", 1)
-    version = f"{head}.{int(last) + 1}"
-    with ThreadPoolExecutor() as pool:
-        deb = pool.submit(_repack_deb, packages, version, directory / "deb")
-        rpm = pool.submit(_repack_rpm, packages, version, sources, directory / "rpm")
-        return Packages(version, deb.result(), rpm.result())
-
-
-def _repack_deb(packages: Packages, version: str, root: Path) -> Path:
-    root.parent.mkdir(exist_ok=True)
-    _run(["dpkg-deb", "--raw-extract", str(packages.deb), str(root)], root.parent)
-    _make_newer(root, packages.version, version)
-    control = root / "DEBIAN/control"
-    control.write_text(control.read_text().replace(f"Version: {packages.version}-", f"Version: {version}-"))
-    target = root.with_suffix(".deb")
-    _run(["dpkg-deb", "--root-owner-group", "-Zgzip", "-z1", "--build", str(root), str(target)], root.parent)
-    return target
-
-
-def _repack_rpm(packages: Packages, version: str, sources: Path, root: Path) -> Path:
-    root.mkdir(parents=True)
-    _run(["sh", "-c", f"rpm2archive - <{packages.rpm} | tar -xzp"], root)
-    _make_newer(root, packages.version, version)
-    spec = root.with_suffix(".spec")
-    shipped = (sources / "packaging/rpm/podagent.spec").read_text()
-    spec.write_text(re.sub(r"(%global _binary_payload) .*", r"\1 w1.gzdio", shipped))
-    about = {"stage": root, "podagent_version": version, "podagent_release": 1, "podagent_date": "Thu Jan 01 2026"}
-    defined = [f"--define={name} {value}" for name, value in about.items()]
-    return rpmbuild(spec, root.parent / "rpmbuild", f"--target={packages.rpm.suffixes[-2][1:]}-linux", *defined)
-
-
-def _make_newer(root: Path, old: str, new: str) -> None:
-    file = root / "opt/kaloom/lib/podagent/podagent/__init__.py"
-    file.write_text(file.read_text().replace(f'"{old}"', f'"{new}"'))
-    for settings in SETTINGS:
-        with (root / settings.lstrip("/")).open("a") as shipped:
-            shipped.write(f"\n# {NEWER}\n")
-
-
 def build(sources: Path, temporary: Path, say: Say) -> Packages:
     """Builds both packages there; what is made on the way is below `temporary`."""
     version = _version(sources)
     since = time.monotonic()
     with ThreadPoolExecutor() as pool:
         scripts = ("scripts/build-deb.sh", "scripts/build-rpm.sh")
-        list(pool.map(lambda script: _run([script], sources, TMPDIR=str(temporary)), scripts))
+        list(pool.map(lambda script: run([script], sources, TMPDIR=str(temporary)), scripts))
     say(f"built the packages of version {version} in {time.monotonic() - since:.0f} s")
     return Packages(version, _only(sources / "dist", "*.deb"), _only(sources / "dist", "*.rpm"))
 
 
 def rpmbuild(spec: Path, directory: Path, *options: str) -> Path:
     """The one binary package of the spec; rpmbuild works in the directory."""
-    _run(["rpmbuild", "-bb", "--quiet", f"--define=_topdir {directory}", *options, str(spec)], spec.parent)
+    run(["rpmbuild", "-bb", "--quiet", f"--define=_topdir {directory}", *options, str(spec)], spec.parent)
     return _only(directory / "RPMS", "*/*.rpm")
 
 
-def _run(command: list[str], directory: Path, **environment: str) -> None:
+def run(command: list[str], directory: Path, **environment: str) -> None:
+    """Runs a program of the host there. AssertionError with the end of what it printed, if it fails."""
     ended = subprocess.run(
         command, cwd=directory, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         env=os.environ | environment, timeout=_BUILD_SECONDS, check=False,
