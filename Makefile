@@ -14,7 +14,7 @@ ARGS ?=
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test e2e cluster cluster-down bench lint fmt rpm deb lock test-packages setup clean venv node kubernetes
+.PHONY: help demo test coverage e2e cluster cluster-down bench lint fmt rpm deb lock test-packages setup clean venv node kubernetes
 
 help: ## Show this list
 	@echo "podagent: adds and removes network interfaces of running pods"
@@ -31,6 +31,13 @@ demo: node venv ## See it work on real containers: the example of the README (ro
 test: venv ## Run the tests; without root, those that need it are skipped. ARGS="-k watch" chooses
 	@[ "$$(id -u)" != 0 ] || $(SETUP) node
 	@$(RUN) -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+
+coverage: venv ## Run the unit tests; fails if they reach too little of a package, by line and branch
+	@$(RUN) -m pytest tests/unit -n $(JOBS) --dist loadfile --cov --cov-report= --cov-fail-under=0 $(ARGS)
+	@status=0; for file in src/podagent/*/__init__.py; do \
+	    package=$${file%/*}; printf '%-24s' $$package; \
+	    $(VENV)/bin/coverage report --format=total --include="$$package/*" || status=1; \
+	done; printf '%-24s' all; $(VENV)/bin/coverage report --format=total || status=1; exit $$status
 
 e2e: kubernetes venv ## Run the tests on a real Kubernetes node of its own (root, Debian 12); ARGS="-k static" chooses
 	@$(CLUSTER) test --jobs=$(JOBS) -- $(ARGS)
