@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from lab.processes import open_files
 from lab.waiting import eventually
 from podagent.cni import plugin
 from podagent.cni.reply import Ended
@@ -36,15 +37,11 @@ def started(path: Path) -> int:
     return eventually(lambda: int(path.read_text() or 0) if path.exists() else 0)
 
 
-def open_descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
-
-
 @pytest.fixture(autouse=True)
 def _no_descriptor_is_left_open() -> Iterator[None]:
-    before = open_descriptors()
+    before = set(open_files())
     yield
-    eventually(lambda: open_descriptors() == before, what="as many open descriptors as before")
+    eventually(lambda: set(open_files()) <= before, what="nothing to be open that was not open before")
 
 
 def test_input_output_and_exit_code_go_through(make_plugin: MakePlugin) -> None:

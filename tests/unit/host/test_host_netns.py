@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from lab.processes import open_files
 from lab.waiting import eventually
 from podagent.errors import HostNetworkRefused, NetnsGone
 from podagent.host.links import link_names
@@ -53,10 +54,6 @@ def process() -> Iterator[subprocess.Popen[bytes]]:
     with subprocess.Popen(["sleep", "600"]) as started:
         yield started
         started.kill()
-
-
-def open_descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208
 
 
 def test_a_process_is_part_of_what_is_recognised(process: subprocess.Popen[bytes]) -> None:
@@ -149,14 +146,14 @@ def test_what_was_recorded_and_is_the_hosts_now_is_gone_rather_than_refused(netn
 
 
 def test_no_descriptor_stays_open(netns: Path, namespaces: NetworkNamespaces) -> None:
-    ref, before = identify(str(netns)), open_descriptors()
+    ref = identify(str(netns))
     with namespaces.hold(ref):
-        assert open_descriptors() == before + 1
+        assert open_files().count(str(netns)) == 1
     with pytest.raises(InterruptedError), namespaces.hold(ref):
         raise InterruptedError
     with pytest.raises(NetnsGone), namespaces.hold(ref._replace(inode=1)):
         pytest.fail("held what is gone")
-    assert open_descriptors() == before
+    assert str(netns) not in open_files()
 
 
 def test_a_held_namespace_is_made_of_a_reference_and_a_descriptor(netns: Path, entered: Entered) -> None:

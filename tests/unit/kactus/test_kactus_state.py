@@ -332,14 +332,20 @@ def test_a_killed_call_frees_its_container_and_what_it_was_writing_is_gone(tmp_p
     assert files(tmp_path) == [ID]
 
 
+def delegate_at_work(script: str, *arguments: str) -> subprocess.Popen[bytes]:
+    """A delegate of the container that runs the shell script; it has begun to, so that its environment can be read."""
+    command = ["/bin/sh", "-c", f"echo; {script}", *arguments]
+    delegate = subprocess.Popen(command, env=DELEGATE, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert delegate.stdout is not None
+    delegate.stdout.readline()
+    return delegate
+
+
 def test_the_delegate_of_a_killed_call_is_waited_for(tmp_path: Path) -> None:
     holder = held_by_another(tmp_path)
     holder.kill()
     let_go(holder)
-    script = "read line; echo done > $0"
-    delegate = subprocess.Popen(
-        ["/bin/sh", "-c", script, str(tmp_path / "done")], env=DELEGATE, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
+    delegate = delegate_at_work("read line; echo done > $0", str(tmp_path / "done"))
     (next_one := threading.Thread(target=kept, args=(tmp_path,))).start()
     eventually(lambda: is_waiting_for_orphans(tmp_path), 10)
     assert next_one.is_alive()
@@ -350,7 +356,7 @@ def test_the_delegate_of_a_killed_call_is_waited_for(tmp_path: Path) -> None:
 
 
 def test_a_delegate_that_does_not_come_to_an_end_is_killed() -> None:
-    with subprocess.Popen(["/bin/sleep", "60"], env=DELEGATE, stdout=subprocess.PIPE) as delegate:
+    with delegate_at_work("read line") as delegate:
         assert end_delegates(ID, patience_s=0.05)
         assert delegate.wait(10) == -9
 
