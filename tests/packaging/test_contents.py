@@ -44,7 +44,7 @@ def test_files_are_where_they_belong_and_belong_to_root(installed: Host, machine
 
 def test_bytecode_is_made_at_installation_not_by_the_service(installed: Host, machine: Machine) -> None:
     find = "find /opt/kaloom/lib/podagent -name '*.pyc' -newer"
-    assert machine.run("find /opt/kaloom/lib/podagent/podagent -name 'daemon.*.pyc'")
+    assert machine.run("find /opt/kaloom/lib/podagent/podagent -name 'wiring.*.pyc'")
     machine.write("/root/now", "")
     installed.service.restart()
     installed.service.wait_for_status(" pods, ")
