@@ -76,7 +76,8 @@ def test_the_pods_of_the_example_end_without_a_lease_left(
         pod.wait_for_link(IFNAME)
     assert len(leases("data")) == 2
     cluster.shell("kubectl delete -f examples/hello-multi-net.yaml")
-    eventually(lambda: not leases("data"), 60, "the leases of data to be released")
+    # Only when the pod objects have gone: the kubelet may take a minute for that after their containers have ended.
+    eventually(lambda: not leases("data"), 120, "the leases of data to be released")
 
 
 def _commands() -> list[str]:
