@@ -37,6 +37,8 @@ class OnceThere:
         self._poll_s = poll_s
         self._lock = threading.Lock()
         self._loaded: Runtime | None = None
+        if self._is_there():
+            self._runtime()  # at the start, where memory is tidied up after what was imported
 
     def find_sandbox(self, pod: PodKey) -> Sandbox:
         """See `Runtime`."""
