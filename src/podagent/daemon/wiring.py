@@ -89,16 +89,13 @@ def make_agent(settings: Settings) -> Agent:
     following = Following(api, watch, wake)
     control = Control(api, following, pods, store, queue, attempts, rounds)
     watchdog = Watchdog(heartbeats, notifier, os.environ)
+    follow_sandboxes = partial(runtime.follow, rounds.look_at, rounds.look_at_all)
     return Agent(
         about=f"podagent {__version__} starts on node {settings.node}, attach-via {settings.attach_via}",
         loop=Loop(watchdog, notifier, rounds, control.status, queue.__len__, control.reload, received),
         notifier=notifier,
         workers=workers,
-        bodies={
-            "watch": following.run,
-            "events": events.run,
-            "runtime": partial(runtime.follow, rounds.look_at, rounds.look_at_all),
-        },
+        bodies={"watch": following.run, "events": events.run, "runtime": follow_sandboxes},
         closers=(queue.close, watch.close),
         received=received,
         stop=stop,

@@ -38,33 +38,35 @@ class OnceThere:
         self._lock = threading.Lock()
         self._loaded: Runtime | None = None
         if self._is_there():
-            self._runtime()  # at the start, where memory is tidied up after what was imported
+            self._client()  # at the start, where memory is tidied up after what was imported
 
     def find_sandbox(self, pod: PodKey) -> Sandbox:
         """See `Runtime`."""
-        return self._runtime().find_sandbox(pod)
+        if not self._is_there():
+            raise RuntimeUnavailable(self._absence)
+        return self._client().find_sandbox(pod)
 
     def follow(self, changed: Callable[[PodKey], None], reconnected: Callable[[], None], stop: threading.Event) -> None:
         """See `Runtime`."""
         if not self._is_there():
-            _log.warning("%s; trying again", self._absence(), extra=Message.DOCKER_LOST.field)
+            _log.warning("%s; trying again", self._absence, extra=Message.DOCKER_LOST.field)
         while not self._is_there():
             if stop.wait(self._poll_s):
                 return
-        self._runtime().follow(changed, reconnected, stop)
+        self._client().follow(changed, reconnected, stop)
 
     def _is_there(self) -> bool:
         return self._loaded is not None or Path(self._endpoint.removeprefix("unix://")).exists()
 
-    def _absence(self) -> RuntimeUnavailable:
-        return RuntimeUnavailable(f"container runtime at {self._endpoint} does not answer: there is no such socket")
+    @property
+    def _absence(self) -> str:
+        return f"container runtime at {self._endpoint} does not answer: there is no such socket"
 
-    def _runtime(self) -> Runtime:
+    def _client(self) -> Runtime:
+        """Loads it if need be. It copes with a socket that is gone again, so that is not asked here."""
         loaded = self._loaded
         if loaded is not None:
             return loaded
-        if not self._is_there():
-            raise self._absence()
         with self._lock:
             if self._loaded is None:
                 self._loaded = self._load(self._endpoint, self._identify)
