@@ -13,6 +13,9 @@ from podagent.model import Attachment, Invocation, NetnsRef, Pod, PodKey, Record
 Expect = Callable[[float], None]
 """Tells the watchdog that the next step ends within so many seconds."""
 
+Reconcile = Callable[[PodKey, Expect], "float | None"]
+"""Brings a pod in line with its annotation. Returns the seconds until it has to be called again, None for never."""
+
 
 class Pods(Protocol):
     """The pods of the node, as the API server last described them."""

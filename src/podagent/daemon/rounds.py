@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from podagent.act.ports import Expect
+from podagent.act.ports import Reconcile
 from podagent.daemon.podtable import PodTable
 from podagent.daemon.workqueue import WorkQueue
 from podagent.model import PodKey
@@ -58,7 +58,7 @@ class Rounds:
             self._next_resync = self._after_now()
             self.look_at_all()
 
-    def verifying(self, reconcile: Callable[..., float | None]) -> Callable[[PodKey, Expect], float | None]:
+    def verifying(self, reconcile: Callable[..., float | None]) -> Reconcile:
         """`Reconciler.reconcile`, with `verify` where a look at all pods asked for it."""
         return lambda pod, expect: reconcile(pod, verify=self._take(pod), expect=expect)
 

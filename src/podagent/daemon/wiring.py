@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import logging
 import os
 import random
+import sys
 import threading
 import time
+from collections.abc import Collection
 from functools import partial
 from queue import SimpleQueue
 
 from podagent import __version__
 from podagent.act.executor import Executor
 from podagent.act.outcomes import Outcomes
-from podagent.act.ports import Records, Runtime
+from podagent.act.ports import Networks, Pods, Reconcile, Records, Runtime
 from podagent.act.reconciler import Reconciler
 from podagent.cni.conf import SystemConf
 from podagent.cni.runtime import CniRuntime
@@ -45,8 +48,6 @@ from podagent.resolve.networks import ChosenNetworks
 from podagent.resolve.system import SystemNetworks
 from podagent.runtimes import make_runtime
 from podagent.state.store import Store
-from podagent.takeover.inheritance import Inheritance
-from podagent.takeover.kaloom import KaloomPredecessor
 
 _log = logging.getLogger(__name__)
 
@@ -57,7 +58,8 @@ def run(settings: Settings) -> int:
     Raises:
         StoreError: the state directory cannot be used.
     """
-    _economise_memory()
+    _use_one_malloc_arena()
+    _tidy_up_after_imports()
     return make_agent(settings).run()
 
 
@@ -81,9 +83,10 @@ def make_agent(settings: Settings) -> Agent:
 
     pods = PodTable(queue.add, first_list_complete)
     rounds = Rounds(pods, store, queue, settings.resync_period, rng, time.monotonic)
-    inheritance, reconciler = _make_core(settings, pods, store, runtime, api, outcomes, stop)
+    core = _make_core(settings, pods, store, runtime, api, outcomes)
+    reconciler = Reconciler(*core, stop.is_set)
+    reconcile = _take_over_first(settings, core, rounds.verifying(reconciler.reconcile))
     heartbeats, notifier = Heartbeats(), Notifier(os.environ)
-    reconcile = inheritance.ahead_of(rounds.verifying(reconciler.reconcile))
     workers = Workers(queue, reconcile, heartbeats.register, settings.workers)
     watch = PodWatch(api, settings.node, pods, rng=rng, beat=heartbeats.register("the pod watch"))
     following = Following(api, watch, wake)
@@ -103,30 +106,41 @@ def make_agent(settings: Settings) -> Agent:
     )
 
 
+_Core = tuple[Pods, Records, Runtime, Networks, Executor, Outcomes, Collection[str]]
+
+
 def _make_core(
-    settings: Settings,
-    pods: PodTable,
-    records: Records,
-    runtime: Runtime,
-    api: KubeApi,
-    outcomes: Outcomes,
-    stop: threading.Event,
-) -> tuple[Inheritance, Reconciler]:
+    settings: Settings, pods: PodTable, records: Records, runtime: Runtime, api: KubeApi, outcomes: Outcomes
+) -> _Core:
+    """What the reconciliation of a pod and the take-over of its networks both work with."""
     bin_dir, namespaces = str(settings.cni_bin_path), settings.global_namespaces
     system = SystemNetworks(SystemConf(settings.cni_conf_path).current, bin_dir, settings.cni_vendor_name)
     delegate = DelegateNetworks(NetworkDefinitions(api).read, bin_dir, namespaces)
     networks = ChosenNetworks(settings.attach_via, system, delegate)
     cni = CniRuntime(settings.plugin_timeout, os.environ, partial(_log.debug, "CNI plugin %s said: %s"))
     executor = Executor(NetworkNamespaces(), cni, records, await_orphans, boot_id(), settings.plugin_timeout)
-    predecessor = KaloomPredecessor(settings.inherit_dir)
-    inheritance = Inheritance(predecessor, pods, records, runtime, networks, executor, outcomes, namespaces)
-    reconciler = Reconciler(pods, records, runtime, networks, executor, outcomes, namespaces, stop.is_set)
-    return inheritance, reconciler
+    return pods, records, runtime, networks, executor, outcomes, namespaces
 
 
-def _economise_memory() -> None:
-    """One malloc arena for all threads: glibc's default, one for each thread, costs memory and brings nothing here."""
+def _take_over_first(settings: Settings, core: _Core, reconcile: Reconcile) -> Reconcile:
+    """The same, for pods of which everything has been taken over from Kaloom's podagent."""
+    if not settings.inherit_dir.is_dir():
+        return reconcile
+    from podagent.takeover.inheritance import Inheritance  # noqa: PLC0415 - costs memory: only where it ran before
+    from podagent.takeover.kaloom import KaloomPredecessor  # noqa: PLC0415 - as above
+
+    return Inheritance(KaloomPredecessor(settings.inherit_dir), *core).ahead_of(reconcile)
+
+
+def _use_one_malloc_arena() -> None:
+    """For all threads: glibc's default, one for each thread, costs memory and brings nothing here."""
     arena_max = -8  # M_ARENA_MAX of malloc.h
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(arena_max, 1)
+
+
+def _tidy_up_after_imports() -> None:
+    """Frees the listings of the directories that imports visited, and their garbage, for the agent to grow into."""
+    sys.path_importer_cache.clear()  # a later import lists its own again
+    gc.collect()

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from podagent.act.ports import Beat, Expect
+from podagent.act.ports import Beat, Expect, Reconcile
 from podagent.act.reconciler import LOOKUP_ALLOWANCE_S
 from podagent.daemon.workqueue import WorkQueue
 from podagent.model import PodKey
@@ -26,7 +26,7 @@ class Workers:
     def __init__(
         self,
         queue: WorkQueue[PodKey],
-        reconcile: Callable[[PodKey, Expect], float | None],
+        reconcile: Reconcile,
         register_beat: Callable[[str], Beat],
         number: int,
     ) -> None:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 
 from podagent.act.executor import Executor
 from podagent.act.outcomes import Outcome, Outcomes, Result
-from podagent.act.ports import Expect, Inherited, Networks, Pods, Predecessor, Records, Runtime
+from podagent.act.ports import Expect, Inherited, Networks, Pods, Predecessor, Reconcile, Records, Runtime
 from podagent.decide.desired import Desired
 from podagent.decide.wanted import wanted_by
 from podagent.errors import InputError, PodagentError
 from podagent.model import Attachment, Operation, Pod, PodKey, Sandbox
-
-Reconcile = Callable[[PodKey, Expect], "float | None"]
 
 
 class Inheritance:
