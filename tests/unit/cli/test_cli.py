@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import faulthandler
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -181,16 +180,12 @@ def test_a_mistake_is_one_line_on_stderr_and_exit_code_2(
 
 
 @pytest.fixture
-def _logging_stays_pytests() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
+def _no_faulthandler() -> Iterator[None]:
     yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
     faulthandler.disable()
 
 
-@pytest.mark.usefixtures("_logging_stays_pytests")
+@pytest.mark.usefixtures("restored_logging", "_no_faulthandler")
 def test_an_agent_that_cannot_use_its_state_directory_names_it_and_fails(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -6,7 +6,7 @@ import io
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -185,19 +185,7 @@ def test_stderr_is_the_journal_only_if_it_is_the_very_stream(tmp_path: Path) -> 
     assert not stderr_is_journal(same, 987654)
 
 
-@pytest.fixture
-def _restored_logging() -> Iterator[None]:
-    root, names = logging.getLogger(), ("podagent", "urllib3", "docker", "kubernetes", "requests")
-    handlers, level = root.handlers[:], root.level
-    levels = {name: logging.getLogger(name).level for name in names}
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    for name, before in levels.items():
-        logging.getLogger(name).setLevel(before)
-
-
-@pytest.mark.usefixtures("_restored_logging")
+@pytest.mark.usefixtures("restored_logging")
 def test_setup_lets_through_the_agents_level_and_the_warnings_of_libraries(
     monkeypatch: pytest.MonkeyPatch, stream: io.StringIO
 ) -> None:
@@ -210,7 +198,7 @@ def test_setup_lets_through_the_agents_level_and_the_warnings_of_libraries(
     assert stream.getvalue() == "INFO ours, info\nWARNING theirs, warning\n"
 
 
-@pytest.mark.usefixtures("_restored_logging")
+@pytest.mark.usefixtures("restored_logging")
 def test_setup_may_be_called_again_to_change_the_level(monkeypatch: pytest.MonkeyPatch, stream: io.StringIO) -> None:
     monkeypatch.setattr(sys, "stderr", stream)
     journal.setup("error", {})

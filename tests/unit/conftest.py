@@ -1,0 +1,22 @@
+"""What unit tests of more than one module need."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+
+@pytest.fixture
+def restored_logging() -> Iterator[None]:
+    """For tests that set logging up: afterwards it is pytest's again."""
+    loggers = [
+        logging.getLogger(),
+        *(logger for logger in logging.root.manager.loggerDict.values() if isinstance(logger, logging.Logger)),
+    ]
+    before = [(logger, logger.handlers[:], logger.level) for logger in loggers]
+    yield
+    for logger, handlers, level in before:
+        logger.handlers[:] = handlers
+        logger.setLevel(level)
