@@ -7,7 +7,7 @@ export PYTHON
 VENV := .venv
 RUN := $(VENV)/bin/python
 SETUP := scripts/setup.sh
-CLUSTER := PYTHONPATH=tests:tests/e2e $(RUN) -m cluster
+CLUSTER := PYTHONPATH=tests $(RUN) -m e2e.cluster
 MODE ?= delegate
 SYSTEM_PLUGIN ?= kactus
 ARGS ?=
@@ -69,7 +69,7 @@ deb: venv ## Build the Debian package, into dist/
 
 test-packages: venv ## Build both packages, and try them in machines that boot with systemd (root, Debian; ten minutes)
 	@$(SETUP) packages
-	@$(RUN) -m pytest tests/packaging $(ARGS)
+	@$(RUN) -m pytest tests/packages $(ARGS)
 
 lock: venv ## Choose the newest versions of the libraries that the packages bring along (needs the network)
 	@packaging/libraries.sh lock

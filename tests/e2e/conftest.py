@@ -11,18 +11,18 @@ from types import FrameType
 from typing import Any
 
 import pytest
-from cluster.cluster import Cluster
-from cluster.host import Refused
-from cluster.objects import Objects
-from cluster.signals import SIGNALS
-from cluster.systemplugin import SYSTEM_PLUGINS
-from evidence import Evidence
-from expectations import records
 from kubernetes import client, config
-from leftovers import Leftovers
-from nodepods import NodePods
-from outcomes import wait_exactly
 
+from e2e.cluster.cluster import Cluster
+from e2e.cluster.host import Refused
+from e2e.cluster.objects import Objects
+from e2e.cluster.signals import SIGNALS
+from e2e.cluster.systemplugin import SYSTEM_PLUGINS
+from e2e.evidence import Evidence
+from e2e.leftovers import Leftovers
+from e2e.nodepods import NodePods
+from functional.expectations import records
+from functional.outcomes import wait_exactly
 from lab import processes
 from lab.agent import Agent, AgentFactory
 from lab.host import wait_as_before

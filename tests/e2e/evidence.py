@@ -9,9 +9,8 @@ import time
 import uuid
 from pathlib import Path
 
-from cluster.cluster import Cluster
-from cluster.layout import PROJECT
-
+from e2e.cluster.cluster import Cluster
+from e2e.cluster.layout import PROJECT
 from lab.leases import ROOT
 
 _COMMANDS = {

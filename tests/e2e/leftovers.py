@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cluster.cluster import Cluster
-from cluster.host import BRIDGES
-from outcomes import kept_attachments
-
+from e2e.cluster.cluster import Cluster
+from e2e.cluster.host import BRIDGES
+from functional.outcomes import kept_attachments
 from lab.files import names_in
 from lab.host import NAMED_NAMESPACES
 from lab.leases import ROOT, leases

@@ -7,11 +7,11 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from cluster.cluster import Cluster
-from cluster.layout import IMAGE
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
+from e2e.cluster.cluster import Cluster
+from e2e.cluster.layout import IMAGE
 from lab.links import HasLinks
 from lab.node import NETWORKS, annotation
 from lab.runtime import Runtime

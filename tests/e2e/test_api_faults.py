@@ -7,11 +7,11 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from cluster.cluster import Cluster
-from expectations import ifname, wait_for_line
-from nodepods import NodePods
-from outcomes import wait_exactly
 
+from e2e.cluster.cluster import Cluster
+from e2e.nodepods import NodePods
+from functional.expectations import ifname, wait_for_line
+from functional.outcomes import wait_exactly
 from lab import processes
 from lab.agent import Agent, AgentFactory
 from lab.networks import Network

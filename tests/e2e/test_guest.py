@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from cluster import host
-from cluster.cluster import Cluster
-from cluster.layout import PROJECT, Layout
+
+from e2e.cluster import host
+from e2e.cluster.cluster import Cluster
+from e2e.cluster.layout import PROJECT, Layout
 
 
 def test_a_machine_with_a_docker_is_refused(cluster: Cluster, tmp_path: Path) -> None:
@@ -44,8 +45,8 @@ def test_a_machine_with_a_kubelet_is_refused(cluster: Cluster, tmp_path: Path, m
 
 @pytest.mark.parametrize("command", ["up", "test"])
 def test_a_second_cluster_is_refused_and_the_first_one_left_alone(cluster: Cluster, command: str) -> None:
-    environment = [f"PYTHONPATH={PROJECT}/tests:{PROJECT}/tests/e2e"]
-    ran = cluster.try_run(["env", *environment, sys.executable, "-m", "cluster", command])
+    environment = [f"PYTHONPATH={PROJECT}/tests"]
+    ran = cluster.try_run(["env", *environment, sys.executable, "-m", "e2e.cluster", command])
     assert ran.returncode == 1
     assert "make cluster-down" in ran.stderr
     assert "Traceback" not in ran.stderr

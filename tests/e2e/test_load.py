@@ -7,9 +7,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from nodepods import NodePods
-from outcomes import wait_exactly
 
+from e2e.nodepods import NodePods
+from functional.outcomes import wait_exactly
 from lab.agent import AgentFactory
 from lab.networks import Networks
 

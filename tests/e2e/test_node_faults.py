@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from cases import AWAY
-from cluster.cluster import Cluster
-from expectations import ifname
-from nodepods import NodePod, NodePods
-from outcomes import wait_exactly
-
+from e2e.cases import AWAY
+from e2e.cluster.cluster import Cluster
+from e2e.nodepods import NodePod, NodePods
+from functional.expectations import ifname
+from functional.outcomes import wait_exactly
 from lab.agent import AgentFactory
 from lab.networks import Network
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from cluster.cluster import Cluster
-from expectations import ifname, records, wait_for_line
-from nodepods import NodePods
-from outcomes import PINGED, restart, wait_exactly
 
+from e2e.cluster.cluster import Cluster
+from e2e.nodepods import NodePods
+from functional.expectations import ifname, records, wait_for_line
+from functional.outcomes import PINGED, restart, wait_exactly
 from lab.agent import AgentFactory
 from lab.links import links_of
 from lab.networks import Networks

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from cluster.cluster import Cluster
-from expectations import ifname
-from nodepods import NodePod, NodePods
 
+from e2e.cluster.cluster import Cluster
+from e2e.nodepods import NodePod, NodePods
+from functional.expectations import ifname
 from lab.agent import AgentFactory
 from lab.networks import Networks
 

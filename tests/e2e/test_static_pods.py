@@ -6,13 +6,13 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from cases import AWAY
-from cluster.cluster import Cluster
-from cluster.layout import NODE_NAME
-from expectations import ifname
-from nodepods import NodePod, NodePods, pod_manifest
-from outcomes import wait_exactly
 
+from e2e.cases import AWAY
+from e2e.cluster.cluster import Cluster
+from e2e.cluster.layout import NODE_NAME
+from e2e.nodepods import NodePod, NodePods, pod_manifest
+from functional.expectations import ifname
+from functional.outcomes import wait_exactly
 from lab.agent import AgentFactory
 from lab.networks import Network
 from lab.waiting import eventually

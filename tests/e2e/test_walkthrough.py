@@ -7,11 +7,11 @@ import subprocess
 from collections.abc import Iterator
 
 import pytest
-from cluster.cluster import Cluster
-from cluster.layout import PROJECT
-from expectations import ifname
-from nodepods import NodePod, NodePods
 
+from e2e.cluster.cluster import Cluster
+from e2e.cluster.layout import PROJECT
+from e2e.nodepods import NodePod, NodePods
+from functional.expectations import ifname
 from lab.agent import AgentFactory
 from lab.leases import leases
 from lab.waiting import eventually

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ways import NodeKactus
 
+from functional.ways import NodeKactus
 from lab.agent import Agent, AgentFactory
 from lab.apiserver import ApiServer
 from lab.dockerd import PrivateDockerd

@@ -10,8 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from expectations import ifname, records
-
+from functional.expectations import ifname, records
 from lab.agent import Agent
 from lab.files import paths_in
 from lab.leases import Lease

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from expectations import ifname
-
+from functional.expectations import ifname
 from lab.node import Pod
 
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from expectations import ifname, messages, wait_for_event
-from outcomes import PINGED, WATCHDOG_SECONDS, assert_exactly, plugged, wait_exactly
 
+from functional.expectations import ifname, messages, wait_for_event
+from functional.outcomes import PINGED, WATCHDOG_SECONDS, assert_exactly, plugged, wait_exactly
 from lab.agent import AgentFactory
 from lab.apiserver import ApiServer
 from lab.networks import Networks

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from expectations import (
+
+from functional.expectations import (
     ifname,
     ifnames,
     order,
@@ -14,8 +15,7 @@ from expectations import (
     wait_for_line,
     wait_for_nothing_left,
 )
-from ways import BOTH_WAYS, NodeKactus
-
+from functional.ways import BOTH_WAYS, NodeKactus
 from lab.agent import AgentFactory
 from lab.apiserver import ApiServer
 from lab.networks import Networks, definition

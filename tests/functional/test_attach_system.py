@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from expectations import ifname, ifnames, records, wait_for_attached, wait_for_event, wait_for_line
-from systemplugin import SystemConf, expected_args, run_as_the_kubelet
 
+from functional.expectations import ifname, ifnames, records, wait_for_attached, wait_for_event, wait_for_line
+from functional.systemplugin import SystemConf, expected_args, run_as_the_kubelet
 from lab.agent import AgentFactory
 from lab.apiserver import ApiServer
 from lab.networks import Networks

@@ -8,10 +8,10 @@ import time
 from pathlib import Path
 
 import pytest
-from expectations import records
-from outcomes import record_files, wait_exactly
-from ways import BOTH_WAYS, WAYS
 
+from functional.expectations import records
+from functional.outcomes import record_files, wait_exactly
+from functional.ways import BOTH_WAYS, WAYS
 from lab import processes
 from lab.agent import Agent, AgentFactory
 from lab.networks import Network, Networks

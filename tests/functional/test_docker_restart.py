@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from expectations import ifname
-from outcomes import plugged, wait_exactly
 
+from functional.expectations import ifname
+from functional.outcomes import plugged, wait_exactly
 from lab.agent import AgentFactory
 from lab.networks import Networks
 from lab.node import Node

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 
 import pytest
-from expectations import ifname, wait_for_event
-from outcomes import PINGED, delete_link, plugged, settle, wait_exactly
-from ways import BOTH_WAYS
 
+from functional.expectations import ifname, wait_for_event
+from functional.outcomes import PINGED, delete_link, plugged, settle, wait_exactly
+from functional.ways import BOTH_WAYS
 from lab.agent import AgentFactory
 from lab.apiserver import ApiServer
 from lab.networks import Networks

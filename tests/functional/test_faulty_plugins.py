@@ -12,7 +12,8 @@ from collections.abc import Callable
 from contextlib import ExitStack
 
 import pytest
-from expectations import (
+
+from functional.expectations import (
     ifname,
     ifnames,
     records,
@@ -22,8 +23,7 @@ from expectations import (
     wait_for_line,
     wait_for_nothing_left,
 )
-from ways import BOTH_WAYS
-
+from functional.ways import BOTH_WAYS
 from lab import processes
 from lab.agent import Agent, AgentFactory
 from lab.apiserver import ApiServer

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from expectations import ifname, wait_for_event, wait_for_line, wait_for_nothing_left
-from ways import BOTH_WAYS
 
+from functional.expectations import ifname, wait_for_event, wait_for_line, wait_for_nothing_left
+from functional.ways import BOTH_WAYS
 from lab.agent import AgentFactory
 from lab.apiserver import ApiServer
 from lab.dockerd import PrivateDockerd

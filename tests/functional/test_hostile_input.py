@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from expectations import ifname, ifnames, records, wait_for_event, wait_for_line
-from ways import WAYS, NodeKactus
 
+from functional.expectations import ifname, ifnames, records, wait_for_event, wait_for_line
+from functional.ways import WAYS, NodeKactus
 from lab.agent import Agent
 from lab.apiserver import ApiServer
 from lab.files import names_in, paths_below, paths_in

@@ -6,10 +6,10 @@ import json
 import time
 
 import pytest
-from expectations import ifname, ifnames, records, wait_for_attached, wait_for_event, wait_for_line
-from outcomes import wait_exactly
-from ways import ONLY_KACTUS, NodeKactus
 
+from functional.expectations import ifname, ifnames, records, wait_for_attached, wait_for_event, wait_for_line
+from functional.outcomes import wait_exactly
+from functional.ways import ONLY_KACTUS, NodeKactus
 from lab.agent import AgentFactory
 from lab.apiserver import ApiServer
 from lab.networks import Network, Networks

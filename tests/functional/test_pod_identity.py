@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from expectations import (
+
+from functional.expectations import (
     ifname,
     ifnames,
     records,
@@ -13,8 +14,7 @@ from expectations import (
     wait_for_lease,
     wait_for_nothing_left,
 )
-from ways import BOTH_WAYS
-
+from functional.ways import BOTH_WAYS
 from lab.agent import AgentFactory
 from lab.apiserver import ApiServer
 from lab.networks import Networks

@@ -9,10 +9,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from expectations import ifname
-from outcomes import PINGED, assert_exactly, delete_link, plugged, record_files, restart, settle, wait_exactly
-from ways import BOTH_WAYS
 
+from functional.expectations import ifname
+from functional.outcomes import (
+    PINGED,
+    assert_exactly,
+    delete_link,
+    plugged,
+    record_files,
+    restart,
+    settle,
+    wait_exactly,
+)
+from functional.ways import BOTH_WAYS
 from lab.agent import Agent, AgentFactory
 from lab.apiserver import ApiServer
 from lab.networks import Networks

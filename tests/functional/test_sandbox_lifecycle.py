@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from expectations import ifname
-from outcomes import PINGED, wait_exactly
-from ways import BOTH_WAYS
 
+from functional.expectations import ifname
+from functional.outcomes import PINGED, wait_exactly
+from functional.ways import BOTH_WAYS
 from lab.agent import AgentFactory
 from lab.networks import Networks
 from lab.node import Node

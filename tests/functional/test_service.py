@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from expectations import ifname
-from outcomes import PINGED, WATCHDOG_SECONDS, plugged, settle, wait_exactly
 
+from functional.expectations import ifname
+from functional.outcomes import PINGED, WATCHDOG_SECONDS, plugged, settle, wait_exactly
 from lab import processes
 from lab.agent import Agent, AgentFactory
 from lab.apiserver import ApiServer

@@ -6,9 +6,9 @@ import json
 import shutil
 
 import pytest
-from outcomes import wait_exactly
-from ways import BOTH_WAYS
 
+from functional.outcomes import wait_exactly
+from functional.ways import BOTH_WAYS
 from lab.agent import Agent, AgentFactory
 from lab.networks import Network, Networks
 from lab.node import Node, Pod

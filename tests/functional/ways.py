@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from outcomes import kept_attachments
 
+from functional.outcomes import kept_attachments
 from lab.kactus import Kactus, Running, install, kubelet_args
 from lab.networks import Network
 from lab.node import Pod

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from nodemodel import AnnotatedPod
-
 from podagent.decide.dialects import kaloom_names
 from podagent.model import Attachment, Invocation, NetnsRef, Phase, PodKey, Record, Sandbox, Via
 from podagent.netconf import NetConf
+from unit.nodemodel import AnnotatedPod
 
 UID = "0f0b5bd8-62a4-4d9e-b1a3-5d3b63e9a0de"
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from factory import record
 from hypothesis import given
 from hypothesis import strategies as st
 
 from podagent.decide.dialects.kaloom_names import interface_name
 from podagent.model import PodKey, Target, result_addresses
 from podagent.validate import is_interface_name
+from unit.factory import record
 
 
 @pytest.mark.parametrize(

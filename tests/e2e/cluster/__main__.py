@@ -1,4 +1,4 @@
-"""`python -m cluster up|down|test`: what `make cluster`, `make cluster-down` and `make e2e` call."""
+"""`python -m e2e.cluster up|down|test`: what `make cluster`, `make cluster-down` and `make e2e` call."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from types import FrameType
 
 import click
 
-from cluster.cluster import Cluster
-from cluster.daemons import Daemon
-from cluster.host import Refused, as_a_node, check
-from cluster.layout import KUBERNETES, LOCK, NODE_NAME, PROJECT
-from cluster.signals import SIGNALS, undisturbed
-from cluster.suite import run
-from cluster.systemplugin import SYSTEM_PLUGINS
+from e2e.cluster.cluster import Cluster
+from e2e.cluster.daemons import Daemon
+from e2e.cluster.host import Refused, as_a_node, check
+from e2e.cluster.layout import KUBERNETES, LOCK, NODE_NAME, PROJECT
+from e2e.cluster.signals import SIGNALS, undisturbed
+from e2e.cluster.suite import run
+from e2e.cluster.systemplugin import SYSTEM_PLUGINS
 from lab.agent import Agent
 from lab.waiting import eventually
 

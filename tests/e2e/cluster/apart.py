@@ -1,8 +1,8 @@
 """A machine apart: a command in network, mounts and processes of its own, so that clusters do not meet each other.
 
-`python -m cluster.apart DIRECTORY COMMAND...` is the first process in there. What the command changes in /etc, /run and
-so on is gone with it, and so is every process that it leaves behind. Cgroups, and kernel parameters other than those of
-the network, are the whole machine's: a kernel has no second set.
+`python -m e2e.cluster.apart DIRECTORY COMMAND...` is the first process in there. Changes of the command to /etc, /run
+and the like are gone with it, and so is every process that it leaves behind. Cgroups, and kernel parameters other than
+those of the network, are the whole machine's: a kernel has no second set.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from pathlib import Path
 from types import FrameType
 from typing import IO
 
-from cluster.layout import MACHINES, PROJECT, STATE_DIR
-from cluster.signals import SIGNALS
+from e2e.cluster.layout import MACHINES, PROJECT, STATE_DIR
+from e2e.cluster.signals import SIGNALS
 
 _COPIED = tuple(map(Path, ("/etc", "/opt", "/run", "/var/lib", "/var/log")))
 # setpriv, unshare: all in there ends with its starter, however that ends.
@@ -35,7 +35,7 @@ class MachineApart:
         """Starts it; `output` takes what it prints, None: the terminal."""
         self._directory = MACHINES / name
         self._directory.mkdir(mode=0o700, parents=True)
-        argv = [*_ENTER, sys.executable, "-m", "cluster.apart", str(self._directory), *command]
+        argv = [*_ENTER, sys.executable, "-m", "e2e.cluster.apart", str(self._directory), *command]
         self._process = subprocess.Popen(
             argv, cwd=PROJECT, stdout=output, stderr=output, start_new_session=True  # of Ctrl-C it hears once, from us
         )  # fmt: skip

@@ -9,14 +9,14 @@ import subprocess
 from collections.abc import Callable
 from typing import Any
 
-from cluster import host
-from cluster.controlplane import ControlPlane
-from cluster.daemons import Daemon
-from cluster.kubelet import make_kubelet, wait_healthy
-from cluster.layout import IMAGE, KUBERNETES, NODE_BRIDGE, NODE_IP, NODE_NAME, PAUSE, PROJECT, Layout
-from cluster.pki import make_pki
-from cluster.systemplugin import configure, install_plugins
-from cluster.taking_down import end_everything
+from e2e.cluster import host
+from e2e.cluster.controlplane import ControlPlane
+from e2e.cluster.daemons import Daemon
+from e2e.cluster.kubelet import make_kubelet, wait_healthy
+from e2e.cluster.layout import IMAGE, KUBERNETES, NODE_BRIDGE, NODE_IP, NODE_NAME, PAUSE, PROJECT, Layout
+from e2e.cluster.pki import make_pki
+from e2e.cluster.systemplugin import configure, install_plugins
+from e2e.cluster.taking_down import end_everything
 from lab.dockerd import PrivateDockerd
 from lab.mounts import mounts_below, unmount_below
 from lab.runtime import Runtime

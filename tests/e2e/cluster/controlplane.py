@@ -10,8 +10,8 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from cluster.daemons import Daemon
-from cluster.layout import API_PORT, ETCD_PEER_PORT, ETCD_URL, SERVICE_SUBNET, Layout
+from e2e.cluster.daemons import Daemon
+from e2e.cluster.layout import API_PORT, ETCD_PEER_PORT, ETCD_URL, SERVICE_SUBNET, Layout
 from lab.waiting import eventually
 
 _START_SECONDS = 90.0

@@ -7,7 +7,7 @@ import os
 import subprocess
 from collections.abc import Mapping
 
-from cluster.layout import Layout
+from e2e.cluster.layout import Layout
 
 _STOP_SECONDS = 20.0
 

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from cluster.layout import NODE_BRIDGE, POD_BRIDGE, POD_NETWORK, PORTS, Layout
+from e2e.cluster.layout import NODE_BRIDGE, POD_BRIDGE, POD_NETWORK, PORTS, Layout
 from lab import processes
 from lab.files import paths_below, paths_in
 from lab.leases import lease_dir

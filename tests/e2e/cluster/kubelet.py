@@ -6,8 +6,8 @@ import json
 import urllib.request
 from pathlib import Path
 
-from cluster.daemons import Daemon
-from cluster.layout import IMAGE, KUBELET_HEALTH_PORT, KUBELET_PORT, NODE_IP, NODE_NAME, Layout
+from e2e.cluster.daemons import Daemon
+from e2e.cluster.layout import IMAGE, KUBELET_HEALTH_PORT, KUBELET_PORT, NODE_IP, NODE_NAME, Layout
 from lab.waiting import eventually
 
 _START_SECONDS = 60.0

@@ -6,7 +6,7 @@ import json
 import subprocess
 from pathlib import Path
 
-from cluster.layout import API_URL, NODE_NAME, Layout
+from e2e.cluster.layout import API_URL, NODE_NAME, Layout
 
 # Who is who to the API server: (organisation, common name). The names are those that its built-in roles are bound to.
 USERS = {

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from cluster.apart import MachineApart
-from cluster.layout import MACHINES, PROJECT
-from cluster.signals import undisturbed
+from e2e.cluster.apart import MachineApart
+from e2e.cluster.layout import MACHINES, PROJECT
+from e2e.cluster.signals import undisturbed
 
 _END_SECONDS = 120.0
 _LOOK_SECONDS = 0.2

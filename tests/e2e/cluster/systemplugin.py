@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from cluster.layout import POD_BRIDGE, POD_NETWORK, POD_SUBNET, PROJECT, Layout
+from e2e.cluster.layout import POD_BRIDGE, POD_NETWORK, POD_SUBNET, PROJECT, Layout
 from lab.kactus import install
 from lab.networks import plugin_dir
 

@@ -7,7 +7,7 @@ touched: not who reads a log there, nor the shell that has the cluster's kubecon
 
 from __future__ import annotations
 
-from cluster.layout import Layout
+from e2e.cluster.layout import Layout
 from lab import processes
 
 _ROUNDS = 5

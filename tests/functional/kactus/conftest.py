@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sandboxes import Sandbox, SandboxFactory, make_pod
 
+from functional.kactus.sandboxes import Sandbox, SandboxFactory, make_pod
 from lab.apiserver import ApiServer
 from lab.host import HostState, wait_as_before
 from lab.kactus import Kactus, install

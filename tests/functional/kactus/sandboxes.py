@@ -9,8 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from expectations import ifname
-
+from functional.expectations import ifname
 from lab.apiserver import ApiServer
 from lab.kactus import Answer, Kactus, Running, agent_args, kubelet_args
 from lab.networks import Network

@@ -13,8 +13,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from sandboxes import Sandbox, SandboxFactory
 
+from functional.kactus.sandboxes import Sandbox, SandboxFactory
 from lab.kactus import Answer, Kactus
 from lab.networks import Network, Networks
 from lab.plugins import PluginDir

@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 
 import pytest
-from sandboxes import SandboxFactory
 
+from functional.kactus.sandboxes import SandboxFactory
 from lab.apiserver import ApiServer
 from lab.kactus import Answer, Kactus
 from lab.networks import Network, Networks

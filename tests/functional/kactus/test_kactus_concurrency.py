@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pytest
-from expectations import ifname
-from sandboxes import Sandbox, SandboxFactory
 
+from functional.expectations import ifname
+from functional.kactus.sandboxes import Sandbox, SandboxFactory
 from lab.kactus import Kactus, Running
 from lab.networks import Network, Networks
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from expectations import ifname
-from sandboxes import Sandbox, SandboxFactory
 
+from functional.expectations import ifname
+from functional.kactus.sandboxes import Sandbox, SandboxFactory
 from lab.apiserver import ApiServer
 from lab.kactus import Kactus
 from lab.networks import Network, Networks

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from expectations import ifname
-from sandboxes import SandboxFactory
 
+from functional.expectations import ifname
+from functional.kactus.sandboxes import SandboxFactory
 from lab.apiserver import ApiServer
 from lab.networks import Network, Networks, definition
 from lab.plugins import PluginDir

@@ -7,11 +7,11 @@ import os
 import subprocess
 from typing import Any
 
-import kaloom
 import pytest
-from expectations import ifname
-from sandboxes import Sandbox, SandboxFactory
 
+from functional.expectations import ifname
+from functional.kactus import kaloom
+from functional.kactus.sandboxes import Sandbox, SandboxFactory
 from lab.kactus import Kactus
 from lab.networks import Network, Networks
 from lab.plugins import PluginDir

@@ -12,9 +12,9 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from expectations import ifname
-from sandboxes import Sandbox, SandboxFactory
 
+from functional.expectations import ifname
+from functional.kactus.sandboxes import Sandbox, SandboxFactory
 from lab.apiserver import ApiServer
 from lab.kactus import Kactus, Running
 from lab.networks import Network, Networks

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from expectations import ifname
-from sandboxes import Sandbox, SandboxFactory
 
+from functional.expectations import ifname
+from functional.kactus.sandboxes import Sandbox, SandboxFactory
 from lab.kactus import Answer, Kactus
 from lab.networks import Network, Networks
 from lab.plugins import PluginDir

@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 import pytest
-from expectations import ifname
-from sandboxes import Sandbox, SandboxFactory
 
+from functional.expectations import ifname
+from functional.kactus.sandboxes import Sandbox, SandboxFactory
 from lab.kactus import Kactus
 from lab.networks import Network, Networks
 from lab.plugins import PluginDir

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kube_watching import NODE, QUICK, Watching
 
+from functional.kube.kube_watching import NODE, QUICK, Watching
 from lab.apiserver import ApiServer
 from podagent.kube.api import KubeApi
 from podagent.kube.credentials import load

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kube_watching import QUICK
 
+from functional.kube.kube_watching import QUICK
 from lab.apiserver import ApiServer
 from lab.waiting import eventually
 

@@ -8,8 +8,6 @@ from collections.abc import Callable
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from nodemodel import AnnotatedPod as Pod
-from nodemodel import Crash, Node, SilentReport
 
 from podagent.act.executor import Executor
 from podagent.act.outcomes import Outcomes
@@ -17,6 +15,8 @@ from podagent.act.reconciler import Reconciler
 from podagent.decide.attempts import Attempts
 from podagent.decide.dialects.kaloom_names import interface_name
 from podagent.model import Phase, PodKey
+from unit.nodemodel import AnnotatedPod as Pod
+from unit.nodemodel import Crash, Node, SilentReport
 
 # Two pods of one name in two namespaces, and two of one name and namespace after each other.
 PODS = (PodKey("one", "pod", "uid-a"), PodKey("two", "pod", "uid-b"), PodKey("one", "pod", "uid-c"))

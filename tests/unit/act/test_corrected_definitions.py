@@ -5,8 +5,6 @@ from __future__ import annotations
 import random
 
 import pytest
-from factory import attachment, key, record
-from nodemodel import Node, SilentReport
 
 from podagent.act.executor import Executor
 from podagent.act.outcomes import Outcomes, Result
@@ -16,6 +14,8 @@ from podagent.errors import PluginError
 from podagent.foreign import Json
 from podagent.model import Invocation, Phase, Record, Target
 from podagent.netconf import NetConf
+from unit.factory import attachment, key, record
+from unit.nodemodel import Node, SilentReport
 
 RED = record("red", phase=Phase.DETACHING, result=None, ifindex=0)
 FAULTY = RED.invocation.netconf

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from factory import attachment, key, pod
-from nodemodel import Crash, Node
 
 from podagent.act.executor import Executor
 from podagent.decide.dialects.kaloom_names import interface_name
@@ -23,6 +21,8 @@ from podagent.errors import (
 from podagent.foreign import Json
 from podagent.model import Attachment, Invocation, Phase, Record, Sandbox, Target, Via
 from podagent.netconf import NetConf
+from unit.factory import attachment, key, pod
+from unit.nodemodel import Crash, Node
 
 RED = attachment("red")
 POD = key()

@@ -5,13 +5,13 @@ from __future__ import annotations
 import random
 
 import pytest
-from factory import attachment, key, pod
-from nodemodel import SilentReport
 
 from podagent.act.outcomes import Outcome, Outcomes, PodState, Result
 from podagent.decide.attempts import Attempts
 from podagent.errors import PluginError, PodNotReady
 from podagent.model import Operation
+from unit.factory import attachment, key, pod
+from unit.nodemodel import SilentReport
 
 POD = pod()
 ATTACH = Outcome(POD.key, POD, Operation.ATTACH, Result.ATTACHED, attachment("red"))

@@ -8,8 +8,6 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 import pytest
-from factory import UID, key, pod
-from nodemodel import Node, SilentReport
 
 from podagent.act.executor import Executor
 from podagent.act.outcomes import Outcome, Outcomes, Result
@@ -18,6 +16,8 @@ from podagent.decide.attempts import Attempts
 from podagent.decide.dialects.kaloom_names import interface_name
 from podagent.errors import HostNetworkRefused, PodNotReady
 from podagent.model import Attachment, Invocation, Operation, Phase, Pod, PodKey, Record, Sandbox, Target, Via
+from unit.factory import UID, key, pod
+from unit.nodemodel import Node, SilentReport
 
 KEY = key()
 OTHER = PodKey("another", KEY.name, "other-uid")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from factory import key, pod
 
 from podagent.daemon.podtable import PodTable
+from unit.factory import key, pod
 
 
 class Table(PodTable):

@@ -5,13 +5,13 @@ from __future__ import annotations
 import random
 
 import pytest
-from factory import key, pod
 
 from podagent.act.ports import Expect
 from podagent.daemon.podtable import PodTable
 from podagent.daemon.rounds import Rounds
 from podagent.daemon.workqueue import WorkQueue
 from podagent.model import PodKey
+from unit.factory import key, pod
 
 LISTED, RECORDED = key("listed"), key("recorded")
 

@@ -7,10 +7,10 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from factory import key
 
 from podagent.decide.attempts import Attempts, Subject
 from podagent.model import Operation
+from unit.factory import key
 
 POD, OTHER = key(), key("other")
 NET1, NET2 = Subject(Operation.ATTACH, "net1"), Subject(Operation.ATTACH, "net2")

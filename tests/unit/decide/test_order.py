@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from itertools import permutations
 
-from factory import attachment, record
 from hypothesis import given
 from hypothesis import strategies as st
 
 from podagent.decide.order import attach_order, detach_order
 from podagent.model import Attachment
+from unit.factory import attachment, record
 
 names = st.lists(st.sampled_from("abcdefgh"), unique=True, max_size=8)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from factory import attachment, record, sandbox
 
 from podagent.decide.desired import Desired
 from podagent.decide.dialects.kaloom_names import interface_name
 from podagent.decide.plan import TABLE, Found, Plan, Step, Want, plan_gone, plan_pod
 from podagent.model import Attachment, DefinitionRef, NetnsRef, Operation, Phase, Record
+from unit.factory import attachment, record, sandbox
 
 # As the design has it. Forgetting a record is how a detach ends, so that "forget" is no step of its own.
 DESIGN = """

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from factory import attachment, key
-
 from podagent.decide.desired import Desired, Dialect
 from podagent.decide.wanted import ANNOTATIONS, wanted_by
 from podagent.model import Attachment, Pod
+from unit.factory import attachment, key
 
 RED, GREEN, BLUE = map(attachment, ("red", "green", "blue"))
 

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from loopback import Authority, make_authority
-from scripted import PodNode
+
+from unit.kactus.loopback import Authority, make_authority
+from unit.kactus.scripted import PodNode
 
 
 @pytest.fixture(scope="session")

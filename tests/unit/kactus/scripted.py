@@ -9,12 +9,11 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
-from loopback import Server, answer, kubeconfig
-
 from podagent.decide.dialects.kaloom_names import interface_name
 from podagent.foreign import Json
 from podagent.kactus import operations
 from podagent.kactus.call import Call, read_call
+from unit.kactus.loopback import Server, answer, kubeconfig
 
 RESULT: Json = {"cniVersion": "0.4.0", "ips": [{"version": "4", "address": "10.1.0.5/16"}]}
 PLUGIN = """#!/bin/sh

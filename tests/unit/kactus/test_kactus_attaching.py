@@ -3,13 +3,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from scripted import PodNode
 
 from podagent.decide.dialects.kaloom_names import interface_name
 from podagent.errors import CallRefused, CniError, PluginError, PluginNotRun
 from podagent.kactus.failure import Failure
 from podagent.kactus.log import setup
 from podagent.kactus.state import ADDING
+from unit.kactus.scripted import PodNode
 
 RED, GREEN = interface_name("red"), interface_name("green")
 MAC = "02:00:00:00:00:0a"

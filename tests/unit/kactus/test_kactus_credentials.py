@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 import yaml
-from loopback import Authority
 
 from podagent.kactus.credentials import Credentials, load_credentials
 from podagent.kactus.failure import Failure
+from unit.kactus.loopback import Authority
 
 SERVER = "https://10.0.0.1:6443"
 

@@ -3,13 +3,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from scripted import POD_ARGS, PodNode
 
 from podagent.decide.dialects.kaloom_names import interface_name
 from podagent.foreign import Json
 from podagent.kactus.failure import Failure
 from podagent.kactus.lock import MARK
 from podagent.kactus.state import ADDING, DEFINITION
+from unit.kactus.scripted import POD_ARGS, PodNode
 
 RED, GREEN = interface_name("red"), interface_name("green")
 HALF_RED: Json = {

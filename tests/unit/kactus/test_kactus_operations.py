@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from scripted import PodNode
 
 from podagent.decide.dialects.kaloom_names import interface_name
 from podagent.errors import CniError
@@ -13,6 +12,7 @@ from podagent.foreign import Json
 from podagent.kactus import operations
 from podagent.kactus.failure import Failure
 from podagent.kactus.state import ADDING
+from unit.kactus.scripted import PodNode
 
 RED = interface_name("red")
 

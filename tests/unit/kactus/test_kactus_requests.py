@@ -7,7 +7,6 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
-from loopback import Answer, Authority, Server, answer, kubeconfig, make_authority, raw
 
 from lab.waiting import eventually
 from podagent.kactus.credentials import Credentials
@@ -15,6 +14,7 @@ from podagent.kactus.failure import Failure
 from podagent.kactus.pods import Cluster
 from podagent.kactus.requests import NotReached, get_json
 from podagent.model import DefinitionRef
+from unit.kactus.loopback import Answer, Authority, Server, answer, kubeconfig, make_authority, raw
 
 GREEN = DefinitionRef("networks.kaloom.com/v1", "shop", "green")
 

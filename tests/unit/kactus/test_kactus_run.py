@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
-from scripted import PodNode
 
 from podagent import versions
 from podagent.errors import PluginError
@@ -19,6 +18,7 @@ from podagent.kactus.log import setup
 from podagent.kactus.main import main
 from podagent.kactus.operations import OPERATIONS
 from podagent.kactus.run import run
+from unit.kactus.scripted import PodNode
 
 CarryOut = Callable[[str, "Json | Exception"], None]
 

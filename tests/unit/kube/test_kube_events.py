@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from kube_script import TurningClock
 
 from podagent.errors import ApiError
 from podagent.kube.events import EventRecorder
 from podagent.model import Pod, PodKey
+from unit.kube.kube_script import TurningClock
 
 
 class EventStore:

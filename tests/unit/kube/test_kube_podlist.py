@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from kube_script import Answer, ScriptedApi, TurningClock, page
 
 from podagent.errors import AnswerTooLarge, ApiError
 from podagent.kube.podlist import GarbledWatch, Listing, list_pods, parse_event
+from unit.kube.kube_script import Answer, ScriptedApi, TurningClock, page
 
 TOO_LARGE = AnswerTooLarge("too large", 200)
 

@@ -6,12 +6,12 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from kube_server import DROP, Reply, ScriptedServer
 from kubernetes.client import Configuration
 
 from podagent import __version__
 from podagent.errors import AnswerTooLarge, ApiError, KubeconfigError
 from podagent.kube.api import KubeApi, api_path
+from unit.kube.kube_server import DROP, Reply, ScriptedServer
 
 
 class Credentials:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 
 import pytest
-from kube_script import LASTING, NODE, World, error_line, line, page
 
 from podagent.errors import ApiError, KubeconfigError
 from podagent.kube.watch import Pace
+from unit.kube.kube_script import LASTING, NODE, World, error_line, line, page
 
 BROKEN = ApiError("connection reset")
 UNREADABLE = b"<html>please log in</html>"

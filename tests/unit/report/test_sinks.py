@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from factory import attachment, pod, record
 
 from podagent.act.outcomes import Outcome, PodState, Result
 from podagent.errors import AnnotationError, NotUndone, PluginError, PodNotReady, RuntimeUnavailable, SandboxNotFound
@@ -15,6 +14,7 @@ from podagent.messages import Message
 from podagent.model import Operation, Pod
 from podagent.report.events import PodEvents
 from podagent.report.lines import JournalLines
+from unit.factory import attachment, pod, record
 
 POD = pod()
 RED = attachment("red")

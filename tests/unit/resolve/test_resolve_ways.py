@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from factory import attachment, pod, record, sandbox
 
 from podagent.errors import ApiError, DefinitionError, NetConfError, PodNotReady
 from podagent.foreign import Json
@@ -16,6 +15,7 @@ from podagent.resolve.delegate import DelegateNetworks
 from podagent.resolve.lookup import find
 from podagent.resolve.networks import ChosenNetworks
 from podagent.resolve.system import SystemNetworks
+from unit.factory import attachment, pod, record, sandbox
 
 POD = pod()._replace(key=PodKey("shop", "web", "uid"))
 SANDBOX = sandbox()

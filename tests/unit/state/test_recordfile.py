@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from factory import invocation, record
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +16,7 @@ from podagent.errors import StoreError, UnknownSchema
 from podagent.model import Attachment, DefinitionRef, Invocation, NetnsRef, Phase, PodKey, Record, Via
 from podagent.netconf import NetConf
 from podagent.state.recordfile import SCHEMA, decode, encode
+from unit.factory import invocation, record
 
 text = st.text(st.characters(), max_size=12)
 number = st.integers(0, 2**63)

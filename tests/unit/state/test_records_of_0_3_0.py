@@ -8,7 +8,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-from factory import record
 
 from podagent.decide.desired import Desired
 from podagent.decide.dialects import kaloom
@@ -16,6 +15,7 @@ from podagent.decide.plan import plan_pod
 from podagent.model import DefinitionRef, Operation, Phase, Record, Sandbox, Via
 from podagent.state.recordfile import decode, encode
 from podagent.state.store import Store
+from unit.factory import record
 
 FILES = sorted((Path(__file__).parent / "records-0.3.0").glob("*.json"))
 ENTRIES = [

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from factory import key, record
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -24,6 +23,7 @@ from podagent.messages import Message
 from podagent.model import NetnsRef, Phase, PodKey, Record
 from podagent.state import recordfile
 from podagent.state.store import Store
+from unit.factory import key, record
 
 Reopen = Callable[[], Store]
 

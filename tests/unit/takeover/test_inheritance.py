@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pytest
-from factory import attachment, key, pod
-from nodemodel import Crash, Node, SilentReport
 
 from podagent.act.executor import Executor
 from podagent.act.outcomes import Outcomes, Result
@@ -20,6 +18,8 @@ from podagent.decide.attempts import Attempts
 from podagent.decide.dialects.kaloom_names import interface_name
 from podagent.model import Attachment, Operation, Phase, PodKey
 from podagent.takeover.inheritance import Inheritance
+from unit.factory import attachment, key, pod
+from unit.nodemodel import Crash, Node, SilentReport
 
 KEY = key()
 RED = interface_name("red")

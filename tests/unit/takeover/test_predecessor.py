@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from factory import attachment, key
 
 from podagent.takeover.kaloom import Inherited, KaloomPredecessor
+from unit.factory import attachment, key
 
 POD = key()
 DATA = {

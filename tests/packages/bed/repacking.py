@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from bed.packages import CHECKOUT, SETTINGS, Packages, rpmbuild, run
+from packages.bed.packages import CHECKOUT, SETTINGS, Packages, rpmbuild, run
 
 # What the settings of the newer version say.
 NEWER = "shipped by the newer version"

@@ -7,11 +7,11 @@ import json
 import subprocess
 from typing import Any
 
-from bed.machine import LAB_PATH, Machine
-from bed.names import ifname
 from lab.leases import Lease
 from lab.links import Link, Links
 from lab.waiting import eventually
+from packages.bed.machine import LAB_PATH, Machine
+from packages.bed.names import ifname
 
 Json = dict[str, Any]
 
@@ -33,7 +33,7 @@ class Node:
         self.start()
 
     def start(self) -> None:
-        words = ["python3", "-m", "bed.inside", self.machine.name, str(_PORT)]
+        words = ["python3", "-m", "packages.bed.inside", self.machine.name, str(_PORT)]
         environment = {"PYTHONPATH": LAB_PATH, "PYTHONDONTWRITEBYTECODE": "1"}
         self._process = self.machine.start(words, environment)
 

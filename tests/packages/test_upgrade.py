@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bed.host import CONF, TOML, Host
-from bed.names import ifname
-from bed.node import Node
-from bed.packages import Packages, Rpm
-from bed.repacking import NEWER
-from bed.service import Service
-from kinds import ONE_OF_EACH_FORMAT
-
 from lab.links import Links
+from packages.bed.host import CONF, TOML, Host
+from packages.bed.names import ifname
+from packages.bed.node import Node
+from packages.bed.packages import Packages, Rpm
+from packages.bed.repacking import NEWER
+from packages.bed.service import Service
+from packages.kinds import ONE_OF_EACH_FORMAT
 
 _EDITS = {TOML: '\nattach-via = "delegate"\n', CONF: '\nexport _CNI_LOGGING_FILE="/var/log/cni.log"\n'}
 

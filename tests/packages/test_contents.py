@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import re
 
-from bed.host import Host
-from bed.machine import Machine
-from bed.packages import Say
+from packages.bed.host import Host
+from packages.bed.machine import Machine
+from packages.bed.packages import Say
 
 # Below these a package may have files; the directories above them are those of every system.
 _PLACES = (

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from bed import kaloom
-from bed.host import Host
-from bed.names import ifname
-from bed.node import Node
-from bed.packages import Rpm
-from kinds import ONE_OF_EACH_FORMAT, RPM_12
+from packages.bed import kaloom
+from packages.bed.host import Host
+from packages.bed.names import ifname
+from packages.bed.node import Node
+from packages.bed.packages import Rpm
+from packages.kinds import ONE_OF_EACH_FORMAT, RPM_12
 
 
 @RPM_12

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from bed.machine import Machine
 from lab.waiting import eventually
+from packages.bed.machine import Machine
 
 Json = dict[str, Any]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-from bed.host import Host
-from bed.machine import Machine
-from bed.names import ifname
-from bed.node import Node
+from packages.bed.host import Host
+from packages.bed.machine import Machine
+from packages.bed.names import ifname
+from packages.bed.node import Node
 
 DATA = ifname("data")
 

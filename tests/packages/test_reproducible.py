@@ -6,7 +6,7 @@ import hashlib
 import os
 from pathlib import Path
 
-from bed.packages import Packages, Say, build, copy_of_sources
+from packages.bed.packages import Packages, Say, build, copy_of_sources
 
 
 def test_a_second_build_elsewhere_gives_the_same_bytes(packages: Packages, disk: Path, say: Say) -> None:

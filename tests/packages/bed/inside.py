@@ -15,13 +15,13 @@ import traceback
 from pathlib import Path
 from typing import Any, TextIO
 
-from bed.disk import CNI_BIN
-from bed.names import ifname
 from lab.apiserver import ApiServer
 from lab.dockerd import PrivateDockerd
 from lab.leases import leases
 from lab.networks import Network, Networks, definition
 from lab.node import Node, Pod
+from packages.bed.disk import CNI_BIN
+from packages.bed.names import ifname
 
 Json = dict[str, Any]
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from bed.host import CONF, TOML, Host
-from bed.node import Node
-from kinds import ONE_OF_EACH_FORMAT
 
 from lab.links import Links
 from lab.waiting import eventually
+from packages.bed.host import CONF, TOML, Host
+from packages.bed.node import Node
+from packages.kinds import ONE_OF_EACH_FORMAT
 
 pytestmark = ONE_OF_EACH_FORMAT
 

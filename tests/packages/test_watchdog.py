@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from bed.host import Host
-from bed.node import Node
-from kinds import ONE_OF_EACH_FORMAT
-
 from lab.links import Links
+from packages.bed.host import Host
+from packages.bed.node import Node
+from packages.kinds import ONE_OF_EACH_FORMAT
 
 _SOON = "[Service]\nWatchdogSec=5\n"
 # Starts the agent as its launcher does, but for a reconcile that never returns once it is told to. How long a step of a

@@ -17,17 +17,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bed import disk
 from lab import processes
 from lab.mounts import mounts_below
 from lab.waiting import eventually
+from packages.bed import disk
 
 Json = dict[str, Any]
 
 TESTS = Path(__file__).resolve().parents[2]
 # Where a machine sees the code of the tests and the libraries that these use.
 _SHARED = {TESTS: "/lab/tests", Path(sysconfig.get_path("purelib")): "/lab/libraries"}
-LAB_PATH = "/lab/tests:/lab/tests/packaging:/lab/libraries"
+LAB_PATH = "/lab/tests:/lab/libraries"
 _ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C.UTF-8",
     "SYSTEMD_COLORS": "0", "SYSTEMD_PAGER": "", "DEBIAN_FRONTEND": "noninteractive",

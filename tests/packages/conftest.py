@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from bed.host import KINDS, Host
-from bed.machine import Machine, unpacked
-from bed.node import Node
-from bed.packages import Packages, Say, build, copy_of_sources
-from bed.repacking import as_newer, as_released
 
 from lab.links import Links
+from packages.bed.host import KINDS, Host
+from packages.bed.machine import Machine, unpacked
+from packages.bed.node import Node
+from packages.bed.packages import Packages, Say, build, copy_of_sources
+from packages.bed.repacking import as_newer, as_released
 
 # With all that a first test may have to make before: images, packages, a machine.
 _TEST_SECONDS = 1200

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bed.images import BOOKWORM, TRIXIE, Image
-from bed.machine import Machine
-from bed.node import KUBECONFIG, Node
-from bed.packages import SETTINGS, Dpkg, Manager, Packages, Rpm
-from bed.service import STATE, Service
+from packages.bed.images import BOOKWORM, TRIXIE, Image
+from packages.bed.machine import Machine
+from packages.bed.node import KUBECONFIG, Node
+from packages.bed.packages import SETTINGS, Dpkg, Manager, Packages, Rpm
+from packages.bed.service import STATE, Service
 
 TOML, CONF = SETTINGS
 # What an operator would have to remove by hand to have a host as it was before.

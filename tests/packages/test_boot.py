@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from bed.host import Host
-from bed.machine import Machine
-from bed.node import Node
+
+from packages.bed.host import Host
+from packages.bed.machine import Machine
+from packages.bed.node import Node
 
 
 def power_cut(machine: Machine) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from bed.machine import Machine
+from packages.bed.machine import Machine
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 # What is no part of the sources; and .git, so that the time of the commit is known in a copy as well.

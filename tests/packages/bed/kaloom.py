@@ -7,9 +7,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from bed.machine import Machine
-from bed.node import KUBECONFIG, Node
-from bed.packages import Rpm, rpm_of
+from packages.bed.machine import Machine
+from packages.bed.node import KUBECONFIG, Node
+from packages.bed.packages import Rpm, rpm_of
 
 UNIT = "/etc/systemd/system/podagent.service"
 CONF = "/opt/kaloom/etc/podagent.conf"

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import time
 
-from bed.host import TOML, Host
-from bed.names import ifname
-from bed.node import Node
-from kinds import ONE_OF_EACH_FORMAT
-
 from lab.links import Links
 from lab.waiting import eventually
+from packages.bed.host import TOML, Host
+from packages.bed.names import ifname
+from packages.bed.node import Node
+from packages.kinds import ONE_OF_EACH_FORMAT
 
 _QUIET_SECONDS = 12.0
 

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from bed.disk import CNI_BIN, CNI_PACKAGED
-from bed.host import Host
-from bed.machine import Machine
-from bed.names import ifname
-from bed.node import Node
-from kinds import ONE_OF_EACH_FORMAT
 
 from lab.waiting import eventually
+from packages.bed.disk import CNI_BIN, CNI_PACKAGED
+from packages.bed.host import Host
+from packages.bed.machine import Machine
+from packages.bed.names import ifname
+from packages.bed.node import Node
+from packages.kinds import ONE_OF_EACH_FORMAT
 
 pytestmark = ONE_OF_EACH_FORMAT
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from bed.host import CONF, TOML, Host
-from bed.node import Node
-from bed.service import STATE
-from kinds import DEB_12
-
 from lab.links import Links
+from packages.bed.host import CONF, TOML, Host
+from packages.bed.node import Node
+from packages.bed.service import STATE
+from packages.kinds import DEB_12
 
 
 @DEB_12
