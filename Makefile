@@ -14,7 +14,8 @@ ARGS ?=
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage e2e cluster cluster-down bench lint fmt rpm deb lock test-packages setup clean venv node kubernetes
+.PHONY: help demo unit test coverage e2e cluster cluster-down bench lint fmt rpm deb lock test-packages release setup clean
+.PHONY: venv node kubernetes
 
 help: ## Show this list
 	@echo "podagent: adds and removes network interfaces of running pods"
@@ -28,7 +29,10 @@ help: ## Show this list
 demo: node venv ## See it work on real containers: the example of the README (root; MODE=delegate or system)
 	@PYTHONPATH=tests $(RUN) -m demo --mode $(MODE)
 
-test: venv ## Run the tests; without root, those that need it are skipped. ARGS="-k watch" chooses
+unit: venv ## Run the unit tests: no root, no Docker, under a minute. ARGS="-k watch" chooses
+	@$(RUN) -m pytest tests/unit -n $(JOBS) $(ARGS)
+
+test: venv ## Run unit and functional tests; without root, those that need it are skipped. ARGS="-k watch" chooses
 	@[ "$$(id -u)" != 0 ] || $(SETUP) node
 	@$(RUN) -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
@@ -51,13 +55,10 @@ cluster-down: venv ## End it
 bench: node venv ## Measure the agent beside the bare CNI plugin (root; about two minutes)
 	@$(RUN) -m benchmarks.bench $(ARGS)
 
-lint: venv ## Check style, types and the direction of imports
-	@$(RUN) -m ruff check .
-	@$(RUN) -m ruff format --check .
-	@$(RUN) -m mypy
-	@$(VENV)/bin/lint-imports
+lint: venv ## Check style, types, shell scripts and the direction of imports, by the hooks of .pre-commit-config.yaml
+	@$(VENV)/bin/pre-commit run --all-files
 
-fmt: venv ## Format the code, and mend what the linter can
+fmt: venv ## Format the code, and fix what the linter can
 	@$(RUN) -m ruff check --fix-only --quiet .
 	@$(RUN) -m ruff format .
 
@@ -73,6 +74,9 @@ test-packages: venv ## Build both packages, and try them in machines that boot w
 
 lock: venv ## Choose the newest versions of the libraries that the packages bring along (needs the network)
 	@packaging/libraries.sh lock
+
+release: venv ## Prepare a release up to its tag: make release VERSION=0.4.0 (see docs/releasing.md)
+	@scripts/release.sh "$(VERSION)"
 
 setup: node venv ## Only set up (what the others do by themselves)
 

@@ -188,7 +188,7 @@ fingerprint() {
 
 # Whether .venv was made here, for what setup.cfg says now, by the Python that is asked for (if one is).
 is_set_up() {
-    local made_for= made_by=
+    local made_for='' made_by=''
     { read -r made_for && read -r made_by; } 2>/dev/null <"$STAMP" || return
     [[ $made_for == "$1" && (-z ${PYTHON:-} || $(command -v "$PYTHON") == "$made_by") ]] && .venv/bin/python -c ''
 }

@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Read by the launchers and by the package's own scripts; for any POSIX shell.
 
 # Sets `python` to an interpreter that the libraries in this folder fit: their compiled parts are for CPython 3.10 to
