@@ -1,6 +1,6 @@
 #!/bin/sh
-# Compiles podagent's libraries anew, for the Python that runs them: nothing that an earlier version or another Python
-# left is taken for theirs. The packages run it at installation; so may you, after a change of the host's Python.
+# Recompiles podagent's libraries for the Python that runs them, and deletes the bytecode of earlier versions and other
+# Pythons. The packages run it at installation. Run it after a change of the host's Python.
 umask 022
 find /opt/kaloom/lib/podagent -type d -name __pycache__ -prune -exec rm -rf {} +
 # shellcheck source=packaging/bin/interpreter.sh

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The Python packages that podagent depends on, as one folder that serves all of CPython 3.10 to 3.14.
-# Usage: libraries.sh lock          write requirements.txt anew, with the newest versions (needs the network)
+# Usage: libraries.sh lock          rewrite requirements.txt with the newest versions (needs the network)
 #        libraries.sh unpack DIR    put them into DIR, for ARCH
 # Compiled modules have their Python's version in their file names, so that those of all versions lie side by side.
 # Wheels are kept outside the checkout; pip compares each with the hash in requirements.txt, and once they are there

@@ -70,8 +70,8 @@ YAML
         "does its controller manager run?"
 }
 
-# Written by hand: `kubectl config set-credentials` would show the token to whoever lists processes. As JSON, which is
-# YAML: kactus, which reads it for every pod, need not load a YAML parser then.
+# Written by hand: `kubectl config set-credentials` would show the token in the list of processes. As JSON, which is valid
+# YAML: kactus reads it for every pod, and saves the time to load a YAML parser.
 write_kubeconfig() {
     local server=$1 name_check=$2 ca token
     ca=$(secret_field 'ca\.crt') || die "cannot read the secret $namespace/$SECRET"

@@ -52,7 +52,7 @@ try:
     if not isinstance(entries, list):
         raise ValueError("it is not a list")
 except ValueError as error:
-    sys.exit(f"its annotation `networks` is malformed ({error}): {text[:200]!r}; mend it with kubectl annotate")
+    sys.exit(f"its annotation `networks` is malformed ({error}): {text[:200]!r}; correct it with kubectl annotate")
 wanted = [e for e in entries if not (isinstance(e, dict) and e.get("name") == network)]
 present = len(wanted) != len(entries)
 if present == (action == "add"):

@@ -2,7 +2,7 @@
 # Read by the launchers and by the package's own scripts; for any POSIX shell.
 
 # Sets `python` to an interpreter that the libraries in this folder fit: their compiled parts are for CPython 3.10 to
-# 3.14. By its name alone: kactus starts for every pod operation, and to ask each candidate would take longer than it does.
+# 3.14. By its name alone: kactus starts for every pod operation, and running each candidate would take longer.
 find_interpreter() {
     # The distribution's default first: only that one comes with python3-systemd.
     for python in /usr/bin/python3 /usr/local/bin/python3; do

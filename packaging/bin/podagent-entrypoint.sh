@@ -7,7 +7,7 @@ readonly CONF=/opt/kaloom/etc/podagent.conf
 
 if [[ -e $CONF ]]; then
     bash -n "$CONF" || {
-        echo "podagent: $CONF has a mistake, see above; mend it, the service is tried again by itself" >&2
+        echo "podagent: $CONF has an error, see above; correct it, the service is retried by itself" >&2
         exit 2
     }
     set -a
