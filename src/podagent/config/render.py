@@ -1,6 +1,6 @@
-"""The settings file as documentation: `etc/podagent.toml` is this module's output, so that it cannot fall behind.
+"""Renders the settings file, with documentation: `etc/podagent.toml` is the output of this module.
 
-`python -m podagent.config.render > etc/podagent.toml` writes it anew.
+To update it: `python -m podagent.config.render > etc/podagent.toml`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def _entry(setting: Setting) -> str:
 
 
 def settings_file() -> str:
-    """The settings file with every setting commented out at its default."""
+    """The settings file, with every setting commented out at its default."""
     return "\n".join([_commented(_HEADER) + "\n", *(_entry(setting) for setting in SETTINGS)])
 
 

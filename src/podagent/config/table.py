@@ -1,4 +1,4 @@
-"""The table of settings: every flag, variable, key of the settings file and line of documentation follows from it.
+"""The table of settings, the source of all flags, variables, keys of the settings file and their documentation.
 
 To add a setting, add a row here and a field to `Settings`.
 """
@@ -14,13 +14,13 @@ from typing import Literal
 from podagent.config import kinds
 from podagent.config.kinds import Kind
 
-# Measured with bridge + host-local: the plugin's own rate stops rising between four and eight at a time.
+# Measured with bridge + host-local: throughput of the plugin levels off between four and eight parallel runs.
 DEFAULT_WORKERS = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All settings of the agent, checked. The meaning of each is its row in `SETTINGS`; spans are in seconds."""
+    """All settings of the agent, validated. `SETTINGS` documents each; durations are in seconds."""
 
     kubeconfig: Path
     node: str
@@ -46,11 +46,11 @@ class Setting:
 
     Attributes:
         key: name in the settings file; the flag is ``--key``, the variable ``PODAGENT_KEY``.
-        kind: what is accepted.
-        default: as text, parsed like any other source; a callable is asked when nothing else is set.
-        help: what the setting is.
-        reason: why the default is what it is, or when to change it.
-        default_text: how the default of a callable is described.
+        kind: type of the value.
+        default: text, parsed like any other source, or a callable that returns it.
+        help: meaning of the setting.
+        reason: rationale of the default, or when to change it.
+        default_text: description of a computed default.
     """
 
     key: str
@@ -74,7 +74,7 @@ class Setting:
 
 
 def _host_name() -> str:
-    """The name the kubelet registers its node under unless it is told another one."""
+    """The node name that the kubelet registers by default."""
     return socket.gethostname().strip().lower()
 
 
