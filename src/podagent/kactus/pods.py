@@ -1,7 +1,7 @@
-"""What kactus asks the API server: a pod's annotation, a network's definition. Two GETs, as light as can be.
+"""The API requests of kactus: a pod's annotation and a network's definition, one GET each.
 
-Not through the agent's client library: importing that takes longer than everything else in a call. Only for a
-kubeconfig with an exec plugin or the like is it loaded.
+The agent's client library takes longer to import than everything else in a call. It is loaded only for a kubeconfig
+with an exec plugin or the like.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ _PAUSES_S = (0.5, 1.0, 2.0)
 
 
 class Cluster:
-    """The API server; the credentials are read at the first question."""
+    """The API server. The first request loads the credentials."""
 
     def __init__(self, kubeconfig: str, pauses_s: tuple[float, ...] = _PAUSES_S) -> None:
-        """`pauses_s`: between the attempts, one more than these, to reach a server that does not answer."""
+        """`pauses_s`: delays between attempts to reach a server that does not respond."""
         self._kubeconfig = kubeconfig
         self._pauses_s = pauses_s
         self._credentials: Credentials | None = None
 
     def annotation(self, namespace: str, pod: str) -> str | None:
-        """The ``networks`` annotation of a pod, None without one. Raises Failure (code 11, also if there is no pod)."""
+        """The ``networks`` annotation of a pod, None without one. Raises Failure (code 11, also without a pod)."""
         found = self._get(f"/api/v1/namespaces/{quote(namespace)}/pods/{quote(pod)}")
         if found is None:
             raise Failure(TRY_AGAIN_LATER, f"pod {namespace}/{pod} is not known to the API server")
@@ -37,7 +37,7 @@ class Cluster:
         return value if isinstance(value, str) else None
 
     def definition(self, reference: DefinitionRef) -> Json | None:
-        """The network definition, None if there is none. Raises Failure (code 11)."""
+        """The network definition, None if it does not exist. Raises Failure (code 11)."""
         return self._get(reference.path)
 
     def _get(self, path: str) -> Json | None:
