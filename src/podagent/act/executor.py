@@ -71,7 +71,7 @@ class Executor:
         Raises:
             PodagentError: a step failed.
         """
-        record = self._begun(pod, attachment, sandbox, via, call)
+        record = self._new_record(pod, attachment, sandbox, via, call)
         with self._namespaces.hold(record.netns) as netns:
             ifindex = netns.ifindex(attachment.ifname)
             if ifindex:
@@ -89,7 +89,7 @@ class Executor:
         Raises:
             PodagentError: the sandbox has ended.
         """
-        record = self._begun(pod, attachment, sandbox, via, call)
+        record = self._new_record(pod, attachment, sandbox, via, call)
         with self._namespaces.hold(record.netns) as netns:
             record = record._replace(ifindex=netns.ifindex(attachment.ifname))
         return self._saved(record._replace(phase=Phase.ATTACHED, adopted=True) if complete else record)
@@ -123,7 +123,7 @@ class Executor:
             links = netns.links()
         return [record for record in attached if record.attachment.ifname not in links]
 
-    def _begun(self, pod: Pod, attachment: Attachment, sandbox: Sandbox, via: Via, call: Invocation) -> Record:
+    def _new_record(self, pod: Pod, attachment: Attachment, sandbox: Sandbox, via: Via, call: Invocation) -> Record:
         """The ATTACHING record of this attachment, not written yet."""
         require_own_network(pod, sandbox)
         assert sandbox.netns is not None  # noqa: S101 - for the type checker: checked above
@@ -148,18 +148,18 @@ class Executor:
                 raise SandboxChanged(f"sandbox {record.sandbox_id[:12]} of pod {record.pod} ended during ADD")
         except PodagentError as error:
             try:
-                self._undo(record, netns, error)
+                self._roll_back(record, netns, error)
             except PodagentError as second:
                 raise error from NotUndone(f"undoing it failed too and will be tried again: {second}")
             raise
         ifindex = netns.ifindex(record.attachment.ifname)
         return self._saved(record._replace(phase=Phase.ATTACHED, result=result, ifindex=ifindex))
 
-    def _undo(self, record: Record, netns: Netns, error: PodagentError) -> None:
+    def _roll_back(self, record: Record, netns: Netns, error: PodagentError) -> None:
         if isinstance(error, (NetConfError, CallRefused, PluginNotRun)):
             # Nothing was created. DEL would fail for the same reason, even with a corrected definition.
             self._records.remove(record)
-        elif record.via is Via.SYSTEM and _says_exists(error) and record.attachment.ifname in netns.links():
+        elif record.via is Via.SYSTEM and _already_exists(error) and record.attachment.ifname in netns.links():
             # The kubelet's call of the same plugin won the race: the interface is good, and the next pass adopts it.
             self._records.remove(record)
         else:
@@ -188,6 +188,6 @@ def require_own_network(pod: Pod | None, sandbox: Sandbox | None) -> tuple[Pod, 
     return pod, sandbox
 
 
-def _says_exists(error: PodagentError) -> bool:
+def _already_exists(error: PodagentError) -> bool:
     # "does not exist" must not match: that error leaves a partial interface.
     return isinstance(error, CniError) and any(words in str(error) for words in ("already exists", "file exists"))

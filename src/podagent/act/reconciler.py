@@ -79,11 +79,11 @@ class Reconciler:
         if pod is None or pod.phase in _FINISHED:
             wait = self._clean_up(_Pass(key, pod, None, expect), records)
         else:
-            wait = self._bring_about(pod, records, verify, expect)
+            wait = self._converge(pod, records, verify, expect)
         self._outcomes.settled(key, PodState(pod, self._records.of(key), wait))
         return wait
 
-    def _bring_about(self, pod: Pod, records: list[Record], verify: bool, expect: Expect) -> float | None:
+    def _converge(self, pod: Pod, records: list[Record], verify: bool, expect: Expect) -> float | None:
         desired = wanted_by(pod, self._global_namespaces)
         recorded = [record.attachment for record in records]
         self._outcomes.begin(pod, desired.problems, _ifnames(desired.attachments), _ifnames(recorded))

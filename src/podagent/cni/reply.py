@@ -51,13 +51,13 @@ def add_result(plugin: str, stdout: bytes, conf_version: str) -> Json:
 
 def _failure(plugin: str, ended: Ended) -> PluginError:
     if not ended.stdout.strip():
-        said = excerpt(ended.stderr) or "without a word"
-        return PluginError(plugin, f"failed with exit code {ended.exit_code}: {said}", _UNKNOWN)
+        text = excerpt(ended.stderr) or "without a word"
+        return PluginError(plugin, f"failed with exit code {ended.exit_code}: {text}", _UNKNOWN)
     try:
         error = json_object(ended.stdout)
     except ValueError:
-        said = excerpt(ended.stdout)
-        return PluginError(plugin, f"failed with exit code {ended.exit_code}: {said}", _UNKNOWN, excerpt(ended.stderr))
+        text = excerpt(ended.stdout)
+        return PluginError(plugin, f"failed with exit code {ended.exit_code}: {text}", _UNKNOWN, excerpt(ended.stderr))
     code, message, details = error.get("code"), error.get("msg"), error.get("details")
     return PluginError(
         plugin,

@@ -44,12 +44,12 @@ class Following:
         except KubeconfigError as error:
             if str(error) != self.waiting_for:
                 _log.warning("waiting for credentials: %s", error, extra=Message.CREDENTIALS_MISSING.field)
-            self._now_waits_for(str(error))
+            self._set_waiting_for(str(error))
             return False
-        self._now_waits_for("")
+        self._set_waiting_for("")
         return True
 
-    def _now_waits_for(self, what: str) -> None:
+    def _set_waiting_for(self, what: str) -> None:
         if what != self.waiting_for:
             self.waiting_for = what
             self._changed()

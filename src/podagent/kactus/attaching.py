@@ -42,7 +42,7 @@ class Attaching:
             first, *_ = [self._attach(delegate, mac) for delegate, mac in planned]
             return results.convert(first, self._call.cni_version, _last_type(planned[0][0]))
         except Exception:  # a bug, too, must not leave a partial attach
-            self._take_back()
+            self._roll_back()
             raise
 
     def _dynamic(self, network: str) -> tuple[Json, str | None]:
@@ -102,7 +102,7 @@ class Attaching:
         log("info", f"{self._call.container_id[:12]}: attached {ifname} ({identity(delegate) or 'default'})")
         return result
 
-    def _take_back(self) -> None:
+    def _roll_back(self) -> None:
         for delegate in reversed(self._done):
             kept = self._saved.find(identity(delegate))
             if kept is None:

@@ -132,7 +132,7 @@ def _runtime_for(container_id: str, environ: Mapping[str, str]) -> CniRuntime:
     return CniRuntime(_DELEGATE_TIMEOUT_S, {**environ, MARK: container_id}, _pass_on)
 
 
-def _pass_on(plugin: str, said: str) -> None:
-    log("info", f"delegate {plugin} says: {said}")
+def _pass_on(plugin: str, text: str) -> None:
+    log("info", f"delegate {plugin} says: {text}")
     with suppress(OSError):
-        os.write(2, f"CNI plugin {plugin}: {said}\n".encode())
+        os.write(2, f"CNI plugin {plugin}: {text}\n".encode())

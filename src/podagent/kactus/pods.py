@@ -43,10 +43,10 @@ class Cluster:
     def _get(self, path: str) -> Json | None:
         if self._credentials is None:
             self._credentials = load_credentials(self._kubeconfig)
-        return _try_again_and_again(self._credentials, path, self._pauses_s)
+        return _get_with_retries(self._credentials, path, self._pauses_s)
 
 
-def _try_again_and_again(credentials: Credentials, path: str, pauses_s: tuple[float, ...]) -> Json | None:
+def _get_with_retries(credentials: Credentials, path: str, pauses_s: tuple[float, ...]) -> Json | None:
     try:
         return get_json(credentials, path)
     except NotReached as fault:
@@ -54,4 +54,4 @@ def _try_again_and_again(credentials: Credentials, path: str, pauses_s: tuple[fl
             raise Failure(TRY_AGAIN_LATER, f"GET {path}: {fault}") from None
     pause_s, *rest = pauses_s
     time.sleep(pause_s)
-    return _try_again_and_again(credentials, path, tuple(rest))
+    return _get_with_retries(credentials, path, tuple(rest))
