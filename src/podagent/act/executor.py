@@ -150,7 +150,7 @@ class Executor:
             try:
                 self._roll_back(record, netns, error)
             except PodagentError as second:
-                raise error from NotUndone(f"undoing it failed too and will be tried again: {second}")
+                raise error from NotUndone(f"the rollback failed too and will be retried: {second}")
             raise
         ifindex = netns.ifindex(record.attachment.ifname)
         return self._saved(record._replace(phase=Phase.ATTACHED, result=result, ifindex=ifindex))

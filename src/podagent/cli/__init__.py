@@ -40,10 +40,10 @@ _SWITCHES = {"version", "help"}
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 118}
 
-_ABOUT = f"""Adds network interfaces to running Kubernetes pods, and removes them, without a restart of the pod.
+_ABOUT = f"""Adds and removes network interfaces of running Kubernetes pods, without restarting them.
 
-podagent runs on every node. It watches the pods of its node; when the `networks` annotation of one changes, it has the
-CNI plugin of each network that came or went build or remove the interface in the pod.
+podagent runs on every node and watches the pods of its node. When the `networks` annotation of a pod changes, it runs
+the CNI plugin of each network that was added or removed, which adds or removes the interface in the pod.
 
 \b
 Examples:
@@ -55,18 +55,18 @@ Examples:
 
 \b
 Files:
-  {DEFAULT_TOML}                settings; every key with its default is in it
+  {DEFAULT_TOML}                settings; lists every key with its default
   /opt/kaloom/etc/podagent-kubeconfig.yaml     credentials, as create-kubeconfig.sh writes them
   /etc/cni/net.d, /opt/cni/bin                 CNI configuration and plugins of the node
-  /var/lib/podagent                            what was attached; do not edit
+  /var/lib/podagent                            records of attachments; do not edit
 
-Without a command, `run` is meant. The flags of the original podagent work with one dash or two."""
+The default command is `run`. The flags of the original podagent work with one dash or two."""
 
-_ABOUT_RUN = f"""Run the agent in the foreground, as the systemd service does. It ends on SIGTERM.
+_ABOUT_RUN = f"""Run the agent in the foreground, as the systemd service does. It stops on SIGTERM.
 
-A setting comes from its flag, else from its environment variable (--state-dir: PODAGENT_STATE_DIR), else from the
-settings file (key state-dir), else it has the default. Flags may also be put into {EXTRA_ARGS_VARIABLE}; they go
-before variables. glog's -logtostderr, -stderrthreshold and -v are accepted; -v=4 and above is --log-level debug."""
+Flags precede environment variables (--state-dir: PODAGENT_STATE_DIR), which precede the settings file (key state-dir),
+which precedes the defaults. {EXTRA_ARGS_VARIABLE} may contain further flags, which also precede environment variables.
+glog's -logtostderr, -stderrthreshold and -v are accepted; -v=4 and above means --log-level debug."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -79,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = _with_default_command(_click_style(sys.argv[1:] if argv is None else argv))
         return int(_podagent.main(args=arguments, prog_name="podagent", standalone_mode=False) or 0)
     except click.ClickException as error:
-        return _complain(f"{error.format_message()} (podagent --help tells more)", _MISUSED)
+        return _complain(f"{error.format_message()} (see podagent --help)", _MISUSED)
     except SettingsError as error:
         return _complain(str(error), _MISUSED)
     except PodagentError as error:
@@ -137,7 +137,7 @@ def _run(**flags: str | None) -> int:
         raise
     except Exception:
         log.critical(
-            "podagent %s ends because of an error in itself", __version__, exc_info=True,
+            "podagent %s exits after an internal error", __version__, exc_info=True,
             extra=Message.INTERNAL_ERROR.field,
         )  # fmt: skip
         return _FAILED

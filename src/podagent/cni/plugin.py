@@ -124,7 +124,7 @@ def _reason(fault: OSError | ValueError) -> str:
     reasons = {
         errno.ENOENT: "the file, or the interpreter its first line names, does not exist",
         errno.EACCES: "it is not executable",
-        errno.ENOEXEC: "it is not a program of this machine and has no #! line",
+        errno.ENOEXEC: "it is neither an executable for this machine nor a script with a #! line",
         errno.ETXTBSY: "it is still being written to",
     }
     return reasons.get(fault.errno or 0) or fault.strerror or str(fault)
@@ -196,7 +196,7 @@ class _Running:
             if not self._attend(timeout):
                 self._signal_group(signal.SIGTERM)
                 self._attend(TERM_GRACE_S)
-                reason = f"did not end within {timeout:g} s; its process group was ended"
+                reason = f"did not end within {timeout:g} s; its process group was killed"
                 raise PluginTimeout(self._plugin, reason, _UNKNOWN, excerpt(bytes(self._stderr)))
             clean = not self._outputs and self._exit_status() == (os.CLD_EXITED, 0)
         finally:
@@ -250,7 +250,7 @@ class _Running:
             del kept[:-STDERR_KEPT]
         elif len(kept) > STDOUT_LIMIT:
             limit = f"{STDOUT_LIMIT >> 20} MiB"
-            raise PluginError(self._plugin, f"printed more than {limit}; its process group was ended", _UNKNOWN)
+            raise PluginError(self._plugin, f"printed more than {limit}; its process group was killed", _UNKNOWN)
         return len(portion)
 
     def _drain(self, descriptor: int) -> None:

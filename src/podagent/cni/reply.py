@@ -34,7 +34,7 @@ class Ended(NamedTuple):
 def require_success(plugin: str, ended: Ended) -> None:
     """Raises the PluginError for `ended`, unless it succeeded."""
     if ended.exit_code < 0:
-        raise PluginError(plugin, f"was ended by {_signal_name(-ended.exit_code)}", _UNKNOWN, excerpt(ended.stderr))
+        raise PluginError(plugin, f"was killed by {_signal_name(-ended.exit_code)}", _UNKNOWN, excerpt(ended.stderr))
     if ended.exit_code > 0:
         raise _failure(plugin, ended)
 
@@ -45,13 +45,13 @@ def add_result(plugin: str, stdout: bytes, conf_version: str) -> Json:
         raw = json_object(stdout)
     except ValueError as fault:
         printed = f"printed {excerpt(stdout)!r}" if stdout.strip() else "printed nothing"
-        raise PluginError(plugin, f"ADD gave no result: {printed}", _DECODING_FAILURE, str(fault)) from None
+        raise PluginError(plugin, f"ADD returned no result: {printed}", _DECODING_FAILURE, str(fault)) from None
     return result.checked(raw, conf_version, plugin)
 
 
 def _failure(plugin: str, ended: Ended) -> PluginError:
     if not ended.stdout.strip():
-        text = excerpt(ended.stderr) or "without a word"
+        text = excerpt(ended.stderr) or "no output"
         return PluginError(plugin, f"failed with exit code {ended.exit_code}: {text}", _UNKNOWN)
     try:
         error = json_object(ended.stdout)

@@ -149,7 +149,7 @@ class CniRuntime:
         if ended.stderr.strip():
             self._on_stderr(plugin_type, excerpt(ended.stderr))
         if ended.abandoned_child:
-            self._on_stderr(plugin_type, "left a process behind that held its output; its process group was ended")
+            self._on_stderr(plugin_type, "left a process behind that held its output; its process group was killed")
         return ended
 
 

@@ -131,7 +131,7 @@ def duration(shortest: str, longest: str, *, or_never: bool = False) -> Kind:
 
 
 PATH = Kind(_path, "an absolute path", "PATH")
-STATE_DIRECTORY = Kind(_state_directory, "the absolute path of a directory of its own", "DIR")
+STATE_DIRECTORY = Kind(_state_directory, "the absolute path of a dedicated directory", "DIR")
 UNIX_SOCKET = Kind(_unix_socket, "unix:///path/to/socket, or the absolute path of a unix socket", "SOCKET")
 NODE_NAME = Kind(_node_name, "the name of a node: lower-case letters, digits, '-' and '.', at most 253", "NAME")
 VENDOR_NAME = Kind(_vendor_name, "a directory name of letters, digits, '.', '_' and '-', without '/'", "NAME")

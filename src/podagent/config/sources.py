@@ -141,7 +141,7 @@ def _refuse_unknown_variables(environ: Mapping[str, str]) -> None:
 def _did_you_mean(name: str, known: Iterable[str]) -> str:
     candidates = sorted(known)
     close = difflib.get_close_matches(name, candidates, n=1)
-    return f"; did you mean {close[0]}?" if close else f"; there are {', '.join(candidates)}"
+    return f"; did you mean {close[0]}?" if close else f"; valid names are {', '.join(candidates)}"
 
 
 def _toml_location(toml_path: Path | None, environ: Mapping[str, str]) -> tuple[Path, bool]:

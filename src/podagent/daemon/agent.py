@@ -82,7 +82,7 @@ class Agent:
             body(self._stop)
         except Exception:
             _log.critical(
-                "internal error in the %s loop: the agent ends, to be started again", name, exc_info=True,
+                "internal error in the %s loop: the agent exits, to be restarted", name, exc_info=True,
                 extra=Message.INTERNAL_ERROR.field,
             )  # fmt: skip
             self._received.put(LOOP_DIED)
@@ -93,5 +93,5 @@ class Agent:
         for close in self._closers:
             close()
         if at_work := self._workers.join(self._plugin_timeout_s + _STOP_MARGIN_S):
-            _log.warning("%d plugins are still at work; the next start of the agent takes care of them", at_work)
+            _log.warning("%d plugins are still running; the agent waits for them at its next start", at_work)
         _log.info("stopped")

@@ -44,14 +44,14 @@ class Control:
             return f"Waiting for credentials: {self._following.waiting_for}"
         if not self._pods.synced:
             return f"Waiting for the list of pods from {self._api.server}"
-        return f"{len(self._pods.keys())} pods, {len(self._store)} attachments, {len(self._queue)} pods in work"
+        return f"{len(self._pods.keys())} pods, {len(self._store)} attachments, {len(self._queue)} pods in progress"
 
     def reload(self) -> None:
         """Reloads the credentials, resets every backoff, and verifies all pods."""
         try:
             self._api.reload()
         except KubeconfigError as error:
-            _log.error("reload: the credentials stay as they were: %s", error)
+            _log.error("reload: the old credentials stay in use: %s", error)
         self._attempts.retry_now()
         self._rounds.look_at_all()
         _log.info("reloaded")

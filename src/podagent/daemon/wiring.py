@@ -117,7 +117,7 @@ def _make_core(
     system = SystemNetworks(SystemConf(settings.cni_conf_path).current, bin_dir, settings.cni_vendor_name)
     delegate = DelegateNetworks(NetworkDefinitions(api).read, bin_dir, namespaces)
     networks = ChosenNetworks(settings.attach_via, system, delegate)
-    cni = CniRuntime(settings.plugin_timeout, os.environ, partial(_log.debug, "CNI plugin %s said: %s"))
+    cni = CniRuntime(settings.plugin_timeout, os.environ, partial(_log.debug, "CNI plugin %s wrote to stderr: %s"))
     executor = Executor(NetworkNamespaces(), cni, records, await_orphans, boot_id(), settings.plugin_timeout)
     return pods, records, runtime, networks, executor, outcomes, namespaces
 

@@ -69,5 +69,5 @@ class Workers:
         try:
             return self._reconcile(pod, expect)
         except Exception:
-            _log.exception("internal error at work on pod %s, next try in %.0f s", pod, _AFTER_A_BUG)
+            _log.exception("internal error while reconciling pod %s, next try in %.0f s", pod, _AFTER_A_BUG)
             return _AFTER_A_BUG

@@ -81,7 +81,7 @@ class Attaching:
         if ifname in self._look(self._call.netns):
             if kept is None:
                 raise Failure(
-                    INTERNAL, f"interface {ifname} already exists in the pod and is not kactus'; it is left alone"
+                    INTERNAL, f"interface {ifname} already exists in the pod and is not owned by kactus: left alone"
                 )
             if ADDING not in kept:
                 return self._result_of(kept, ifname)
@@ -111,7 +111,7 @@ class Attaching:
                 self._delegates.delete(kept, ifname_of(kept, self._call.ifname), self._call.netns, lambda: None)
                 self._saved.drop(delegate)
             except CniError as fault:
-                log("error", f"{self._call.container_id[:12]}: taking back {identity(delegate) or 'default'}: {fault}")
+                log("error", f"{self._call.container_id[:12]}: rolling back {identity(delegate) or 'default'}: {fault}")
 
     def _result_of(self, kept: Json, ifname: str) -> Json:
         previous = kept.get("prevResult")

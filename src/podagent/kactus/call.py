@@ -142,7 +142,7 @@ def _read_conf(stdin: bytes) -> tuple[Json, str]:
     if named not in versions.KNOWN:
         known = ", ".join(versions.KNOWN)
         raise Failure(
-            INCOMPATIBLE_VERSION, "incompatible CNI versions", f"config is {named!r:.40}, kactus knows {known}"
+            INCOMPATIBLE_VERSION, "incompatible CNI versions", f"config is {named!r:.40}, kactus supports {known}"
         )
     name = conf.get("name")
     if not isinstance(name, str) or not is_cni_name(name):

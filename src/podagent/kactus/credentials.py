@@ -44,7 +44,7 @@ def load_credentials(
 def _require_usable(found: Credentials) -> None:
     # Checked here because the library's error message would contain the whole token.
     if not found.token.isascii() or not found.token.isprintable() or " " in found.token:
-        raise Failure(INVALID_CONFIG, f"{found.origin}: the token contains characters that no token has")
+        raise Failure(INVALID_CONFIG, f"{found.origin}: the token contains invalid characters")
     if not _is_server(found.server):
         raise Failure(INVALID_CONFIG, f"{found.origin}: server {found.server!r:.80} is not an https:// or http:// URL")
 
@@ -67,7 +67,7 @@ def _from_kubeconfig(path: str) -> Credentials:
         return _through_the_library(path, str(cluster.get("tls-server-name") or ""))
     if cluster.get("proxy-url"):
         raise Failure(
-            INVALID_CONFIG, f"kubeconfig {path}: proxy-url is not supported: kactus talks to the server itself"
+            INVALID_CONFIG, f"kubeconfig {path}: proxy-url is not supported: kactus connects to the server directly"
         )
     token_file = user.get("tokenFile")
     return Credentials(

@@ -128,11 +128,11 @@ def called_by_itself(container_id: str, environ: Mapping[str, str] = os.environ)
 
 def _runtime_for(container_id: str, environ: Mapping[str, str]) -> CniRuntime:
     if called_by_itself(container_id, environ):
-        raise Failure(INVALID_CONFIG, "kactus is called by itself: a delegate or a network definition names it")
+        raise Failure(INVALID_CONFIG, "kactus called itself: a delegate or a network definition refers to it")
     return CniRuntime(_DELEGATE_TIMEOUT_S, {**environ, MARK: container_id}, _pass_on)
 
 
 def _pass_on(plugin: str, text: str) -> None:
-    log("info", f"delegate {plugin} says: {text}")
+    log("info", f"delegate {plugin} wrote to stderr: {text}")
     with suppress(OSError):
         os.write(2, f"CNI plugin {plugin}: {text}\n".encode())

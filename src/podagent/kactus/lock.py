@@ -33,7 +33,7 @@ def end_delegates(container_id: str, patience_s: float = _ORPHAN_PATIENCE_S) -> 
     marked = {MARK: container_id}
     if orphans.await_end(marked, patience_s):
         return True
-    log("error", f"{container_id[:12]}: the delegates of an earlier call do not come to an end: they are killed")
+    log("error", f"{container_id[:12]}: the delegates of an earlier call do not end and are killed")
     return orphans.kill(marked)
 
 
@@ -105,7 +105,7 @@ class ContainerLock:
         if killed:
             log("warning", f"{self._container_id[:12]}: an earlier call was killed")
             if not self._end_delegates(self._container_id):
-                what = f"delegates of an earlier call for container {self._container_id} cannot be ended"
+                what = f"delegates of an earlier call for container {self._container_id} cannot be killed"
                 raise Failure(TRY_AGAIN_LATER, what)
         return killed
 

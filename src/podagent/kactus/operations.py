@@ -51,12 +51,12 @@ def check(call: Call, look: Look = link_names) -> None:
     with SavedDelegates(config.cni_dir, call.container_id) as saved:
         kept = [each for each in saved.delegates if not network or identity(each) == network]
         if not kept:
-            raise Failure(INTERNAL, f"nothing is known of {network or 'the container'}: it is not attached")
+            raise Failure(INTERNAL, f"{network or 'the container'} is not attached")
         links = look(call.netns)
         for delegate in kept:
             ifname = ifname_of(delegate, call.ifname)
             if ADDING in delegate:
-                raise Failure(INTERNAL, f"interface {ifname}: the call that attached it was cut short")
+                raise Failure(INTERNAL, f"interface {ifname}: the call that attached it was interrupted")
             if ifname not in links:
                 raise Failure(INTERNAL, f"interface {ifname} is not in the pod")
             Delegates(call).check(delegate, ifname)

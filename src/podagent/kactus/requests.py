@@ -46,7 +46,7 @@ def get_json(
     try:
         return json_object(body)
     except ValueError as fault:
-        raise NotReached(f"{credentials.server} answers with something that is {fault}") from None
+        raise NotReached(f"{credentials.server} sent an invalid answer: {fault}") from None
 
 
 def _get(credentials: Credentials, path: str, silence_s: float, whole_answer_s: float) -> tuple[int, bytes]:
@@ -62,7 +62,7 @@ def _get(credentials: Credentials, path: str, silence_s: float, whole_answer_s: 
     except (OSError, http.client.HTTPException) as fault:
         raise NotReached(f"{credentials.server} does not answer: {fault}") from None
     except ValueError:  # an invalid host name; its error text may contain the token
-        raise Failure(INVALID_CONFIG, f"{credentials.origin}: {credentials.server} cannot be asked") from None
+        raise Failure(INVALID_CONFIG, f"{credentials.origin}: no request can be sent to {credentials.server}") from None
     finally:
         connection.close()
 

@@ -146,5 +146,5 @@ def _header_value(token: str) -> str:
     """Strips the trailing newline of token files, which is invalid in the Authorization header."""
     value = token.strip()
     if not value.isascii() or not value.isprintable():
-        raise KubeconfigError("the bearer token of the kubeconfig contains characters that no token has")
+        raise KubeconfigError("the bearer token of the kubeconfig contains invalid characters")
     return value

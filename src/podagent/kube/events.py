@@ -190,7 +190,7 @@ class EventRecorder:
         if status == 403 and not self._warned and "being terminated" not in str(error):
             self._warned = True
             _log.warning(
-                "Events cannot be written; allow this user to create and patch events (RBAC). Said once. %s: %s",
+                "Events cannot be written; allow this user to create and patch events (RBAC). Logged once. %s: %s",
                 about,
                 error,
             )

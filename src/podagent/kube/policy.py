@@ -21,11 +21,11 @@ _VERSION_REFUSED = (HTTPStatus.BAD_REQUEST, HTTPStatus.GONE)
 class End(Enum):
     """Why a session ended. Lists belong to the session and fail likewise."""
 
-    ENDED = "the server ended the watch, as it was asked to"
+    ENDED = "the server ended the watch as requested"
     BROKE = "the connection of the watch broke, or went silent"
     GARBLED = "a line of the watch was not an event"
-    GARBLED_AGAIN = "the same, and no watch has lasted since the line before"
-    VERSION_REFUSED = "the version to resume from, or to list on from, is not available"
+    GARBLED_AGAIN = "the same, and no watch has lasted since the last such line"
+    VERSION_REFUSED = "the version of the watch or list is not available"
     REFUSED = "the server reported another error"
     UNREACHABLE = "there was no answer"
     UNREACHABLE_AGAIN = "there was no answer, and contact had been lost before"
@@ -36,8 +36,8 @@ class Pause(Enum):
     """When to count a failure and wait."""
 
     NEVER = "no failure"
-    UNLESS_FIRST = "the first failure in a row is free: trying once more may be all that is needed"
-    ALWAYS = "waited for every time"
+    UNLESS_FIRST = "not after the first consecutive failure: an immediate retry may succeed"
+    ALWAYS = "after every failure"
 
 
 class Next(NamedTuple):

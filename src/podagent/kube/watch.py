@@ -159,9 +159,9 @@ class PodWatch:
             status = failure.status if isinstance(failure, ApiError) else None
             self._contact.lost(f"{failure}{_ADVICE.get(status, '')}", status)
         elif step.relist:
-            _log.info("the pods are listed again: %s", failure)
+            _log.info("relisting the pods: %s", failure)
         else:
-            _log.info("the watch broke and is resumed: %s", failure)
+            _log.info("the watch broke, resuming it: %s", failure)
 
     def _pause(self, step: Next, failure: Failure | None) -> float:
         if step.pause is Pause.NEVER:

@@ -24,7 +24,7 @@ class JournalLines:
         _LINES[outcome.result](outcome)
 
     def settled(self, key: PodKey, state: PodState) -> None:
-        again = "no further look" if state.look_in is None else f"next look in {state.look_in:.1f} s"
+        again = "no further pass" if state.look_in is None else f"next pass in {state.look_in:.1f} s"
         _log.debug("pod %s: %d interfaces recorded, %s", key, len(state.records), again)
 
 

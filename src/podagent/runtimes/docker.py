@@ -71,12 +71,12 @@ class DockerRuntime:
             running = [c for c in containers if c["State"] == "running" and _label(c, _TYPE) == "podsandbox"]
             if not running:
                 self._forget(containers)
-                raise SandboxNotFound(f"Docker knows no running sandbox of pod {pod} (UID {pod.uid})")
+                raise SandboxNotFound(f"Docker has no running sandbox of pod {pod} (UID {pod.uid})")
             newest = max(running, key=lambda container: container["Created"])
             populated = any(_label(container, _SANDBOX_ID) == newest["Id"] for container in containers)
             return Sandbox(newest["Id"], self._netns(newest), populated)
         except docker.errors.NotFound as error:
-            raise SandboxNotFound(f"the sandbox of pod {pod} ended while it was looked at") from error
+            raise SandboxNotFound(f"the sandbox of pod {pod} ended during the lookup") from error
         except (*_Errors, KeyError, TypeError) as error:
             self._renegotiate_after(error)
             reason = f"{type(error).__name__}: {error}"
@@ -142,7 +142,7 @@ class DockerRuntime:
             raise SandboxNotFound(f"sandbox {container['Id'][:12]} is ending: {error}") from None
         # The namespace was identified by PID: it is the sandbox's only if the PID still is.
         if int(self._api().inspect_container(container["Id"])["State"]["Pid"]) != pid:
-            raise SandboxNotFound(f"sandbox {container['Id'][:12]} ended while it was looked at")
+            raise SandboxNotFound(f"sandbox {container['Id'][:12]} ended during the lookup")
         self._namespaces[container["Id"]] = found
         return found
 

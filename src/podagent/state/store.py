@@ -107,7 +107,7 @@ class Store:
         if path in self._too_new and os.path.lexists(path):
             raise StoreError(
                 f"{path} was written by a newer podagent, and is left as it is: install that version again, or move"
-                " the file away, and with it all that is known of the interface"
+                " the file away, which loses the record of the interface"
             )
         self._too_new.discard(path)
         return path
@@ -138,7 +138,7 @@ class Store:
         try:
             record = recordfile.decode(path.read_bytes())
             if self._path(record) != path:
-                raise StoreError("its name does not fit its content: it was copied or renamed")
+                raise StoreError("its name does not match its content: it was copied or renamed")
         except UnknownSchema as error:
             self._too_new.add(path)
             message = "record %s is left as it is, and so is its interface: %s"

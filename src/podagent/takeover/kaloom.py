@@ -97,7 +97,7 @@ def _read(file: Path) -> Inherited | None:
         if state == _NIL:
             return None
         if state not in (_ACTIVE, _DIRTY):
-            raise StoreError(f"state {shown(state)} is not known")
+            raise StoreError(f"unknown state {shown(state)}")
         return _inherited(file, required(running, "Data", dict), complete=state == _ACTIVE)
     except (OSError, ValueError) as error:
         raise StoreError(str(error)) from None
