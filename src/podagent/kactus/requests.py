@@ -103,7 +103,7 @@ def _context(credentials: Credentials) -> ssl.SSLContext:
 
 
 def _body(answer: http.client.HTTPResponse, whole_answer_s: float) -> bytes:
-    """The whole body, unless it is too slow; truncated at the size limit, which makes it invalid JSON."""
+    """Reads the body. Raises NotReached if it is too slow. Truncated at the size limit, it is invalid JSON."""
     taken, deadline = bytearray(), time.monotonic() + whole_answer_s
     announced = answer.length
     wanted = _LARGEST_BODY if announced is None else min(announced, _LARGEST_BODY)

@@ -62,7 +62,7 @@ class SavedDelegates:
             patience_s: how long to wait for another call, in seconds.
         """
         self._path = f"{cni_dir}/{container_id}"
-        # In the directory of the locks, so that it never counts as a container; those never start with a dot.
+        # In the directory of the locks, where it is never listed as a container. Container IDs never start with a dot.
         self._temporary = f"{cni_dir}/{_LOCKS}/.{container_id}.new"
         self._aside = f"{cni_dir}/.{container_id}.unreadable"
         self._lock = ContainerLock(f"{cni_dir}/{_LOCKS}", container_id, patience_s)
