@@ -1,18 +1,18 @@
-"""Every error the agent raises on purpose, split by whose fault it is.
+"""All errors raised on purpose, grouped by cause.
 
-The text of an error is shown to operators (journal, Event): it names the object, file or key, and says what is wrong.
-This module must not import anything else of the project.
+Operators read the error text in the journal and in Events: it names the object, file or key, and the problem.
+This module imports nothing else of the project.
 """
 
 from __future__ import annotations
 
 
 class PodagentError(Exception):
-    """Base of all errors raised on purpose; anything else is a bug."""
+    """Base class of all errors raised on purpose; anything else is a bug."""
 
 
 class InputError(PodagentError):
-    """Somebody handed us something that cannot be used as it is: a retry alone will not mend it."""
+    """Invalid input: a retry alone will not fix it."""
 
 
 class SettingsError(InputError):
@@ -28,7 +28,7 @@ class AnnotationError(InputError):
 
 
 class DefinitionError(InputError):
-    """A network definition is missing, may not be used from this pod, or is malformed."""
+    """A network definition is missing, malformed, or not allowed for this pod."""
 
 
 class NetConfError(InputError):
@@ -36,39 +36,39 @@ class NetConfError(InputError):
 
 
 class HostNetworkRefused(InputError):
-    """The pod, or the network namespace found for it, is the host's own: never touched."""
+    """The pod or its network namespace is the host's own, which the agent never touches."""
 
 
 class NotYet(PodagentError):
-    """Nothing is wrong: something that will come by itself is not there yet. Waited for, not reported as a failure."""
+    """Not a failure: a precondition is not met yet. The agent waits and reports no failure."""
 
 
 class SandboxNotFound(NotYet):
-    """The container runtime knows no running sandbox of this pod (yet)."""
+    """The container runtime has no running sandbox for this pod (yet)."""
 
 
 class PodNotReady(NotYet):
-    """The kubelet is still setting the pod up, and what is asked for is its part until it has finished."""
+    """The kubelet is still setting up the pod, and the requested attachment is its job until then."""
 
 
 class SandboxChanged(PodagentError):
-    """The sandbox ended or was replaced while a CNI plugin was at work in it."""
+    """The sandbox ended or was replaced while a CNI plugin was running."""
 
 
 class RuntimeUnavailable(PodagentError):
-    """The container runtime does not answer, or answered with an error."""
+    """The container runtime does not respond, or responded with an error."""
 
 
 class NetnsGone(PodagentError):
-    """The network namespace that was recorded no longer exists (or its path now names another one)."""
+    """The recorded network namespace no longer exists, or its path now refers to another one."""
 
 
 class ApiError(PodagentError):
-    """The API server refused, or could not be reached.
+    """The API server rejected a request, or was unreachable.
 
     Attributes:
-        status: HTTP status code; 0 when there was no HTTP answer at all.
-        retry_after: seconds the server asked to wait, or None.
+        status: HTTP status code; 0 without an HTTP response.
+        retry_after: ``Retry-After`` of the response in seconds, or None.
     """
 
     def __init__(self, message: str, status: int = 0, retry_after: float | None = None) -> None:
@@ -78,7 +78,7 @@ class ApiError(PodagentError):
 
 
 class AnswerTooLarge(ApiError):
-    """The API server's answer is larger than we are willing to hold in memory: ask for less at a time."""
+    """The API server's response exceeds the size limit: request less at a time."""
 
 
 class StoreError(PodagentError):
@@ -86,24 +86,24 @@ class StoreError(PodagentError):
 
 
 class UnknownSchema(StoreError):
-    """A record was written by a newer version, in a way that this one cannot read: it is left where it is."""
+    """A newer version wrote the record in a format that this one cannot read: the file is left alone."""
 
 
 class NotUndone(PodagentError):
-    """Undoing what a failed step had begun failed too. It stays recorded, and is tried again."""
+    """Rolling back a failed step failed too. The record stays, and the rollback is retried."""
 
 
 class CniError(PodagentError):
     """A CNI operation failed (CNI SPEC, section 5 "Error").
 
     Attributes:
-        message: what is wrong, as the error object's ``msg``.
-        code: the error code of the specification; 999 when there is none.
-        details: as the error object's ``details``, possibly empty.
+        message: the error object's ``msg``.
+        code: the error code of the specification; 999 if there is none.
+        details: the error object's ``details``, possibly empty.
     """
 
     def __init__(self, message: str, code: int = 999, details: str = "", *, culprit: str = "") -> None:
-        """`culprit`: what the text begins with."""
+        """`culprit`: prefix of the error text."""
         super().__init__(culprit + message + (f" ({details})" if details else "") + f" [code {code}]")
         self.message = message
         self.code = code
@@ -111,11 +111,11 @@ class CniError(PodagentError):
 
 
 class CallRefused(CniError):
-    """No plugin was run: the call has a configuration or an argument that no plugin can be given."""
+    """No plugin was run: the configuration or an argument of the call is invalid."""
 
 
 class InterfaceLeft(CniError):
-    """DEL succeeded, and the interface is still there."""
+    """DEL succeeded, but the interface still exists."""
 
 
 class PluginError(CniError):
@@ -131,8 +131,8 @@ class PluginError(CniError):
 
 
 class PluginNotRun(PluginError):
-    """The plugin was not even started: it is missing, or cannot be executed."""
+    """The plugin was not started: it is missing, or cannot be executed."""
 
 
 class PluginTimeout(PluginError):
-    """The plugin did not end in time; its whole process group was ended."""
+    """The plugin exceeded its timeout; its whole process group was killed."""

@@ -1,6 +1,6 @@
-"""Reading what others wrote: JSON of plugins, tenants and servers, and quoting their words in messages. Pure.
+"""Reads foreign input (JSON from plugins, tenants and servers) and quotes it in messages. Pure.
 
-Whatever the bytes are, the only outcomes are a value of the type asked for, or a ValueError that says what is wrong.
+For any input, the result is a value of the requested type, or a ValueError that describes the fault.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 def json_object(text: str | bytes) -> Json:
-    """The JSON object in `text` (UTF-8). Raises ValueError saying what is wrong with it."""
+    """Decodes the JSON object in `text` (UTF-8). Raises ValueError."""
     try:
         value = _DECODER.decode(text if isinstance(text, str) else text.decode())
     except RecursionError:
@@ -49,20 +49,20 @@ def json_object(text: str | bytes) -> Json:
 
 
 def json_kind(value: object) -> str:
-    """What JSON calls the type of `value`, with its article."""
+    """The JSON name of the type of `value`, with its article."""
     return _KINDS.get(type(value), "null")
 
 
 def optional(source: Mapping[str, Any], key: str, kind: type[_T]) -> _T | None:
-    """The value at `key`, None when it is absent or null. Raises ValueError when it is not a `kind`."""
+    """The value at `key`, None if it is absent or null. Raises ValueError if it is not a `kind`."""
     value = source.get(key)
-    if value is None or type(value) is kind:  # a boolean is no number
+    if value is None or type(value) is kind:  # isinstance would accept a boolean as a number
         return value
     raise _wrong_kind(key, kind, value)
 
 
 def required(source: Mapping[str, Any], key: str, kind: type[_T]) -> _T:
-    """The value at `key`. Raises ValueError when it is absent, null or not a `kind`."""
+    """The value at `key`. Raises ValueError if it is absent, null or not a `kind`."""
     value = optional(source, key, kind)
     if value is None:
         raise ValueError(f"'{key}' is missing")
@@ -70,7 +70,7 @@ def required(source: Mapping[str, Any], key: str, kind: type[_T]) -> _T:
 
 
 def require_kinds(source: Mapping[str, Any], kinds: Mapping[str, type]) -> None:
-    """Raises ValueError unless the value at each of these keys is of its kind, absent or null."""
+    """Checks that each value is absent, null or of its kind. Raises ValueError."""
     for key, kind in kinds.items():
         value = source.get(key)
         if value is not None and type(value) is not kind:
@@ -78,7 +78,7 @@ def require_kinds(source: Mapping[str, Any], kinds: Mapping[str, type]) -> None:
 
 
 def objects(source: Mapping[str, Any], key: str) -> list[Json]:
-    """The list of objects at `key`, empty when it is absent. Raises ValueError when it is anything else."""
+    """The list of objects at `key`, empty if it is absent. Raises ValueError if it is anything else."""
     entries = optional(source, key, list) or []
     for entry in entries:
         if not isinstance(entry, dict):
@@ -87,13 +87,13 @@ def objects(source: Mapping[str, Any], key: str) -> list[Json]:
 
 
 def lenient(source: object, key: str, kind: type[_T]) -> _T:
-    """The value at `key`; the empty `kind` when `source` is no object, or has nothing of that kind there."""
+    """The value at `key`; an empty `kind` if `source` is no object, or the value is not a `kind`."""
     value = source.get(key) if isinstance(source, dict) else None
     return value if type(value) is kind else kind()
 
 
 def printable(text: str, limit: int = _LONGEST_TEXT) -> str:
-    """`text` on one line, with all that moves a cursor or hides escaped; of more than `limit` characters, the first."""
+    """`text` on one line, truncated to `limit` characters, with control and invisible characters escaped."""
     if len(text) > limit:
         text = f"{text[:limit]}... ({len(text) - limit} more characters)"
     if text.isprintable():
@@ -102,7 +102,7 @@ def printable(text: str, limit: int = _LONGEST_TEXT) -> str:
 
 
 def excerpt(output: str | bytes, limit: int = EXCERPT_CHARS, *, keep_end: bool = True) -> str:
-    """`output` as prose for a message: one line, white space folded, at most `limit` characters from one end."""
+    """`output` for a message: one line, white space folded, at most `limit` characters from its end or start."""
     part = output[-4 * limit :] if keep_end else output[: 4 * limit]
     text = part if isinstance(part, str) else part.decode(errors="replace")
     line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
@@ -112,7 +112,7 @@ def excerpt(output: str | bytes, limit: int = EXCERPT_CHARS, *, keep_end: bool =
 
 
 def shown(value: object, limit: int = _LONGEST_VALUE) -> str:
-    """Any `value` as a literal for a message: one line of ASCII, short."""
+    """`value` as a short ASCII literal on one line."""
     text = ascii(value)
     return text if len(text) <= limit else f"{text[:limit]}... ({len(text)} characters)"
 

@@ -1,7 +1,7 @@
-"""IDs of the messages that an operator may want explained: systemd/podagent.catalog has a page for each.
+"""Message IDs of the journal entries that systemd/podagent.catalog explains.
 
-`journalctl -x` shows the page below the message. An ID never changes; another meaning gets another one (sd-journal's
-MESSAGE_ID, systemd.journal-fields(7)).
+`journalctl -x` shows the explanation below the entry. An ID never changes its meaning; a new meaning gets a new ID
+(MESSAGE_ID in systemd.journal-fields(7)).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from enum import Enum
 
 
 class Message(str, Enum):
-    """What happened, in 128 bits as the journal wants them."""
+    """The 128-bit IDs, in the notation of the journal."""
 
     ATTACH_FAILED = "f706c46f13fe4292bd636be1ba68ca54"
     DETACH_FAILED = "04f3c6dbbea040629e2e0361d571e481"

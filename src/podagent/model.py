@@ -1,7 +1,7 @@
-"""The nouns everything shares. Pure data: no I/O, no decisions.
+"""Data types shared by all packages. Pure data: no I/O, no decisions.
 
-All types are immutable: state changes are new values, so that a value seen by one thread never changes under it.
-They are named tuples: kactus starts for every pod operation, and to import `dataclasses` took it a sixth of its time.
+All types are immutable, so threads can share values without locks. They are named tuples because importing
+`dataclasses` took a sixth of the run time of kactus, which starts for every pod operation.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class PodKey(NamedTuple):
-    """Which pod. `uid` is what its sandbox is labelled with: for a static pod the ``config.mirror`` hash,
-    else ``metadata.uid``."""
+    """Identity of a pod. `uid` is the UID its sandbox is labelled with: ``metadata.uid``, or the
+    ``kubernetes.io/config.mirror`` hash of a static pod."""
 
     namespace: str
     name: str
@@ -30,17 +30,17 @@ class PodKey(NamedTuple):
 
 
 class Pod(NamedTuple):
-    """The few fields of a pod object that are in use.
+    """The fields of a pod object that the agent uses.
 
     Attributes:
         key: identity.
-        object_uid: ``metadata.uid`` (of the mirror object for a static pod); Events refer to it.
-        annotations: raw text by key of those annotations that ask for networks.
+        object_uid: ``metadata.uid`` (of the mirror pod for a static pod); Events refer to it.
+        annotations: raw text by key, only those that request networks.
         phase: ``status.phase``.
         host_network: ``spec.hostNetwork``.
-        static: a mirror of a static pod.
-        incarnation: changes whenever a container of the pod was (re)started or it got another address; only
-            compared, never read.
+        static: this is the mirror pod of a static pod.
+        incarnation: changes whenever a container of the pod (re)starts or the pod's address changes; compared, never
+            parsed.
     """
 
     key: PodKey
@@ -53,11 +53,11 @@ class Pod(NamedTuple):
 
 
 class DefinitionRef(NamedTuple):
-    """Which network definition.
+    """Reference to a network definition.
 
     Attributes:
-        api: its resource, group and version, such as ``networks.kaloom.com/v1``.
-        namespace: "" as long as it is not known in which of several namespaces it is.
+        api: resource, group and version, such as ``networks.kaloom.com/v1``.
+        namespace: "" while the namespace is not resolved.
         name: DNS-1123 subdomain.
     """
 
@@ -70,21 +70,21 @@ class DefinitionRef(NamedTuple):
 
     @property
     def path(self) -> str:
-        """Path of the object on the API server. The namespace and the name must be valid ones."""
+        """Path of the object on the API server. The namespace and the name must be valid."""
         resource, _, group = self.api.partition(".")
         return f"/apis/{group}/namespaces/{self.namespace}/{resource}/{self.name}"
 
 
 class Attachment(NamedTuple):
-    """One network that a pod wants, whatever dialect it was written in. Its identity is the interface name.
+    """One network that a pod wants, independent of the dialect. The interface name identifies it.
 
     Attributes:
-        definition: the network definition; its namespace is "" when the entry names none.
+        definition: the network definition; its namespace is "" if the entry specifies none.
         ifname: interface name in the pod.
         mac: requested MAC address in lower case, or None.
-        capabilities: offered as ``runtimeConfig`` to plugins that declare the capability.
-        args: CNI_ARGS pairs that the entry asks for, in order.
-        upper_layers: interface names of the attachments that stack on this one.
+        capabilities: passed as ``runtimeConfig`` to plugins that declare the capability.
+        args: CNI_ARGS pairs requested by the entry, in order.
+        upper_layers: interface names of the attachments stacked on this one.
     """
 
     definition: DefinitionRef
@@ -101,13 +101,13 @@ class Attachment(NamedTuple):
 
 
 class NetnsRef(NamedTuple):
-    """A network namespace so that it is recognised again: a path alone may come to name another one.
+    """A network namespace, identified beyond its path: the kernel may reuse the path for another one.
 
     Attributes:
         path: ``/proc/<pid>/ns/net`` or a bind mount.
         inode: inode number of the namespace.
-        started: start time of the process in a ``/proc/<pid>`` path (clock ticks since boot), 0 for other paths;
-            PIDs and namespace inodes are recycled, both at once with the same start time are not.
+        started: start time of the process in a ``/proc/<pid>`` path (clock ticks since boot), 0 for other paths.
+            PIDs and inodes are recycled, but never both with the same start time.
     """
 
     path: str
@@ -120,8 +120,8 @@ class Sandbox(NamedTuple):
 
     Attributes:
         id: sandbox (infra container) ID.
-        netns: its network namespace; None when it is the host's.
-        populated: containers of the pod were created in it, so the kubelet has finished its network setup.
+        netns: its network namespace; None for the host's.
+        populated: it has containers, so the kubelet has finished the network setup.
     """
 
     id: str
@@ -134,7 +134,7 @@ class Sandbox(NamedTuple):
 
 
 class Phase(str, Enum):
-    """Where an attachment stands. ATTACHING is written before ADD, the record goes after DEL succeeded."""
+    """Phase of a record. ATTACHING is written before ADD; the record is removed after a successful DEL."""
 
     ATTACHING = "ATTACHING"
     ATTACHED = "ATTACHED"
@@ -142,7 +142,7 @@ class Phase(str, Enum):
 
 
 class Operation(str, Enum):
-    """What the agent does about a pod, or about one interface of it."""
+    """An action on a pod, or on one interface of it."""
 
     READ = "read the annotations"
     FIND = "find the sandbox"
@@ -153,21 +153,21 @@ class Operation(str, Enum):
 
 
 class Via(str, Enum):
-    """Who builds the interface: the node's system CNI plugin, or the agent by running the delegate itself."""
+    """Who creates the interface: the node's system CNI plugin, or the agent by running the delegate itself."""
 
     SYSTEM = "system"
     DELEGATE = "delegate"
 
 
 class Invocation(NamedTuple):
-    """Everything that repeats a CNI operation later without asking anybody: what ADD was run with, DEL is run with.
+    """All inputs of a CNI operation except its `Target`. DEL runs with the inputs of ADD, without any lookup.
 
     Attributes:
         netconf: the network configuration list.
         path: plugin directories, in lookup order (CNI_PATH).
         args: CNI_ARGS pairs, in order.
-        capability_args: offered as ``runtimeConfig`` to plugins that declare the capability.
-        definition: the network definition that the configuration came from, None for the system plugin's.
+        capability_args: passed as ``runtimeConfig`` to plugins that declare the capability.
+        definition: source of the configuration; None for the system plugin's.
     """
 
     netconf: NetConf
@@ -178,7 +178,7 @@ class Invocation(NamedTuple):
 
 
 class Target(NamedTuple):
-    """Where a CNI operation acts.
+    """The object of a CNI operation.
 
     Attributes:
         container_id: CNI_CONTAINERID, the sandbox ID.
@@ -192,16 +192,16 @@ class Target(NamedTuple):
 
 
 class Record(NamedTuple):
-    """What the agent did, or was about to do, for one attachment of one pod. See `Phase`.
+    """The durable state of one attachment of one pod. See `Phase`.
 
     Attributes:
-        sequence: rises with every attach on the node; detaching goes in reverse.
-        boot_id: the boot during which it was attached; namespaces of an earlier boot are gone.
+        sequence: increases with every attach on the node; detaching runs in reverse order.
+        boot_id: the boot in which it was attached; namespaces of an earlier boot are gone.
         result: the result of ADD as JSON; None before ADD ended and for adopted interfaces.
-        ifindex: index of the link in the pod, 0 if the attachment has none (vhost-user and the like).
-        adopted: the interface was there before we looked; somebody else ran the ADD.
-        static: the pod is static: its mirror object may vanish while it runs on.
-        extra: fields that a newer version wrote; they are kept.
+        ifindex: index of the link in the pod, 0 if the attachment has no link (vhost-user and the like).
+        adopted: the interface existed already; the agent did not run its ADD.
+        static: the pod is static: its mirror pod may vanish while it keeps running.
+        extra: unknown fields written by a newer version; preserved.
     """
 
     pod: PodKey

@@ -1,6 +1,6 @@
-"""The network configuration list (CNI SPEC, section 1): the one form that every configuration is brought into. Pure.
+"""The network configuration list (CNI SPEC, section 1): every configuration is converted to this form. Pure.
 
-Owns what makes a configuration valid. Where one comes from, a file or a network definition, is of no matter here.
+Validates configurations, whether they come from a file or from a network definition.
 """
 
 from __future__ import annotations
@@ -24,32 +24,32 @@ class _Fields(NamedTuple):
 
 
 class NetConf(_Fields):
-    """A network configuration list that `parse` has checked. Nothing in it is ever changed.
+    """A network configuration list validated by `parse`. Immutable by convention.
 
     Attributes:
-        json: all of it; its flags are booleans, and keys that are not known are kept.
+        json: the whole list; flags are booleans, unknown keys are preserved.
         version: ``cniVersion``.
-        name: of the network.
-        plugins: their configurations in the order of ADD, at least one.
+        name: the network name.
+        plugins: plugin configurations in the order of ADD, at least one.
     """
 
     __slots__ = ()
 
     def __new__(cls, json: Json) -> NetConf:
-        """`json`: a checked list. Raises KeyError when it is none."""
+        """`json`: a validated list. Raises KeyError if required keys are missing."""
         return super().__new__(cls, json, json["cniVersion"], json["name"], json["plugins"])
 
     @property
     def type(self) -> str:
-        """Type of the first plugin, which makes the interface."""
+        """Type of the first plugin, which creates the interface."""
         return str(self.plugins[0]["type"])
 
     def says(self, flag: str) -> bool:
-        """Whether it has the flag, such as ``disableCheck``."""
+        """Whether the boolean `flag`, such as ``disableCheck``, is set."""
         return self.json.get(flag) is True
 
     def at_least(self, floor: str) -> bool:
-        """Whether its version is `floor` or newer. Raises NetConfError."""
+        """Whether ``cniVersion`` is `floor` or newer. Raises NetConfError."""
         try:
             return versions.at_least(self.version, floor)
         except ValueError as fault:
@@ -57,11 +57,11 @@ class NetConf(_Fields):
 
 
 def parse(raw: Json | str | bytes, origin: str) -> NetConf:
-    """A plugin configuration, or a list (it has ``plugins``), as a list. No file is read.
+    """Converts a plugin configuration, or a list (with ``plugins``), to a list. Reads no file.
 
     Args:
-        raw: the configuration, as text or already decoded.
-        origin: what it came from (a file, a definition): messages begin with it.
+        raw: the configuration, as text or decoded.
+        origin: its source (a file, a definition), used as the prefix of error messages.
 
     Raises:
         NetConfError: it is malformed.
@@ -71,7 +71,7 @@ def parse(raw: Json | str | bytes, origin: str) -> NetConf:
 
 
 def decode(raw: Json | str | bytes, origin: str) -> Json:
-    """The JSON object that `raw` is, or holds as text. Raises NetConfError."""
+    """`raw` as a JSON object. Raises NetConfError."""
     if isinstance(raw, dict):
         return raw
     try:
@@ -81,7 +81,7 @@ def decode(raw: Json | str | bytes, origin: str) -> Json:
 
 
 def parse_plugin(conf: Json, origin: str) -> NetConf:
-    """The configuration of one plugin, as a list of one. Raises NetConfError."""
+    """Converts the configuration of one plugin to a list of one. Raises NetConfError."""
     plugin = checked_plugin(conf, origin)
     declared = plugin.get("cniVersion") or versions.OLDEST
     version = _checked_version(declared, origin)
@@ -89,13 +89,13 @@ def parse_plugin(conf: Json, origin: str) -> NetConf:
 
 
 def parse_list(conf: Json, origin: str, more: list[Json] | None = None, where_more: str = "") -> NetConf:
-    """A configuration list.
+    """Validates a configuration list.
 
     Args:
-        conf: the list as decoded.
-        origin: messages begin with it.
-        more: checked plugins that follow its own; None when only its own count.
-        where_more: the place that `more` was looked for in, for the message that there are none at all.
+        conf: the decoded list.
+        origin: prefix of error messages.
+        more: validated plugins appended to the inline ones; None to use only those.
+        where_more: where `more` was searched for, for the error message if there are no plugins at all.
 
     Raises:
         NetConfError: it is malformed.
@@ -110,7 +110,7 @@ def parse_list(conf: Json, origin: str, more: list[Json] | None = None, where_mo
 
 
 def loads_only_inlined_plugins(conf: Json, origin: str) -> bool:
-    """Whether a list keeps the plugins of its folder out (CNI SPEC, section 1). Raises NetConfError."""
+    """Whether the list excludes plugins from its directory (CNI SPEC, section 1). Raises NetConfError."""
     only = "loadOnlyInlinedPlugins" in conf and _flag(conf["loadOnlyInlinedPlugins"], "loadOnlyInlinedPlugins", origin)
     if only and "plugins" not in conf:
         raise NetConfError(f"{origin}: missing 'plugins', though 'loadOnlyInlinedPlugins' is true")
@@ -118,7 +118,7 @@ def loads_only_inlined_plugins(conf: Json, origin: str) -> bool:
 
 
 def checked_plugin(conf: Any, where: str) -> Json:
-    """`conf` if it is the configuration of a plugin. Raises NetConfError."""
+    """`conf` if it is a valid plugin configuration. Raises NetConfError."""
     if not isinstance(conf, dict):
         raise NetConfError(f"{where}: a plugin must be an object, not {json_kind(conf)}")
     if not conf.get("type"):
@@ -138,7 +138,7 @@ def checked_plugin(conf: Any, where: str) -> Json:
 
 
 def network_name(conf: Json, origin: str) -> str:
-    """The name of the network that `conf` configures. Raises NetConfError."""
+    """The network name in `conf`. Raises NetConfError."""
     try:
         name = optional(conf, "name", str)
     except ValueError as fault:
@@ -160,7 +160,7 @@ def _inline_plugins(conf: Json, origin: str) -> list[Json]:
 
 
 def _check_plugin_type(value: Any, what: str) -> None:
-    """Plugins run their IPAM plugin by its name themselves; old ones let ``../`` lead out of the plugin directories."""
+    """Plugins execute the IPAM plugin by this name; old ones let ``../`` escape from the plugin directories."""
     if not isinstance(value, str) or not value.isprintable() or "/" in value or value in (".", ".."):
         raise NetConfError(f"{what} must be the bare file name of a plugin, not {str(value)[:80]!r}")
 

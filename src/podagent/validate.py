@@ -1,7 +1,7 @@
-"""Full-match checks of every string that comes from outside: annotations, definitions, plugin configuration.
+"""Full-match validation of all strings from outside: annotations, definitions, plugin configuration.
 
-Pure. A string that passed is safe as a CNI_ARGS value, as an API path segment and as an interface name respectively;
-it is never used as a file name all the same.
+Pure. A valid string is safe as a CNI_ARGS value, an API path segment or an interface name respectively, but is never
+used as a file name.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ _IFNAME_FORBIDDEN = re.compile(r"[/:\s\x00]")
 
 
 def is_dns1123_subdomain(text: str) -> bool:
-    """Whether `text` may name a Kubernetes object: RFC 1123 subdomain, at most 253 characters."""
+    """Whether `text` is a valid Kubernetes object name: RFC 1123 subdomain, at most 253 characters."""
     return len(text) <= 253 and _SUBDOMAIN.fullmatch(text) is not None
 
 
 def is_dns1123_label(text: str) -> bool:
-    """Whether `text` may name a Kubernetes namespace: RFC 1123 label, at most 63 characters."""
+    """Whether `text` is a valid Kubernetes namespace name: RFC 1123 label, at most 63 characters."""
     return len(text) <= 63 and _LABEL.fullmatch(text) is not None
 
 
 def is_mac(text: str) -> bool:
-    """Whether `text` is an EUI-48 unicast address in colon notation that a link may carry."""
+    """Whether `text` is a non-zero unicast EUI-48 address in colon notation."""
     if _MAC.fullmatch(text) is None:
         return False
     return not int(text[:2], 16) & 1 and text != "00:00:00:00:00:00"
 
 
 def is_cni_name(text: str) -> bool:
-    """Whether `text` may be a network name or container ID (CNI SPEC, section 1 and 2)."""
+    """Whether `text` is a valid network name or container ID (CNI SPEC, sections 1 and 2)."""
     return _CNI_NAME.fullmatch(text) is not None
 
 

@@ -1,11 +1,11 @@
-"""CNI specification versions: parsing, ordering, choosing. Pure.
+"""CNI specification versions: parsing, ordering, selection. Pure.
 
-A version keeps the spelling it was written in, because plugins compare it letter by letter; only its order is numeric.
+A version keeps its original spelling because plugins compare it as a string; only the ordering is numeric.
 """
 
 from __future__ import annotations
 
-TYPE_CHECKING = False  # mypy's; kactus answers VERSION in less time than these imports take
+TYPE_CHECKING = False  # as mypy defines it; importing typing would take kactus longer than answering VERSION
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -29,10 +29,10 @@ def at_least(text: str, floor: str) -> bool:
 
 
 def choose(declared: str, offered: Sequence[str]) -> str:
-    """The version a list with ``cniVersions`` is run with: the highest that this runtime knows the rules of.
+    """Selects the version for a list with ``cniVersions``: the highest one that this runtime supports.
 
     Args:
-        declared: the list's ``cniVersion``, "" without one; it is the answer when nothing else remains.
+        declared: the list's ``cniVersion``, "" if absent; the fallback if no version is supported.
         offered: the list's ``cniVersions``.
 
     Raises:
@@ -40,5 +40,5 @@ def choose(declared: str, offered: Sequence[str]) -> str:
     """
     candidates = [*offered, declared] if declared else list(offered)
     usable = [text for text in candidates if parse(text) <= parse(LATEST)]
-    # Of "1.0" and "1.0.0", which order alike, plugins know only the second.
+    # "1.0" and "1.0.0" are equal in order, but plugins accept only the second.
     return max(usable, key=lambda text: (parse(text), text in KNOWN), default=declared)

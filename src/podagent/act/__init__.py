@@ -1,1 +1,1 @@
-"""The core: brings one pod at a time to what it wants, through the ports that `ports` lists. Imports no adapter."""
+"""The core: reconciles one pod at a time through the Protocols in `ports`. Imports no adapter."""

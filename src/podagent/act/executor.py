@@ -1,7 +1,7 @@
-"""Carries out one operation: network namespace -> CNI -> record. Decides nothing about what is wanted.
+"""Executes one operation: network namespace -> CNI -> record. It does not decide what to do.
 
-The order of the steps is the product's promise: a record says ATTACHING before ADD runs, and goes only after DEL
-succeeded, so that a crash between any two steps leaves something that the next life of the agent can undo.
+Crash safety follows from the order of the steps: the ATTACHING record is written before ADD, and a record is removed
+only after DEL succeeded. After a crash between any two steps, the next process rolls back what is on record.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from podagent.errors import (
 )
 from podagent.model import Attachment, Invocation, Phase, Pod, Record, Sandbox, Via
 
-_MARGIN_S = 10.0  # what ending a plugin that outlived its time-out takes
-_RECORDS_S = 180.0  # disk and kernel, on a node that is busy with everything else
+_MARGIN_S = 10.0  # to terminate a plugin that exceeded its timeout
+_RECORDS_S = 180.0  # disk and kernel on an overloaded node
 
 
 class Executor:
-    """One operation at a time for one pod; different pods in parallel."""
+    """Executes one operation at a time per pod; different pods in parallel."""
 
     def __init__(
         self,
@@ -42,9 +42,9 @@ class Executor:
         """
         Args:
             await_orphans: called with container ID, interface name and `plugin_timeout_s`; waits for plugin processes
-                that an earlier life of the agent left at work on that attachment.
-            boot_id: of the present boot.
-            plugin_timeout_s: seconds that one plugin may take.
+                that a previous process of the agent left running on that attachment.
+            boot_id: ID of the current boot.
+            plugin_timeout_s: time limit per plugin run, in seconds.
         """
         self._namespaces = namespaces
         self._cni = cni
@@ -54,24 +54,24 @@ class Executor:
         self._plugin_timeout_s = plugin_timeout_s
 
     def allowance(self, call: Invocation) -> float:
-        """Seconds that `attach` or `detach` may take with this call, unless something is stuck.
+        """Upper bound in seconds for `attach` or `detach` with this call.
 
-        At the worst orphans are waited for, and the whole chain runs twice: ADD and the DEL that undoes it, or DEL with
-        the namespace and without.
+        The worst case is waiting for orphans, then running the whole chain twice: ADD and the DEL that rolls it back,
+        or DEL with the namespace and without.
         """
         chain_s = len(call.netconf.plugins) * (self._plugin_timeout_s + _MARGIN_S)
         return self._plugin_timeout_s + 2 * chain_s + _RECORDS_S
 
     def attach(self, pod: Pod, attachment: Attachment, sandbox: Sandbox, via: Via, call: Invocation) -> Record:
-        """Attaches a network, or adopts the interface that is there already.
+        """Attaches a network, or adopts an existing interface. Returns the ATTACHED record.
 
-        There must be no record of this interface. Returns the ATTACHED record. On an error that is raised, what was
-        half done is undone, or stays recorded where that failed too (the error's cause is a NotUndone then).
+        The interface must not have a record. If it raises, the partial attach was rolled back, or stays recorded for a
+        later rollback; in that case the error's cause is a NotUndone.
 
         Raises:
-            PodagentError: of the step that failed.
+            PodagentError: a step failed.
         """
-        record = self._begun(pod, attachment, sandbox, via, call)
+        record = self._new_record(pod, attachment, sandbox, via, call)
         with self._namespaces.hold(record.netns) as netns:
             ifindex = netns.ifindex(attachment.ifname)
             if ifindex:
@@ -81,33 +81,33 @@ class Executor:
     def inherit(
         self, pod: Pod, attachment: Attachment, sandbox: Sandbox, via: Via, call: Invocation, *, complete: bool
     ) -> Record:
-        """Records as ours what another agent attached; nothing is run.
+        """Records as ours an attachment of another agent. Runs no plugin.
 
         Args:
-            complete: whether its ADD had succeeded; else what it left is detached before anything else.
+            complete: its ADD had succeeded; otherwise the record starts as ATTACHING and is detached first.
 
         Raises:
             PodagentError: the sandbox has ended.
         """
-        record = self._begun(pod, attachment, sandbox, via, call)
+        record = self._new_record(pod, attachment, sandbox, via, call)
         with self._namespaces.hold(record.netns) as netns:
             record = record._replace(ifindex=netns.ifindex(attachment.ifname))
         return self._saved(record._replace(phase=Phase.ATTACHED, adopted=True) if complete else record)
 
     def detach(self, record: Record, call: Invocation | None = None) -> None:
-        """Runs DEL with what was recorded at ADD, then forgets the record.
+        """Runs DEL with the recorded invocation, then removes the record.
 
-        Needs neither API server, definition, pod nor namespace. On an error the record stays as DETACHING.
+        Needs neither API server, definition, pod nor namespace. If it raises, the record stays as DETACHING.
 
         Args:
-            record: what is detached.
-            call: what DEL is run with in place of what was recorded.
+            record: the attachment to detach.
+            call: replaces the recorded invocation.
 
         Raises:
-            PodagentError: DEL failed, or left the interface behind.
+            PodagentError: DEL failed, or the interface still exists.
         """
         if record.phase is not Phase.ATTACHED:
-            # Only such a record can come from a life of the agent that was cut short with a plugin at work.
+            # Only these phases can stem from a process that was killed while a plugin was running.
             self._await_orphans(record.sandbox_id, record.attachment.ifname, self._plugin_timeout_s)
         if record.phase is not Phase.DETACHING:
             record = self._saved(record._replace(phase=Phase.DETACHING))
@@ -115,7 +115,7 @@ class Executor:
         self._records.remove(record)
 
     def drifted(self, sandbox: Sandbox, records: list[Record]) -> list[Record]:
-        """Those of the ATTACHED records of the sandbox whose link has vanished from it. Raises PodagentError."""
+        """The ATTACHED records of the sandbox whose link has vanished from it. Raises PodagentError."""
         attached = [r for r in records if r.phase is Phase.ATTACHED and r.ifindex and r.sandbox_id == sandbox.id]
         if not attached or sandbox.netns is None:
             return []
@@ -123,10 +123,10 @@ class Executor:
             links = netns.links()
         return [record for record in attached if record.attachment.ifname not in links]
 
-    def _begun(self, pod: Pod, attachment: Attachment, sandbox: Sandbox, via: Via, call: Invocation) -> Record:
-        """The ATTACHING record of this attachment, not yet written."""
+    def _new_record(self, pod: Pod, attachment: Attachment, sandbox: Sandbox, via: Via, call: Invocation) -> Record:
+        """The ATTACHING record of this attachment, not written yet."""
         require_own_network(pod, sandbox)
-        assert sandbox.netns is not None  # noqa: S101 - for the type checker: just required
+        assert sandbox.netns is not None  # noqa: S101 - for the type checker: checked above
         return Record(
             pod=pod.key,
             attachment=attachment,
@@ -148,19 +148,19 @@ class Executor:
                 raise SandboxChanged(f"sandbox {record.sandbox_id[:12]} of pod {record.pod} ended during ADD")
         except PodagentError as error:
             try:
-                self._undo(record, netns, error)
+                self._roll_back(record, netns, error)
             except PodagentError as second:
-                raise error from NotUndone(f"undoing it failed too and will be tried again: {second}")
+                raise error from NotUndone(f"the rollback failed too and will be retried: {second}")
             raise
         ifindex = netns.ifindex(record.attachment.ifname)
         return self._saved(record._replace(phase=Phase.ATTACHED, result=result, ifindex=ifindex))
 
-    def _undo(self, record: Record, netns: Netns, error: PodagentError) -> None:
+    def _roll_back(self, record: Record, netns: Netns, error: PodagentError) -> None:
         if isinstance(error, (NetConfError, CallRefused, PluginNotRun)):
-            # Nothing was built. A DEL would fail for the same reason every time, also with the definition corrected.
+            # Nothing was created. DEL would fail for the same reason, even with a corrected definition.
             self._records.remove(record)
-        elif record.via is Via.SYSTEM and _says_exists(error) and record.attachment.ifname in netns.links():
-            # The kubelet's call of the same plugin won the race: the interface is good, the next look adopts it.
+        elif record.via is Via.SYSTEM and _already_exists(error) and record.attachment.ifname in netns.links():
+            # The kubelet's call of the same plugin won the race: the interface is good, and the next pass adopts it.
             self._records.remove(record)
         else:
             self.detach(record)
@@ -182,12 +182,12 @@ class Executor:
 
 
 def require_own_network(pod: Pod | None, sandbox: Sandbox | None) -> tuple[Pod, Sandbox]:
-    """Raises HostNetworkRefused unless there is a sandbox with a network of its own."""
+    """Raises HostNetworkRefused unless the pod has a sandbox with its own network namespace."""
     if pod is None or sandbox is None or pod.host_network or sandbox.netns is None:
         raise HostNetworkRefused(f"pod {pod and pod.key} uses the host's network: nothing is attached to it")
     return pod, sandbox
 
 
-def _says_exists(error: PodagentError) -> bool:
-    # "does not exist" must not pass for it: then the interface is half made.
+def _already_exists(error: PodagentError) -> bool:
+    # "does not exist" must not match: that error leaves a partial interface.
     return isinstance(error, CniError) and any(words in str(error) for words in ("already exists", "file exists"))

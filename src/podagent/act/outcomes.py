@@ -1,4 +1,4 @@
-"""What became of each operation: remembered in `Attempts`, and told to the sinks that write it down for users."""
+"""Outcomes of operations: kept in `Attempts` and passed on to the sinks that report them to users."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _log = logging.getLogger(__name__)
 
 
 class Result(str, Enum):
-    """In one word; the journal's field RESULT has it."""
+    """The value of the journal field RESULT."""
 
     ATTACHED = "attached"
     ADOPTED = "adopted"
@@ -28,19 +28,19 @@ class Result(str, Enum):
 
 
 class Outcome(NamedTuple):
-    """What became of one operation.
+    """The result of one operation, with the facts to report.
 
     Attributes:
         key: the pod.
-        pod: its object, None when that is gone.
-        operation: what was tried.
-        result: what came of it.
-        attachment: the network, None if the operation was about the pod as a whole.
-        record: what is recorded of it, after a success; what was recorded, after a DETACH.
-        error: why it failed or waits.
-        seconds: how long it took.
-        retry_in: seconds until the next try, None if there is none.
-        news: whether it differs from what was told of the same operation before.
+        pod: the pod object, None if it is gone.
+        operation: the operation.
+        result: its result.
+        attachment: the network, None if the operation concerns the whole pod.
+        record: the record after a success; for a DETACH, the removed record.
+        error: the reason of a failure or a wait.
+        seconds: duration.
+        retry_in: seconds until the next retry, None if there is none.
+        news: it differs from the last report about the same operation.
     """
 
     key: PodKey
@@ -56,12 +56,12 @@ class Outcome(NamedTuple):
 
 
 class PodState(NamedTuple):
-    """A pod at the end of a pass.
+    """State of a pod at the end of a pass.
 
     Attributes:
-        pod: its object, None when that is gone.
-        records: what is recorded of it.
-        look_in: seconds until the next look, None if none is needed.
+        pod: the pod object, None if it is gone.
+        records: its records.
+        look_in: seconds until the next pass, None if none is needed.
     """
 
     pod: Pod | None
@@ -70,17 +70,17 @@ class PodState(NamedTuple):
 
 
 class Sink(Protocol):
-    """Where outcomes go. Never raises; it only reports."""
+    """A receiver of outcomes. Must not raise."""
 
     def told(self, outcome: Outcome) -> None:
-        """One operation ended."""
+        """An operation has ended."""
 
     def settled(self, key: PodKey, state: PodState) -> None:
-        """A pass over the pod ended."""
+        """A pass over the pod has ended."""
 
 
 class Outcomes:
-    """One pod at a time for each caller; different pods in parallel."""
+    """Reports outcomes. One caller at a time per pod; different pods in parallel."""
 
     def __init__(self, attempts: Attempts, sinks: Collection[Sink]) -> None:
         self._attempts = attempts
@@ -91,16 +91,16 @@ class Outcomes:
         return self._attempts.remaining(key, subject, aim)
 
     def succeeded(self, outcome: Outcome) -> None:
-        """An operation did what it should."""
+        """Clears earlier failures of the operation and reports its success."""
         self.found(outcome.key, outcome.operation, outcome.attachment)
         self.tell(outcome)
 
     def found(self, key: PodKey, operation: Operation, attachment: Attachment | None = None) -> None:
-        """An operation succeeded that is not worth a word."""
+        """Clears earlier failures of the operation without a report."""
         self._attempts.succeeded(key, _subject(operation, attachment))
 
     def failed(self, outcome: Outcome, aim: object) -> float:
-        """An operation raised `outcome.error`. Returns the seconds until the next try."""
+        """Reports `outcome.error` and schedules a retry. Returns the seconds until then."""
         error = outcome.error
         waits = isinstance(error, NotYet) or outcome.operation in (Operation.FIND, Operation.TAKE_OVER)
         failure = self._attempts.failed(
@@ -114,13 +114,13 @@ class Outcomes:
         return failure.retry_in
 
     def begin(self, pod: Pod, problems: Sequence[str], wanted: Collection[str], recorded: Collection[str]) -> None:
-        """A pass over a pod begins. Faults of its annotations are told when they have changed.
+        """Starts a pass over a pod. Reports faults in its annotations if they have changed.
 
         Args:
-            pod: as it is now.
+            pod: the current pod.
             problems: the faults.
-            wanted: interface names. What failed for another one starts afresh should it be asked for again.
-            recorded: interface names, likewise for detaching.
+            wanted: interface names. Attempts to attach others are dropped.
+            recorded: interface names. Attempts to detach others are dropped.
         """
         self._attempts.keep_only(pod.key, wanted, recorded)
         if not problems:
@@ -130,22 +130,22 @@ class Outcomes:
                 self.tell(Outcome(pod.key, pod, Operation.READ, Result.INVALID, error=AnnotationError(problem)))
 
     def tell(self, outcome: Outcome) -> None:
-        """Tells every sink."""
+        """Reports the outcome to every sink."""
         self._each(lambda sink: sink.told(outcome))
 
     def forget(self, key: PodKey) -> None:
-        """The pod is gone, and nothing is left of it."""
+        """Drops the attempts of a pod that is gone and fully detached."""
         self._attempts.forget(key)
 
     def settled(self, key: PodKey, state: PodState) -> None:
-        """A pass over the pod ended."""
+        """Reports the end of a pass to every sink."""
         self._each(lambda sink: sink.settled(key, state))
 
     def _each(self, tell: Callable[[Sink], None]) -> None:
         for sink in self._sinks:
             try:
                 tell(sink)
-            except Exception:  # noqa: PERF203 - a bug in one sink is no reason to keep anything from the others
+            except Exception:  # noqa: PERF203 - a bug in one sink must not affect the others
                 _log.exception("internal error in %s", type(sink).__name__)
 
 

@@ -1,4 +1,4 @@
-"""What the core needs of the world: every Protocol once. The adapters fit them without knowing them."""
+"""The interfaces between the core and the outside world. The adapters match them structurally."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from podagent.foreign import Json
 from podagent.model import Attachment, Invocation, NetnsRef, Pod, PodKey, Record, Sandbox, Target, Via
 
 Expect = Callable[[float], None]
-"""Tells the watchdog that the next step ends within so many seconds."""
+"""Announces to the watchdog that the next step ends within this many seconds."""
 
 Reconcile = Callable[[PodKey, Expect], "float | None"]
-"""Brings a pod in line with its annotation. Returns the seconds until it has to be called again, None for never."""
+"""Brings a pod to its desired state. Returns the seconds until the next call is needed, None for never."""
 
 
 class Pods(Protocol):
-    """The pods of the node, as the API server last described them."""
+    """The pods of the node, as last reported by the API server."""
 
     def get(self, key: PodKey) -> Pod | None: ...
 
 
 class Records(Protocol):
-    """What the agent attached. Raises StoreError."""
+    """The records of the node. Raises StoreError."""
 
     def of(self, pod: PodKey) -> list[Record]: ...
 
@@ -42,21 +42,21 @@ class Runtime(Protocol):
         """The newest running sandbox of a pod. Raises SandboxNotFound, RuntimeUnavailable."""
 
     def follow(self, changed: Callable[[PodKey], None], reconnected: Callable[[], None], stop: threading.Event) -> None:
-        """Calls `changed` for every sandbox that started or ended, until `stop`; `reconnected`: some may be missed."""
+        """Calls `changed` for each sandbox start or end until `stop`, and `reconnected` if some may be missed."""
 
 
 class Networks(Protocol):
-    """How a network is attached: by whom, and with which configuration."""
+    """Determines for each attachment the mode and the CNI call."""
 
     def resolve(self, pod: Pod, attachment: Attachment, sandbox: Sandbox) -> tuple[Via, Invocation]:
-        """Raises PodagentError while that cannot be said."""
+        """The mode and the CNI call. Raises PodagentError if they cannot be determined now."""
 
     def corrected(self, record: Record) -> Invocation | None:
-        """What else DEL may be tried with after it failed, None for nothing."""
+        """The call for a second DEL after it failed, None if there is none."""
 
 
 class Netns(Protocol):
-    """A network namespace that is held open. Raises NetnsGone."""
+    """An open network namespace. Raises NetnsGone."""
 
     def links(self) -> Collection[str]: ...
 
@@ -69,7 +69,7 @@ class Namespaces(Protocol):
     """Opens network namespaces."""
 
     def hold(self, ref: NetnsRef) -> AbstractContextManager[Netns]:
-        """Raises NetnsGone, HostNetworkRefused."""
+        """Opens the namespace and keeps it alive. Raises NetnsGone, HostNetworkRefused."""
 
 
 class Cni(Protocol):
@@ -83,7 +83,7 @@ class Cni(Protocol):
 
 
 class Inherited(Protocol):
-    """One network that the agent before this one attached."""
+    """One network that the previous agent attached."""
 
     @property
     def attachment(self) -> Attachment: ...
@@ -93,14 +93,14 @@ class Inherited(Protocol):
 
     @property
     def complete(self) -> bool:
-        """Its ADD had succeeded, and no DEL begun."""
+        """Its ADD had succeeded, and no DEL had started."""
 
 
 class Predecessor(Protocol):
-    """The agent that this one has replaced."""
+    """The agent that this one replaces."""
 
     def left_nothing(self) -> bool:
-        """Whether there is nothing to take over on this node."""
+        """Whether the node has nothing to take over."""
 
     def of(self, pod: PodKey) -> Sequence[Inherited]: ...
 
@@ -108,10 +108,10 @@ class Predecessor(Protocol):
 
 
 class Beat(Protocol):
-    """The sign of life of one loop."""
+    """Progress reports of one loop to the watchdog."""
 
     def working(self, allowance_s: float) -> None:
-        """The next step ends within so many seconds, unless the loop is stuck."""
+        """The next step ends within this many seconds, unless the loop is stuck."""
 
     def idle(self) -> None:
-        """Nothing is expected of the loop."""
+        """The loop waits for work."""

@@ -1,6 +1,6 @@
-"""One pod on one screen: what it wants, what is recorded, what to do about it, and when to look again.
+"""Reconciles one pod: desired state, records, plan, operations, and the time of the next pass.
 
-Level-driven: called with a pod's key only, as often as anybody likes; it does not know, and must not ask, why.
+Level-triggered: the only input is a pod's key, repeated calls are harmless, and the reason of a call does not matter.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from podagent.errors import CniError, PodagentError, SandboxNotFound
 from podagent.model import Attachment, Operation, Pod, PodKey, Record, Sandbox
 
 LOOKUP_ALLOWANCE_S = 180.0
-"""What the runtime and the API server may take to answer before an operation, all their time-outs added up."""
+"""Upper bound for all lookups in the runtime and the API server before an operation: the sum of their timeouts."""
 
 _FINISHED = frozenset({"Succeeded", "Failed"})
 _STATIC_POD_RECHECK_S = 10.0
 
 
 def unwatched(seconds: float) -> None:
-    """No watchdog looks on."""
+    """An `Expect` without a watchdog."""
 
 
 class _Pass(NamedTuple):
-    """What one look at a pod has found. `pod` is None when it is gone; `sandbox`, when it has none or needs none."""
+    """The input of one pass. `pod` is None if it is gone; `sandbox` is None if there is none or none is needed."""
 
     key: PodKey
     pod: Pod | None
@@ -40,7 +40,7 @@ class _Pass(NamedTuple):
 
 
 class Reconciler:
-    """Brings one pod at a time to its desired state. At most one call for a pod at any time; pods in parallel."""
+    """Brings one pod at a time to its desired state. At most one call per pod at a time; different pods in parallel."""
 
     def __init__(
         self,
@@ -65,25 +65,25 @@ class Reconciler:
         self._clock = clock
 
     def reconcile(self, key: PodKey, *, verify: bool = False, expect: Expect = unwatched) -> float | None:
-        """Does what can be done now.
+        """Executes all operations that are due.
 
         Args:
             key: the pod.
-            verify: also look whether what is recorded as attached is really in the pod, and repair it.
-            expect: called before each step with the seconds that it may take.
+            verify: also check that recorded interfaces exist in the pod, and re-attach those that do not.
+            expect: called before each step with its time limit in seconds.
 
         Returns:
-            Seconds until another look is needed, None when nothing is left to do.
+            Seconds until the next pass is needed, None if the pod needs none.
         """
         pod, records = self._pods.get(key), self._records.of(key)
         if pod is None or pod.phase in _FINISHED:
             wait = self._clean_up(_Pass(key, pod, None, expect), records)
         else:
-            wait = self._bring_about(pod, records, verify, expect)
+            wait = self._converge(pod, records, verify, expect)
         self._outcomes.settled(key, PodState(pod, self._records.of(key), wait))
         return wait
 
-    def _bring_about(self, pod: Pod, records: list[Record], verify: bool, expect: Expect) -> float | None:
+    def _converge(self, pod: Pod, records: list[Record], verify: bool, expect: Expect) -> float | None:
         desired = wanted_by(pod, self._global_namespaces)
         recorded = [record.attachment for record in records]
         self._outcomes.begin(pod, desired.problems, _ifnames(desired.attachments), _ifnames(recorded))
@@ -96,7 +96,7 @@ class Reconciler:
 
     def _clean_up(self, now: _Pass, records: list[Record]) -> float | None:
         if any(record.static for record in records) and self._still_runs(now.key):
-            return _STATIC_POD_RECHECK_S  # only the mirror object went: the kubelet makes a new one
+            return _STATIC_POD_RECHECK_S  # only the mirror pod is gone: the kubelet creates a new one
         wait = self._carry_out(plan_gone(records), now)
         if wait is None:
             self._outcomes.forget(now.key)
@@ -108,7 +108,7 @@ class Reconciler:
         except SandboxNotFound:
             return False
         except PodagentError:
-            return True  # not known: then nothing is torn down
+            return True  # unknown: detach nothing
         return True
 
     def _find_sandbox(self, pod: Pod, desired: Desired) -> tuple[Sandbox | None, float | None]:
@@ -126,26 +126,26 @@ class Reconciler:
         try:
             drifted = self._executor.drifted(sandbox, records)
         except PodagentError:
-            return frozenset()  # the sandbox is ending; its end brings the next look
+            return frozenset()  # the sandbox is ending, and its end triggers the next pass
         for record in drifted:
             drift = Outcome(pod.key, pod, Operation.VERIFY, Result.DRIFTED, record.attachment, record)
             self._outcomes.tell(drift)
         return _ifnames([record.attachment for record in drifted])
 
     def _carry_out(self, plan: Plan, now: _Pass) -> float | None:
-        """Tries each step of the plan. Seconds until the first of those that failed may be tried again."""
+        """Executes the steps that are due. Returns the seconds until the first retry, None if there is none."""
         waits: dict[str, float] = {}
         for step in plan:
             ifname = step.attachment.ifname
             if ifname in waits:
-                continue  # what could not be detached is not attached over
+                continue  # do not attach over an interface that could not be detached
             wait = self._try(step, now)
             if wait is not None:
                 waits[ifname] = wait
         return min(waits.values(), default=None)
 
     def _try(self, step: Step, now: _Pass) -> float | None:
-        """Carries a step out unless that failed a short while ago. Seconds until the next try, None after success."""
+        """Executes a step unless it is backing off. Returns the seconds until the retry, None after success."""
         operation, attachment, aim = step.operation, step.attachment, _aim(step, now)
         wait = self._outcomes.wait_for(now.key, Subject(operation, attachment.ifname), aim)
         if wait > 0 or self._stopping():
@@ -154,7 +154,7 @@ class Reconciler:
         started = self._clock()
         try:
             result, record = self._detach(step.record, now) if step.record else self._attach(attachment, now)
-        except Exception as error:  # one failing attachment, even by a bug of ours, never stops another one
+        except Exception as error:  # one failing attachment, even because of a bug, must not block the others
             seconds = self._clock() - started
             failed = Outcome(now.key, now.pod, operation, Result.FAILED, attachment, step.record, error, seconds)
             return self._outcomes.failed(failed, aim)
@@ -184,11 +184,11 @@ class Reconciler:
 
 
 def _aim(step: Step, now: _Pass) -> object:
-    """What a step is to bring about: where that changes, an earlier failure is no reason to wait."""
+    """The state that a step is to bring about. A change resets the backoff."""
     if step.record is not None:
-        # A pod that is gone may be cleaned up at once, and what is wanted again be attached again.
+        # A pod that is now gone, or an interface that is wanted again, does not wait for the old backoff.
         return step.record.sequence, now.pod is None, step.again
-    # With what the kubelet has got done: what had to wait for it is not waited for any longer.
+    # Includes the progress of the kubelet: an attach that waited for it is retried at once.
     return step.attachment, now.sandbox, now.pod and now.pod.phase
 
 

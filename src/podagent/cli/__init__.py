@@ -1,7 +1,7 @@
-"""The command line: `podagent run` and its small companions. Parses, reports errors in one line, sets the exit code.
+"""The command line: parses arguments, reports errors in one line, sets the exit code.
 
-Must not contain anything the agent does. What only the agent needs is imported when it runs: `podagent ifname` is used
-in shell loops. Exit codes: 0 fine, 1 the agent failed, 2 a flag, a variable or the settings file is wrong.
+Modules that only the agent needs are imported when it runs, because `podagent ifname` is used in shell loops.
+Exit codes: 0 success, 1 the agent failed, 2 a flag, a variable or the settings file is invalid.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 _FAILED, _MISUSED = 1, 2
 
-# Flags of glog, the original's logger. Only -v still means something: from 4 on, it stands for debug.
+# Flags of glog, the original's logger. Only -v has an effect: 4 and above stands for debug.
 _GLOG_SWITCHES = ("logtostderr", "alsologtostderr")
 _GLOG_VALUES = ("v", "stderrthreshold", "vmodule", "log_dir", "log_backtrace_at")
 _DEBUG_VERBOSITY = 4
@@ -40,10 +40,10 @@ _SWITCHES = {"version", "help"}
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 118}
 
-_ABOUT = f"""Adds network interfaces to running Kubernetes pods, and removes them, without a restart of the pod.
+_ABOUT = f"""Adds and removes network interfaces of running Kubernetes pods, without restarting them.
 
-podagent runs on every node. It watches the pods of its node; when the `networks` annotation of one changes, it has the
-CNI plugin of each network that came or went build or remove the interface in the pod.
+podagent runs on every node and watches the pods of its node. When the `networks` annotation of a pod changes, it runs
+the CNI plugin of each network that was added or removed, which adds or removes the interface in the pod.
 
 \b
 Examples:
@@ -55,31 +55,31 @@ Examples:
 
 \b
 Files:
-  {DEFAULT_TOML}                settings; every key with its default is in it
+  {DEFAULT_TOML}                settings; lists every key with its default
   /opt/kaloom/etc/podagent-kubeconfig.yaml     credentials, as create-kubeconfig.sh writes them
   /etc/cni/net.d, /opt/cni/bin                 CNI configuration and plugins of the node
-  /var/lib/podagent                            what was attached; do not edit
+  /var/lib/podagent                            records of attachments; do not edit
 
-Without a command, `run` is meant. The flags of the original podagent work with one dash or two."""
+The default command is `run`. The flags of the original podagent work with one dash or two."""
 
-_ABOUT_RUN = f"""Run the agent in the foreground, as the systemd service does. It ends on SIGTERM.
+_ABOUT_RUN = f"""Run the agent in the foreground, as the systemd service does. It stops on SIGTERM.
 
-A setting comes from its flag, else from its environment variable (--state-dir: PODAGENT_STATE_DIR), else from the
-settings file (key state-dir), else it has the default. Flags may also be put into {EXTRA_ARGS_VARIABLE}; they go
-before variables. glog's -logtostderr, -stderrthreshold and -v are accepted; -v=4 and above is --log-level debug."""
+Flags precede environment variables (--state-dir: PODAGENT_STATE_DIR), which precede the settings file (key state-dir),
+which precedes the defaults. {EXTRA_ARGS_VARIABLE} may contain further flags, which also precede environment variables.
+glog's -logtostderr, -stderrthreshold and -v are accepted; -v=4 and above means --log-level debug."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return the exit code.
+    """Runs the command line and returns the exit code.
 
     Args:
-        argv: arguments without the program's name; those of the process by default.
+        argv: arguments without the program's name; defaults to those of the process.
     """
     try:
         arguments = _with_default_command(_click_style(sys.argv[1:] if argv is None else argv))
         return int(_podagent.main(args=arguments, prog_name="podagent", standalone_mode=False) or 0)
     except click.ClickException as error:
-        return _complain(f"{error.format_message()} (podagent --help tells more)", _MISUSED)
+        return _complain(f"{error.format_message()} (see podagent --help)", _MISUSED)
     except SettingsError as error:
         return _complain(str(error), _MISUSED)
     except PodagentError as error:
@@ -98,7 +98,7 @@ def _click_style(arguments: Sequence[str]) -> list[str]:
 
 
 def _with_default_command(arguments: list[str]) -> list[str]:
-    """`run` is what the original did, without a command; only help and version stand for themselves."""
+    """Inserts `run`, the original's only function, unless the first argument is a command, --help or --version."""
     own = {"--help", "-h", "--version"}
     if not arguments or (arguments[0].startswith("-") and arguments[0] not in own):
         return ["run", *arguments]
@@ -126,7 +126,7 @@ def _ifname(names: tuple[str, ...]) -> None:
 
 def _run(**flags: str | None) -> int:
     settings = settle(_with_verbosity(flags), os.environ)
-    # When the watchdog ends an agent that hangs (SIGABRT), the stack of every thread goes to the journal.
+    # When the watchdog kills a hanging agent (SIGABRT), the stacks of all threads go to the journal.
     faulthandler.enable(file=2)
     journal.setup(settings.log_level)
     from podagent.daemon.wiring import run as run_agent  # noqa: PLC0415 - heavy
@@ -137,7 +137,7 @@ def _run(**flags: str | None) -> int:
         raise
     except Exception:
         log.critical(
-            "podagent %s ends because of an error in itself", __version__, exc_info=True,
+            "podagent %s exits after an internal error", __version__, exc_info=True,
             extra=Message.INTERNAL_ERROR.field,
         )  # fmt: skip
         return _FAILED
@@ -164,20 +164,20 @@ _podagent.add_command(_RUN)
 
 
 def run_flags(arguments: Sequence[str]) -> Mapping[str, str | None]:
-    """The flags of `podagent run` in `arguments`, by field of `Settings`; None for those not given.
+    """Parses the flags of `podagent run` in `arguments`, by field of `Settings`; None for flags not given.
 
     Raises:
-        click.ClickException: there is no such flag, or it lacks its value.
-        SettingsError: a boolean flag has a value that is no truth value, or -v has none that is a number.
+        click.ClickException: a flag is unknown or lacks its value.
+        SettingsError: the value of a boolean flag or of -v is invalid.
     """
     return _with_verbosity(_RUN.make_context("podagent", _click_style(arguments)).params)
 
 
 def settle(flags: Mapping[str, str | None], environ: Mapping[str, str]) -> Settings:
-    """The settings that `podagent run` would use with these flags in this environment.
+    """The settings that `podagent run` uses with these flags in this environment.
 
     Raises:
-        SettingsError: see `podagent.config.load`; or PODAGENT_EXTRA_ARGS cannot be understood.
+        SettingsError: see `podagent.config.load`; or PODAGENT_EXTRA_ARGS is malformed.
     """
     extra = _extra_flags(environ)
     config = flags.get("config") or extra.get("config")
@@ -195,7 +195,7 @@ def _extra_flags(environ: Mapping[str, str]) -> Mapping[str, str | None]:
 
 
 def _with_verbosity(flags: Mapping[str, str | None]) -> Mapping[str, str | None]:
-    """`flags` where glog's -v has been said as a log level, unless there is one."""
+    """Converts glog's -v to a log level, unless one is given."""
     verbosity = flags.get("v")
     if verbosity is None:
         return flags

@@ -1,7 +1,7 @@
-"""Go's command-line conventions, turned into those of click, so that the original agent's command lines keep working.
+"""Translates Go's command-line conventions to those of click, so that the original's command lines keep working.
 
-Go takes one dash or two before a long flag (``-node x``, ``-node=x``), and gives a boolean flag a value only after '='.
-Pure; must not know what the flags mean beyond whether they take a value.
+Go accepts one dash or two before a long flag (``-node x``, ``-node=x``), and a value of a boolean flag only after '='.
+Pure.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ _FALSE = {"0", "f", "F", "false", "FALSE", "False"}
 def normalise(
     arguments: Sequence[str], *, with_value: Collection[str], switches: Collection[str], ignored: Collection[str]
 ) -> list[str]:
-    """`arguments` with two dashes before every long flag and every value joined to its flag by '='.
+    """Normalises `arguments`: two dashes before every long flag, and '=' between a flag and its value.
 
     Args:
-        arguments: as Go's flag package would take them.
-        with_value: names of flags that take a value.
-        switches: names of boolean flags; those that are switched off are left out of the answer.
-        ignored: names of boolean flags that are checked and left out of the answer.
+        arguments: in the syntax of Go's flag package.
+        with_value: names of flags with a value.
+        switches: names of boolean flags; those set to false are omitted.
+        ignored: names of boolean flags that are validated and omitted.
 
     Raises:
-        SettingsError: a boolean flag has a value that is no truth value.
+        SettingsError: the value of a boolean flag is not a truth value.
     """
     result: list[str] = []
     rest = iter(arguments)
@@ -44,7 +44,7 @@ def normalise(
         elif name in with_value:
             given = value if equals else next(rest, None)
             result.append(f"--{name}" if given is None else f"--{name}={given}")
-        else:  # a short flag, or an unknown one: click has words for that
+        else:  # a short or unknown flag: click reports errors
             result.append(argument if len(name) == 1 else f"--{name}{equals}{value}")
     return result
 

@@ -1,1 +1,1 @@
-"""The CNI runtime, shared by the agent and kactus. Fast to import: nothing is imported here."""
+"""The CNI runtime, shared by the agent and kactus. It imports nothing, so that its import is fast."""

@@ -1,4 +1,4 @@
-"""The node's own network configuration: the first valid file of the CNI configuration directory. It runs nothing."""
+"""Finds the node's own network configuration: the first valid file in the CNI configuration directory."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from podagent.netconf import (
 
 _PLUGIN_SUFFIXES = (".conf", ".json")
 _LIST_SUFFIX = ".conflist"
-# A file rewritten twice within one tick of the file system's clock shows the same times: not trusted until it is older.
+# Two writes within one tick of the file system's clock yield the same times: do not cache until the tick has passed.
 _CLOCK_TICK_NS = 50_000_000
 
 _Stamp = tuple[tuple[str, int, int, int, int], ...]
 
 
 def load_file(path: Path) -> NetConf:
-    """The configuration in `path` as a list: ``.conf`` and ``.json`` hold one plugin, ``.conflist`` a list.
+    """Loads a configuration as a list: ``.conf`` and ``.json`` hold one plugin, ``.conflist`` a list.
 
-    The plugins in ``<directory>/<name>/*.conf`` follow those written in the list, in order of their file names, unless
-    it says ``loadOnlyInlinedPlugins``.
+    The plugins in ``<directory>/<name>/*.conf``, sorted by file name, follow the inline ones, unless
+    ``loadOnlyInlinedPlugins`` is set (CNI SPEC, section 1).
 
     Raises:
-        NetConfError: unreadable or malformed; one bad file in the plugin folder spoils the whole list.
+        NetConfError: unreadable or malformed; one bad file in the plugin directory invalidates the list.
     """
     conf = decode(_read(path), str(path))
     if path.suffix in _PLUGIN_SUFFIXES:
@@ -47,10 +47,10 @@ def load_file(path: Path) -> NetConf:
 
 
 def first_valid(directory: Path) -> tuple[Path, NetConf]:
-    """The first valid configuration of `directory` in order of file names, as kubelet's runtimes choose it.
+    """The first valid configuration of `directory` by file name, like the kubelet's runtimes.
 
     Raises:
-        NetConfError: there is none; the text lists every file with its fault.
+        NetConfError: there is none; the text lists the fault of every file.
     """
     faults: list[str] = []
     for path in _candidates(directory, (*_PLUGIN_SUFFIXES, _LIST_SUFFIX)):
@@ -63,7 +63,7 @@ def first_valid(directory: Path) -> tuple[Path, NetConf]:
 
 
 class SystemConf:
-    """The node's own network configuration, read again whenever the directory changed. Thread-safe."""
+    """The node's own network configuration, reloaded when the directory changes. Thread-safe."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -72,18 +72,18 @@ class SystemConf:
         self._found: NetConf | None = None
 
     def current(self) -> NetConf:
-        """The configuration in force. Raises NetConfError as `first_valid` does."""
+        """The current configuration. Raises NetConfError as `first_valid` does."""
         with self._lock:
             stamp = _stamp(self._directory)
             if self._found is None or stamp != self._stamp:
-                # Stamped before it is read: a change in between is seen at the next call.
+                # Taken before reading: a concurrent change is noticed by the next call.
                 self._found, self._stamp = None, stamp if _settled(stamp) else None
                 _, self._found = first_valid(self._directory)
             return self._found
 
 
 def _list_in(path: Path, conf: Json) -> NetConf:
-    """The list in a file, with the plugins of its folder unless it keeps them out."""
+    """The list in a file, including plugins from its directory unless it excludes them."""
     origin = str(path)
     if loads_only_inlined_plugins(conf, origin):
         return parse_list(conf, origin)
@@ -108,7 +108,7 @@ def _candidates(directory: Path, suffixes: Sequence[str]) -> list[Path]:
 
 def _read(path: Path) -> bytes:
     try:
-        # A FIFO under such a name would block the reader for ever.
+        # A FIFO would block the reader forever.
         if not stat.S_ISREG(path.stat().st_mode):
             raise NetConfError(f"{path}: not a regular file")
         return path.read_bytes()
@@ -117,7 +117,7 @@ def _read(path: Path) -> bytes:
 
 
 def _stamp(directory: Path) -> _Stamp:
-    """Everything whose change may change the choice: the files, and those in the plugin folders of lists."""
+    """The state of all relevant files: those of the directory, and those in the plugin directories of lists."""
     found: list[tuple[str, int, int, int, int]] = []
     try:
         with os.scandir(directory) as entries:

@@ -1,7 +1,7 @@
-"""What a plugin is given: its environment and its standard input (CNI SPEC, section 2 and 4). Pure.
+"""Builds the environment and standard input of plugins (CNI SPEC, sections 2 and 4). Pure.
 
-Nothing that could be read as something else gets through: CNI_ARGS and CNI_PATH have no escaping, so a value that holds
-their separators is refused here, whoever let it come this far.
+CNI_ARGS and CNI_PATH have no escaping: a value with one of their separators is rejected here, whatever earlier checks
+let pass.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _INVALID_ENVIRONMENT = 4
 
 
 def inherited(environ: Mapping[str, str]) -> dict[str, str]:
-    """The variables of the caller that plugins may see: no token, no NOTIFY_SOCKET, nothing else."""
+    """The caller's variables that plugins may see: no token, no NOTIFY_SOCKET."""
     passed = {key: value for key, value in environ.items() if key.startswith(_INHERITED_PREFIXES)}
     return {**passed, "PATH": environ.get("PATH") or DEFAULT_PATH}
 
@@ -30,10 +30,10 @@ def inherited(environ: Mapping[str, str]) -> dict[str, str]:
 def attachment_variables(
     command: str, target: Target, args: Iterable[tuple[str, str]], path: Sequence[str], network: str
 ) -> dict[str, str]:
-    """The six CNI variables of ADD, CHECK and DEL.
+    """The six CNI variables of ADD, CHECK and DEL (CNI SPEC, section 2).
 
     Raises:
-        CallRefused: code 4, one of them is unusable; no plugin is at fault.
+        CallRefused: code 4, one of them is invalid; no plugin is at fault.
     """
     if not is_cni_name(target.container_id):
         raise _unusable(network, "container ID", target.container_id)
@@ -52,7 +52,7 @@ def attachment_variables(
 
 
 def node_variables(command: str, path: Sequence[str], network: str) -> dict[str, str]:
-    """The six CNI variables of STATUS and GC, which concern no attachment. Raises as `attachment_variables` does."""
+    """The six CNI variables of STATUS and GC, which concern no attachment. Raises like `attachment_variables`."""
     return {
         "CNI_COMMAND": command,
         "CNI_CONTAINERID": "",
@@ -66,11 +66,11 @@ def node_variables(command: str, path: Sequence[str], network: str) -> dict[str,
 def attachment_stdin(
     netconf: NetConf, plugin: Json, previous: Json | None, capability_args: Mapping[str, Any]
 ) -> bytes:
-    """The configuration that one `plugin` of the list `netconf` is given for ADD, CHECK and DEL.
+    """The configuration of one `plugin` of the list `netconf` for ADD, CHECK and DEL (CNI SPEC, section 4).
 
     Args:
-        previous: goes in as ``prevResult`` unless None.
-        capability_args: those that the plugin declares become its ``runtimeConfig``, left out when there are none.
+        previous: passed as ``prevResult`` unless None.
+        capability_args: passed as ``runtimeConfig`` as far as the plugin declares them.
     """
     conf = _named(netconf, plugin)
     if previous is not None:
@@ -83,14 +83,14 @@ def attachment_stdin(
 
 
 def status_stdin(netconf: NetConf, plugin: Json) -> bytes:
-    """The configuration that one `plugin` is given for STATUS."""
+    """The configuration of one `plugin` for STATUS."""
     return json.dumps(_named(netconf, plugin)).encode()
 
 
 def gc_stdin(netconf: NetConf, plugin: Json, valid: Iterable[Target]) -> bytes:
-    """The configuration that one `plugin` is given for GC, with the attachments of the network that are to stay."""
+    """The configuration of one `plugin` for GC, with the valid attachments of the network."""
     attachments = [{"containerID": target.container_id, "ifname": target.ifname} for target in valid]
-    # Plugins written after the first text of CNI 1.1.0 look for the second key.
+    # Plugins written to the first text of CNI 1.1.0 read the second key.
     keys = {"cni.dev/valid-attachments": attachments, "cni.dev/attachments": attachments}
     return json.dumps({**_named(netconf, plugin), **keys}).encode()
 

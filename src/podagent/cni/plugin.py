@@ -1,11 +1,10 @@
-"""Finding and running plugin executables: the only place of the product that starts a process.
+"""Finds and runs plugin executables: the only module of the product that starts processes.
 
-Every run is bounded in time and in output, gets exactly the environment it is given, three descriptors and its own
-process group, and leaves none of that group behind when it did not end cleanly. What the output means is not decided
-here.
+Every run has a time limit, an output limit, exactly the given environment, three descriptors and its own process
+group. If the run does not end cleanly, the whole group is killed. `reply` interprets the output.
 
-Descriptors are handled by number and paths by `os`: kactus imports this once per pod operation, and pathlib alone would
-cost it as long as half a plugin run.
+It uses descriptor numbers and `os` paths: kactus imports this once per pod operation, and pathlib alone would take
+half the time of a plugin run.
 """
 
 from __future__ import annotations
@@ -28,30 +27,30 @@ from podagent.foreign import excerpt
 STDOUT_LIMIT = 4 << 20
 STDERR_KEPT = 64 << 10
 TERM_GRACE_S = 1.0
-# A killed process may still be stuck in the kernel: then it is left to the kernel.
+# A killed process may be stuck in the kernel; it is abandoned then.
 KILL_GRACE_S = 5.0
-# While a package manager writes the executable it cannot be run: six attempts, as in the reference implementation.
+# ETXTBSY while a package manager writes the executable: six attempts, as in the reference implementation.
 _BUSY_WAITS_S = (0.05, 0.1, 0.25, 0.5, 1.0)
 _CHUNK = 64 << 10
-# The most a pipe can hold (an unprivileged process may raise it to 1 MiB): more comes from a writer still at work.
+# The maximum size of a pipe (1 MiB without privileges): more output means that a writer is still running.
 _DRAIN_LIMIT = 1 << 20
 _IO_FAILURE, _UNKNOWN = 5, 999
-# Between its fork and its exec a child holds a copy of every descriptor of this process. Were two children started at
-# once, one could for a moment keep the other's output open, which looks as if that one had left a process behind.
+# Between fork and exec a child holds copies of all descriptors of this process. With two concurrent starts, one child
+# could briefly keep the other's output open, and the other would seem to have left a process behind.
 _one_start_at_a_time = threading.Lock()
 
 
 def find(plugin_type: str, path: Sequence[str]) -> str:
-    """The executable of `plugin_type`: the first regular file of that name in the directories of `path`.
+    """Finds the executable of `plugin_type`: the first regular file of that name in the directories of `path`.
 
-    A symbolic link in one of the directories may lead anywhere: whoever may write there is trusted.
+    Symbolic links may lead anywhere: users who can write to the directories are trusted.
 
     Raises:
-        PluginNotRun: the type is not a bare file name, or no directory has it.
+        PluginNotRun: the type is not a bare file name, or no directory contains it.
     """
     if not plugin_type or "/" in plugin_type or "\0" in plugin_type or plugin_type in (".", ".."):
         raise PluginNotRun(repr(plugin_type[:80]), "not the bare file name of a plugin", _IO_FAILURE)
-    # A relative directory would mean another one to us than to the plugin.
+    # Relative directories are skipped: the plugin's working directory differs from ours.
     for directory in path:
         executable = f"{directory.rstrip('/')}/{plugin_type}"
         if directory.startswith("/") and _is_file(executable):
@@ -67,20 +66,20 @@ def _is_file(path: str) -> bool:
 
 
 def run(executable: str, env: Mapping[str, str], stdin: bytes, timeout: float, plugin_type: str) -> Ended:
-    """Runs a plugin to its end.
+    """Runs a plugin and waits for it.
 
-    A process it leaves behind is not waited for; if that still holds the plugin's output, the process group is ended.
+    It does not wait for processes left behind by the plugin; one that still holds the output is killed with its group.
 
     Args:
         executable: absolute path; run without arguments in ``/``.
         env: the whole environment of the child.
-        stdin: what it can read; a plugin that does not is no error.
-        timeout: seconds; then its process group is asked to end, and ended after `TERM_GRACE_S`.
-        plugin_type: whom an error names.
+        stdin: its input; the plugin need not read it.
+        timeout: time limit in seconds; then the process group gets SIGTERM, and SIGKILL after `TERM_GRACE_S`.
+        plugin_type: named in errors.
 
     Raises:
-        PluginTimeout: it did not end in time.
-        PluginNotRun: it cannot be run (code 5).
+        PluginTimeout: it exceeded the timeout.
+        PluginNotRun: it cannot be executed (code 5).
         PluginError: it printed more than `STDOUT_LIMIT`.
     """
     try:
@@ -88,7 +87,7 @@ def run(executable: str, env: Mapping[str, str], stdin: bytes, timeout: float, p
     except OSError as fault:
         raise PluginNotRun(plugin_type, f"cannot be run: {fault.strerror}", _IO_FAILURE) from None
     with pipes:
-        # Usually the pipe takes it all, and the plugin finds it there when it starts.
+        # The pipe usually takes all input, so that it is available when the plugin starts.
         unwritten = pipes.write_stdin(memoryview(stdin))
         process = _spawn(executable, env, pipes, plugin_type)
         running = _Running(process, pipes, unwritten, plugin_type)
@@ -125,14 +124,14 @@ def _reason(fault: OSError | ValueError) -> str:
     reasons = {
         errno.ENOENT: "the file, or the interpreter its first line names, does not exist",
         errno.EACCES: "it is not executable",
-        errno.ENOEXEC: "it is not a program of this machine and has no #! line",
+        errno.ENOEXEC: "it is neither an executable for this machine nor a script with a #! line",
         errno.ETXTBSY: "it is still being written to",
     }
     return reasons.get(fault.errno or 0) or fault.strerror or str(fault)
 
 
 class _Pipes:
-    """The child's three standard descriptors and our ends of them, which never block."""
+    """The child's standard descriptors, and our non-blocking ends of them."""
 
     def __init__(self) -> None:
         self._open: list[int] = []
@@ -159,7 +158,7 @@ class _Pipes:
             os.close(descriptor)
 
     def write_stdin(self, data: memoryview) -> memoryview:
-        """Writes what fits and returns the rest. Closes our end when nothing is left or nobody will read it."""
+        """Writes as much as fits and returns the rest. Closes our end when all is written or the reader is gone."""
         try:
             while data:
                 data = data[os.write(self.stdin, data) :]
@@ -191,24 +190,24 @@ class _Running:
             self._poll.register(pipes.stdin, select.POLLOUT)
 
     def outcome(self, timeout: float) -> Ended:
-        """Waits for the end, whatever it takes. Raises as `run` does."""
+        """Waits for the end of the process and reaps it. Raises like `run`."""
         clean = False
         try:
             if not self._attend(timeout):
                 self._signal_group(signal.SIGTERM)
                 self._attend(TERM_GRACE_S)
-                reason = f"did not end within {timeout:g} s; its process group was ended"
+                reason = f"did not end within {timeout:g} s; its process group was killed"
                 raise PluginTimeout(self._plugin, reason, _UNKNOWN, excerpt(bytes(self._stderr)))
             clean = not self._outputs and self._exit_status() == (os.CLD_EXITED, 0)
         finally:
             if not clean:
-                # Before it is reaped: while the zombie is there, no other group can get its number.
+                # Before reaping: while the zombie exists, its process group ID cannot be recycled.
                 self._signal_group(signal.SIGKILL)
             self._reap()
         return Ended(self._process.returncode, bytes(self._stdout), bytes(self._stderr), bool(self._outputs))
 
     def _attend(self, patience: float) -> bool:
-        """Serves the pipes until the process has exited, at most `patience` seconds. Whether it has."""
+        """Serves the pipes until the process exits, at most `patience` seconds. Returns whether it exited."""
         deadline = time.monotonic() + patience
         while not self._exited:
             left = deadline - time.monotonic()
@@ -223,7 +222,7 @@ class _Running:
         return True
 
     def _wait_ms(self, left: float) -> int:
-        # Kernels before 5.3 have no pidfd: there the exit is looked for every few milliseconds.
+        # Kernels before 5.3 have no pidfd: poll for the exit every few milliseconds.
         return int(min(left, 60.0) * 1000) + 1 if self._pidfd else 3
 
     def _serve(self, descriptor: int) -> None:
@@ -237,7 +236,7 @@ class _Running:
                 self._poll.unregister(descriptor)
 
     def _read(self, descriptor: int) -> int:
-        """Takes one portion of output; its size, 0 when there is no more for now or for good."""
+        """Reads one chunk of output. Returns its size, 0 if nothing is available or at the end."""
         try:
             portion = os.read(descriptor, _CHUNK)
         except BlockingIOError:
@@ -251,7 +250,7 @@ class _Running:
             del kept[:-STDERR_KEPT]
         elif len(kept) > STDOUT_LIMIT:
             limit = f"{STDOUT_LIMIT >> 20} MiB"
-            raise PluginError(self._plugin, f"printed more than {limit}; its process group was ended", _UNKNOWN)
+            raise PluginError(self._plugin, f"printed more than {limit}; its process group was killed", _UNKNOWN)
         return len(portion)
 
     def _drain(self, descriptor: int) -> None:
@@ -260,7 +259,7 @@ class _Running:
             taken += size
 
     def _exit_status(self) -> tuple[int, int] | None:
-        """How the process ended (si_code, si_status), None while it runs; it is left to be reaped."""
+        """The process's (si_code, si_status), None while it runs; does not reap it."""
         status = os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         return None if status is None else (status.si_code, status.si_status)
 
@@ -276,7 +275,7 @@ class _Running:
 
 
 def _pidfd(pid: int) -> tuple[int, ...]:
-    """A descriptor that becomes readable when the process exits; none on kernels that lack it."""
+    """A pidfd, which becomes readable when the process exits; empty on kernels without support."""
     try:
         return (os.pidfd_open(pid),)
     except (AttributeError, OSError):

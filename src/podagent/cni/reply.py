@@ -1,6 +1,6 @@
-"""What a plugin answered: its exit and output made into a value or a PluginError (CNI SPEC, section 5). Pure.
+"""Interprets a plugin's exit code and output as a result or a PluginError (CNI SPEC, section 5). Pure.
 
-Only the exit code decides whether it succeeded.
+Only the exit code decides about success.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ _UNKNOWN, _DECODING_FAILURE = 999, 6
 
 
 class Ended(NamedTuple):
-    """How a plugin process ended.
+    """The end of a plugin process.
 
     Attributes:
-        exit_code: its exit code; a negative number is the signal that ended it.
-        stdout: everything it printed there.
-        stderr: the last part of what it printed there.
-        abandoned_child: a process it left behind still held its output, and was ended.
+        exit_code: its exit code, or the negative number of the signal that killed it.
+        stdout: its whole standard output.
+        stderr: the last part of its standard error.
+        abandoned_child: a process it left behind still held its output, and was killed.
     """
 
     exit_code: int
@@ -32,32 +32,32 @@ class Ended(NamedTuple):
 
 
 def require_success(plugin: str, ended: Ended) -> None:
-    """Raises the PluginError that `ended` amounts to, if it does."""
+    """Raises the PluginError for `ended`, unless it succeeded."""
     if ended.exit_code < 0:
-        raise PluginError(plugin, f"was ended by {_signal_name(-ended.exit_code)}", _UNKNOWN, excerpt(ended.stderr))
+        raise PluginError(plugin, f"was killed by {_signal_name(-ended.exit_code)}", _UNKNOWN, excerpt(ended.stderr))
     if ended.exit_code > 0:
         raise _failure(plugin, ended)
 
 
 def add_result(plugin: str, stdout: bytes, conf_version: str) -> Json:
-    """The checked result of an ADD that succeeded. Raises PluginError when it printed no usable one."""
+    """Parses the result of a successful ADD. Raises PluginError without a usable one."""
     try:
         raw = json_object(stdout)
     except ValueError as fault:
         printed = f"printed {excerpt(stdout)!r}" if stdout.strip() else "printed nothing"
-        raise PluginError(plugin, f"ADD gave no result: {printed}", _DECODING_FAILURE, str(fault)) from None
+        raise PluginError(plugin, f"ADD returned no result: {printed}", _DECODING_FAILURE, str(fault)) from None
     return result.checked(raw, conf_version, plugin)
 
 
 def _failure(plugin: str, ended: Ended) -> PluginError:
     if not ended.stdout.strip():
-        said = excerpt(ended.stderr) or "without a word"
-        return PluginError(plugin, f"failed with exit code {ended.exit_code}: {said}", _UNKNOWN)
+        text = excerpt(ended.stderr) or "no output"
+        return PluginError(plugin, f"failed with exit code {ended.exit_code}: {text}", _UNKNOWN)
     try:
         error = json_object(ended.stdout)
     except ValueError:
-        said = excerpt(ended.stdout)
-        return PluginError(plugin, f"failed with exit code {ended.exit_code}: {said}", _UNKNOWN, excerpt(ended.stderr))
+        text = excerpt(ended.stdout)
+        return PluginError(plugin, f"failed with exit code {ended.exit_code}: {text}", _UNKNOWN, excerpt(ended.stderr))
     code, message, details = error.get("code"), error.get("msg"), error.get("details")
     return PluginError(
         plugin,

@@ -1,8 +1,8 @@
-"""CNI results of every version: checking what a plugin printed, and converting between the versions. Pure.
+"""CNI results of all versions: validation, and conversion between versions. Pure.
 
-Three shapes exist (the "Result" section of each version of the specification): 0.1/0.2 with ``ip4`` and ``ip6``; 0.3
-and 0.4 with ``interfaces`` and ``ips`` that name their IP version; 1.x without that. Converting goes through the newest
-shape. A checked result is passed on as the plugin wrote it, unknown keys included.
+There are three formats (section "Result" of the respective specification): 0.1/0.2 with ``ip4`` and ``ip6``; 0.3/0.4
+with ``interfaces``, and ``ips`` that include an IP version; 1.x without that. Conversion uses the newest format as an
+intermediate. A validated result keeps the plugin's spelling, including unknown keys.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _FAMILIES = (("ip4", False), ("ip6", True))
 
 
 def checked(raw: Json, conf_version: str, plugin: str) -> Json:
-    """`raw` with its ``cniVersion`` filled in: a result that names none has the configuration's.
+    """Validates `raw` and fills in its ``cniVersion``, by default that of the configuration.
 
     Raises:
-        PluginError: unknown version (code 1), or not a result of that version (code 6).
+        PluginError: unknown version (code 1), or malformed for that version (code 6).
     """
     named = raw.get("cniVersion") or conf_version
     result = {**raw, "cniVersion": named}
@@ -42,12 +42,12 @@ def checked(raw: Json, conf_version: str, plugin: str) -> Json:
 
 
 def convert(result: Json, wanted: str, plugin: str) -> Json:
-    """`result` as a result of version `wanted`; what that version cannot express is dropped.
+    """Converts `result` to version `wanted`; information without a place in that version is dropped.
 
     Args:
-        result: checked here, unless it is of that version already.
+        result: validated here, unless it already has that version.
         wanted: a version in `versions.KNOWN`.
-        plugin: whom an error names.
+        plugin: named in errors.
 
     Raises:
         PluginError: unknown version (code 1); malformed, or without the address that 0.1/0.2 require (code 6).
@@ -71,7 +71,7 @@ def _require_known(named: Any, plugin: str) -> None:
 
 
 def _require_well_formed(result: Json) -> None:
-    """Raises ValueError when `result` is not what its ``cniVersion`` calls one."""
+    """Validates `result` according to its ``cniVersion``. Raises ValueError."""
     if result["cniVersion"] in _FIRST:
         for key, _ in _FAMILIES:
             family = optional(result, key, dict)
@@ -96,7 +96,7 @@ def _require_routes(source: Json) -> None:
 
 
 def _require_address(entry: Json, where: str, address: str, gateway: str) -> None:
-    """Raises ValueError unless `entry` has an address with a prefix length, and none or a good one of a gateway."""
+    """Validates an address with prefix length and an optional gateway address. Raises ValueError."""
     cidr, router = entry.get(address), entry.get(gateway)
     if not isinstance(cidr, str) or not _is_cidr(cidr):
         raise ValueError(f"'{where}': '{address}' {str(cidr)[:80]!r} is not an address with a prefix length")
@@ -105,7 +105,7 @@ def _require_address(entry: Json, where: str, address: str, gateway: str) -> Non
 
 
 def _to_newest(result: Json) -> Json:
-    """The parts of the checked `result` in the 1.x shape, without ``cniVersion``."""
+    """Converts the validated `result` to the 1.x format, without ``cniVersion``."""
     if result["cniVersion"] in _FIRST:
         families = [family for key, _ in _FAMILIES if (family := result.get(key))]
         parts = {
@@ -160,7 +160,7 @@ def _is_ip(text: str) -> bool:
         return True
     if ":" not in text or "%" in text:
         return False
-    # Imported where IPv6 is met: kactus starts once per pod operation, and most of its results are IPv4.
+    # A lazy import: kactus starts once per pod operation, and most of its results are IPv4.
     from ipaddress import AddressValueError, IPv6Address  # noqa: PLC0415
 
     try:

@@ -1,8 +1,8 @@
 """The CNI runtime: ADD, DEL, CHECK, STATUS and GC of plugin chains (CNI SPEC, sections 3 and 4).
 
-It keeps nothing, in particular no result cache on disk: the caller keeps the result of ADD, and hands it to DEL and
-CHECK (containerd and CRI-O delete every cached attachment of a sandbox they find in the shared directory, also foreign
-ones). It neither retries nor rolls back, and does not serialise: never two operations for one container at a time.
+It is stateless. The caller keeps the result of ADD and passes it to DEL and CHECK: there is no result cache on disk,
+since containerd and CRI-O delete all cached attachments of a sandbox in the shared directory, including foreign ones.
+The caller also retries, rolls back, and serialises the operations of a container.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ _STATUS_AND_GC_SINCE = "1.1.0"
 
 
 class CniRuntime:
-    """Runs plugins. Thread-safe: it holds settings only.
+    """Runs plugins. Thread-safe.
 
     Args:
-        timeout_s: seconds that one plugin may take.
+        timeout_s: time limit per plugin run, in seconds.
         environ: the caller's environment; only ``PATH``, ``CNI_*`` and ``_CNI_LOGGING_*`` reach a plugin.
-        on_stderr: gets (plugin type, text) when a successful plugin printed something on its standard error.
+        on_stderr: called with (plugin type, text) if a successful plugin wrote to its standard error.
     """
 
     def __init__(self, timeout_s: float, environ: Mapping[str, str], on_stderr: Callable[[str, str], None]) -> None:
@@ -35,16 +35,16 @@ class CniRuntime:
         self._on_stderr = on_stderr
 
     def add(self, call: Invocation, target: Target) -> Json:
-        """ADD of the whole list, in order: each plugin gets the result of the one before.
+        """Runs ADD for the whole list, in order: each plugin gets the result of the previous one as ``prevResult``.
 
-        Nothing is undone when a plugin fails: a DEL has to follow.
+        It does not roll back: after a failure the caller must run DEL.
 
         Returns:
-            The last plugin's result as it printed it, with its ``cniVersion``.
+            The result of the last plugin, with its ``cniVersion``.
 
         Raises:
-            NetConfError: a version nobody knows; nothing was run.
-            CallRefused: an argument is unusable; nothing was run.
+            NetConfError: the list's version is unknown; nothing was run.
+            CallRefused: an argument is invalid; nothing was run.
             PluginNotRun: a plugin is missing; nothing was run.
             PluginError: a plugin failed.
         """
@@ -66,13 +66,13 @@ class CniRuntime:
         return latest
 
     def delete(self, call: Invocation, target: Target, added: Json | None) -> None:
-        """DEL of the whole list: in reverse order, each plugin gets the final result of ADD (from 0.4.0 on).
+        """Runs DEL for the whole list, in reverse order: each plugin gets the final result of ADD (from 0.4.0 on).
 
         Args:
-            added: what `add` returned; None when it never ended or is not known.
+            added: the result of `add`; None if it did not end or is unknown.
 
         Raises:
-            PluginError: a plugin failed or is missing; those before it in the list were not asked.
+            PluginError: a plugin failed or is missing; plugins before it in the list were not run.
         """
         previous = _previous_for_delete(call.netconf, added)
         env = self._attachment_env("DEL", call, target)
@@ -81,13 +81,13 @@ class CniRuntime:
             self._require(conf["type"], call.path, env, stdin)
 
     def check(self, call: Invocation, target: Target, added: Json | None) -> None:
-        """CHECK of the whole list, in order: does the attachment still look as ADD left it?
+        """Runs CHECK for the whole list, in order.
 
-        Returns without asking when the list says ``disableCheck``.
+        Does nothing if ``disableCheck`` is set.
 
         Raises:
             NetConfError: the list's version has no CHECK (before 0.4.0).
-            PluginError: a plugin found a difference, failed or is missing; `added` cannot be used.
+            PluginError: a plugin found a difference, failed or is missing; or `added` is malformed.
         """
         netconf = call.netconf
         if not netconf.at_least(_PREVIOUS_RESULT_SINCE):
@@ -101,10 +101,10 @@ class CniRuntime:
             self._require(conf["type"], call.path, env, stdin)
 
     def status(self, call: Invocation) -> None:
-        """STATUS of every plugin: could an ADD be served now? Nothing is asked before version 1.1.0.
+        """Runs STATUS for every plugin. Does nothing before version 1.1.0.
 
         Raises:
-            PluginError: the first plugin that is not ready (code 50 or 51), failed or is missing.
+            PluginError: from the first plugin that is not ready (code 50 or 51), failed or is missing.
         """
         if not call.netconf.at_least(_STATUS_AND_GC_SINCE):
             return
@@ -113,13 +113,13 @@ class CniRuntime:
             self._require(conf["type"], call.path, env, invocation.status_stdin(call.netconf, conf))
 
     def gc(self, call: Invocation, valid: Iterable[Target]) -> None:
-        """GC of every plugin: they may drop all they hold for this network except for `valid`.
+        """Runs GC for every plugin: they release everything of this network except for `valid`.
 
-        Nothing is asked before version 1.1.0 or when the list says ``disableGC``. Attachments that the caller
-        knows, and that are not valid any more, are its own to DEL.
+        Does nothing before version 1.1.0 or if ``disableGC`` is set. The caller must first run DEL for attachments that
+        it knows to be stale.
 
         Raises:
-            CniError: plugins failed; the others were asked all the same.
+            CniError: some plugins failed; the others were run all the same.
         """
         if call.netconf.says("disableGC") or not call.netconf.at_least(_STATUS_AND_GC_SINCE):
             return
@@ -129,7 +129,7 @@ class CniRuntime:
         for conf in call.netconf.plugins:
             try:
                 self._require(conf["type"], call.path, env, invocation.gc_stdin(call.netconf, conf, staying))
-            except PluginError as fault:  # noqa: PERF203 - each plugin holds something of its own
+            except PluginError as fault:  # noqa: PERF203 - each plugin holds its own resources
                 faults.append(fault)
         _raise_all(faults)
 
@@ -149,12 +149,12 @@ class CniRuntime:
         if ended.stderr.strip():
             self._on_stderr(plugin_type, excerpt(ended.stderr))
         if ended.abandoned_child:
-            self._on_stderr(plugin_type, "left a process behind that held its output; its process group was ended")
+            self._on_stderr(plugin_type, "left a process behind that held its output; its process group was killed")
         return ended
 
 
 def _known_version(netconf: NetConf) -> str:
-    """The list's version if its results can be read: found out before a plugin builds something."""
+    """The list's version if its results are supported; checked before a plugin creates anything."""
     if netconf.version not in versions.KNOWN:
         known = ", ".join(versions.KNOWN)
         raise NetConfError(f"network {netconf.name}: 'cniVersion' {netconf.version[:40]!r} is not one of {known}")
@@ -162,7 +162,7 @@ def _known_version(netconf: NetConf) -> str:
 
 
 def _in_version_of(netconf: NetConf, added: Json) -> Json:
-    """The kept result in the list's version, which may have changed since (a plugin may print another one, too)."""
+    """Converts the kept result to the list's version: that may have changed, or a plugin printed another one."""
     last = str(netconf.plugins[-1]["type"])
     return result.convert(result.checked(added, netconf.version, last), netconf.version, last)
 
@@ -173,7 +173,7 @@ def _previous_for_delete(netconf: NetConf, added: Json | None) -> Json | None:
     try:
         return _in_version_of(netconf, added)
     except PluginError:
-        # What cannot be read must not keep an attachment from going: plugins have to manage without on DEL.
+        # An unreadable result must not block DEL: plugins must handle DEL without it.
         return None
 
 

@@ -1,7 +1,7 @@
-"""The agent's settings: what there is to set, where it may be set, and what is accepted.
+"""The agent's settings.
 
-Flags > environment (``PODAGENT_*``) > the settings file > defaults. Everything is checked once, at start; the rest of
-the agent receives a finished `Settings` and never looks at a flag, a variable or the file again.
+Precedence: flags > environment (``PODAGENT_*``) > settings file > defaults. All settings are validated once at startup;
+the rest of the agent uses the resulting `Settings` only.
 """
 
 from podagent.config.sources import DEFAULT_TOML, load

@@ -1,6 +1,6 @@
-"""The kinds of values a setting can have: text in, checked value out. Pure: no file, variable or flag is read here.
+"""Value types of settings: each parses text to a validated value. Pure.
 
-A parser raises ValueError; its text (possibly empty) says what is wrong beyond "not what is accepted".
+Parsers raise ValueError, whose text (possibly empty) gives a reason beyond "not accepted".
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ _VENDOR = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """How the text of a setting becomes its value.
+    """The type of a setting's value.
 
     Attributes:
-        parse: raises ValueError for what is not accepted.
+        parse: converts the text; raises ValueError for invalid values.
         accepts: completes "expected ...".
-        metavar: stands for the value in ``--help``.
-        natives: TOML types understood besides strings.
+        metavar: placeholder in ``--help``.
+        natives: accepted TOML types besides strings.
     """
 
     parse: Callable[[str], object]
@@ -36,7 +36,7 @@ class Kind:
 
 
 def parse_duration(text: str) -> float:
-    """Seconds in a duration as Go writes them (``90s``, ``1h30m``, ``250ms``) or in a bare number of seconds."""
+    """Parses a Go duration (``90s``, ``1h30m``, ``250ms``) or a bare number of seconds. Returns seconds."""
     if _NUMBER.fullmatch(text):
         return float(text)
     total, end = 0.0, 0
@@ -91,7 +91,7 @@ def _namespaces(text: str) -> tuple[str, ...]:
 
 
 def choice(*names: str, later: str = "") -> Kind:
-    """One of `names`; `later` is known, but not usable yet, and refused in words that say so."""
+    """One of `names`; `later` is rejected as not supported yet."""
 
     def parse(text: str) -> str:
         if text == later and text:
@@ -104,7 +104,7 @@ def choice(*names: str, later: str = "") -> Kind:
 
 
 def whole_number(lowest: int, highest: int) -> Kind:
-    """A decimal number between both bounds, inclusive."""
+    """A decimal number within both bounds, inclusive."""
 
     def parse(text: str) -> int:
         if not re.fullmatch("[0-9]{1,9}", text) or not lowest <= int(text) <= highest:
@@ -115,7 +115,7 @@ def whole_number(lowest: int, highest: int) -> Kind:
 
 
 def duration(shortest: str, longest: str, *, or_never: bool = False) -> Kind:
-    """A time span in seconds between both bounds, inclusive; with `or_never`, 0 is accepted too."""
+    """A duration within both bounds, inclusive, in seconds; with `or_never`, 0 is accepted too."""
 
     def parse(text: str) -> float:
         seconds = parse_duration(text)
@@ -131,7 +131,7 @@ def duration(shortest: str, longest: str, *, or_never: bool = False) -> Kind:
 
 
 PATH = Kind(_path, "an absolute path", "PATH")
-STATE_DIRECTORY = Kind(_state_directory, "the absolute path of a directory of its own", "DIR")
+STATE_DIRECTORY = Kind(_state_directory, "the absolute path of a dedicated directory", "DIR")
 UNIX_SOCKET = Kind(_unix_socket, "unix:///path/to/socket, or the absolute path of a unix socket", "SOCKET")
 NODE_NAME = Kind(_node_name, "the name of a node: lower-case letters, digits, '-' and '.', at most 253", "NAME")
 VENDOR_NAME = Kind(_vendor_name, "a directory name of letters, digits, '.', '_' and '-', without '/'", "NAME")

@@ -1,6 +1,6 @@
-"""The settings file as documentation: `etc/podagent.toml` is this module's output, so that it cannot fall behind.
+"""Renders the settings file, with documentation: `etc/podagent.toml` is the output of this module.
 
-`python -m podagent.config.render > etc/podagent.toml` writes it anew.
+To update it: `python -m podagent.config.render > etc/podagent.toml`.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import textwrap
 from podagent.config.table import SETTINGS, Setting
 
 _HEADER = """\
-podagent's settings. Each line that is commented out shows the default; remove the '#' to change it. A key that is not
-listed here is an error, so that a misspelt one is noticed.
+podagent's settings. The commented-out lines show the defaults; remove the '#' to change one. A key that is not listed
+here is an error, so that misspelt keys are noticed.
 
-Flags (--key) go before environment variables (PODAGENT_KEY), which go before this file. Changes apply after
-`systemctl restart podagent`; a restart leaves the interfaces of the pods as they are."""
+Flags (--key) precede environment variables (PODAGENT_KEY), which precede this file. Changes take effect after
+`systemctl restart podagent`; a restart does not affect the interfaces of pods."""
 
 
 def _commented(text: str) -> str:
@@ -38,7 +38,7 @@ def _entry(setting: Setting) -> str:
 
 
 def settings_file() -> str:
-    """The settings file with every setting commented out at its default."""
+    """The settings file, with every setting commented out at its default."""
     return "\n".join([_commented(_HEADER) + "\n", *(_entry(setting) for setting in SETTINGS)])
 
 

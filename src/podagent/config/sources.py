@@ -1,7 +1,7 @@
-"""From flags, environment and settings file to checked `Settings`. Reads the settings file, and nothing else.
+"""Resolves flags, environment and settings file to validated `Settings`.
 
-Every error names the setting, where the value came from, and what is accepted; a name nobody knows is an error too,
-since a setting that was misspelt and silently ignored is found much later.
+Every error names the setting, the source of the value and the accepted values. Unknown names are errors too: a misspelt
+setting that is silently ignored would be noticed much later.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ else:
 DEFAULT_TOML = Path("/opt/kaloom/etc/podagent.toml")
 EXTRA_ARGS_VARIABLE = "PODAGENT_EXTRA_ARGS"
 CONFIG_VARIABLE = "PODAGENT_CONFIG"
-# The original's podagent.conf says PODAGENT_HOSTNAME for the node.
+# The original's podagent.conf uses PODAGENT_HOSTNAME for the node.
 _ALIASES = {"PODAGENT_NODE": "PODAGENT_HOSTNAME"}
-# In a pod, Kubernetes announces every Service by variables; one called "podagent" or "podagent-..." must not stop us.
+# Kubernetes injects variables for every Service into pods; a Service "podagent" or "podagent-..." must be tolerated.
 _SERVICE_VARIABLE = re.compile(
     r"PODAGENT(_[A-Z0-9_]+)?_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(ADDR|PORT|PROTO))?)?)"
 )
 
-Found = tuple[str, str]  # where the value comes from, in words, and its text
+Found = tuple[str, str]  # source of the value, in words, and its text
 Layer = Callable[[Setting], Found | None]
 
 
@@ -42,17 +42,17 @@ def load(
     *,
     extra_flags: Mapping[str, str | None] | None = None,
 ) -> Settings:
-    """Settle every setting by precedence and check it.
+    """Resolves and validates all settings.
 
     Args:
-        flags: text of the command-line flags by field name of `Settings`; None stands for a flag not given.
-        environ: the process environment; an empty variable counts as not set.
-        toml_path: the settings file, which must exist then; without it the one ``PODAGENT_CONFIG`` names, else
+        flags: text of the command-line flags by field name of `Settings`, None for flags not given.
+        environ: the process environment; empty variables count as unset.
+        toml_path: the settings file, which must exist; by default the file in ``PODAGENT_CONFIG``, else
             `DEFAULT_TOML` if that exists.
-        extra_flags: flags of PODAGENT_EXTRA_ARGS: above the environment, below `flags`.
+        extra_flags: flags in PODAGENT_EXTRA_ARGS; they precede the environment, and `flags` precede them.
 
     Raises:
-        SettingsError: a value, a name or the file is not usable.
+        SettingsError: a value, a name or the file is invalid.
     """
     _refuse_unknown_variables(environ)
     layers = (
@@ -119,7 +119,7 @@ def _refusal(setting: Setting, origin: str, value: object, why: str = "") -> Set
 
 
 def _toml_text(setting: Setting, origin: str, value: object) -> str:
-    """The TOML value as the text its parser reads, so that all sources share one parser."""
+    """Converts the TOML value to text, so that all sources share one parser."""
     if isinstance(value, str):
         return value
     if isinstance(value, bool) or not isinstance(value, setting.kind.natives):
@@ -141,11 +141,11 @@ def _refuse_unknown_variables(environ: Mapping[str, str]) -> None:
 def _did_you_mean(name: str, known: Iterable[str]) -> str:
     candidates = sorted(known)
     close = difflib.get_close_matches(name, candidates, n=1)
-    return f"; did you mean {close[0]}?" if close else f"; there are {', '.join(candidates)}"
+    return f"; did you mean {close[0]}?" if close else f"; valid names are {', '.join(candidates)}"
 
 
 def _toml_location(toml_path: Path | None, environ: Mapping[str, str]) -> tuple[Path, bool]:
-    """The settings file, and whether somebody asked for it (then it must exist)."""
+    """The path of the settings file, and whether it must exist."""
     if toml_path is not None:
         return toml_path, True
     named = environ.get(CONFIG_VARIABLE)
@@ -161,7 +161,7 @@ def _read_toml(path: Path, must_exist: bool) -> dict[str, Any]:
         return {}
     except OSError as error:
         raise SettingsError(f"{path}: the settings file cannot be read: {error.strerror}") from error
-    except ValueError as error:  # of TOML and of UTF-8 alike
+    except ValueError as error:  # TOML syntax and UTF-8 errors
         raise SettingsError(f"{path}: not a TOML file: {error}") from error
     known = [setting.key for setting in SETTINGS]
     for key in table:

@@ -1,4 +1,4 @@
-"""The table of settings: every flag, variable, key of the settings file and line of documentation follows from it.
+"""The table of settings, the source of all flags, variables, keys of the settings file and their documentation.
 
 To add a setting, add a row here and a field to `Settings`.
 """
@@ -14,13 +14,13 @@ from typing import Literal
 from podagent.config import kinds
 from podagent.config.kinds import Kind
 
-# Measured with bridge + host-local: the plugin's own rate stops rising between four and eight at a time.
+# Measured with bridge + host-local: throughput of the plugin levels off between four and eight parallel runs.
 DEFAULT_WORKERS = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All settings of the agent, checked. The meaning of each is its row in `SETTINGS`; spans are in seconds."""
+    """All settings of the agent, validated. `SETTINGS` documents each; durations are in seconds."""
 
     kubeconfig: Path
     node: str
@@ -46,11 +46,11 @@ class Setting:
 
     Attributes:
         key: name in the settings file; the flag is ``--key``, the variable ``PODAGENT_KEY``.
-        kind: what is accepted.
-        default: as text, parsed like any other source; a callable is asked when nothing else is set.
-        help: what the setting is.
-        reason: why the default is what it is, or when to change it.
-        default_text: how the default of a callable is described.
+        kind: type of the value.
+        default: text, parsed like any other source, or a callable that returns it.
+        help: meaning of the setting.
+        reason: rationale of the default, or when to change it.
+        default_text: description of a computed default.
     """
 
     key: str
@@ -74,7 +74,7 @@ class Setting:
 
 
 def _host_name() -> str:
-    """The name the kubelet registers its node under unless it is told another one."""
+    """The node name that the kubelet registers by default."""
     return socket.gethostname().strip().lower()
 
 
@@ -90,8 +90,8 @@ SETTINGS: tuple[Setting, ...] = (
         "node",
         kinds.NODE_NAME,
         _host_name,
-        "Name of this node as the kubelet registered it: only pods on this node are looked at.",
-        "Set it when `kubectl get nodes` shows another name than the host's.",
+        "Name of this node as the kubelet registered it. The agent handles only the pods of this node.",
+        "Set it if `kubectl get nodes` shows a name other than the host name.",
         "the host name in lower case",
     ),
     Setting(
@@ -105,7 +105,7 @@ SETTINGS: tuple[Setting, ...] = (
         "docker-endpoint",
         kinds.UNIX_SOCKET,
         "unix:///var/run/docker.sock",
-        "Docker's API socket. It is only read from.",
+        "Docker's API socket, used for read requests only.",
         "Docker's own default.",
     ),
     Setting(
@@ -113,7 +113,7 @@ SETTINGS: tuple[Setting, ...] = (
         kinds.UNIX_SOCKET,
         "unix:///var/run/crio/crio.sock",
         "CRI-O's API socket.",
-        "Accepted so that existing configurations keep working; not in use with container-type docker.",
+        "Accepted so that existing configurations keep working; unused with container-type docker.",
     ),
     Setting(
         "cni-bin-path",
@@ -133,57 +133,57 @@ SETTINGS: tuple[Setting, ...] = (
         "cni-vendor-name",
         kinds.VENDOR_NAME,
         "",
-        "Look plugins up in /opt/<name>/cni/bin first.",
-        "Empty: in /opt/<type of the system plugin>/bin first.",
+        "Search for plugins in /opt/<name>/cni/bin first.",
+        "If empty: in /opt/<type of the system plugin>/bin first.",
     ),
     Setting(
         "attach-via",
         kinds.choice("auto", "system", "delegate"),
         "auto",
-        "Who builds the interface: the node's system CNI plugin, or the network's own plugin run by the agent.",
-        "auto: system when the system plugin is kactus, else delegate, for other plugins ignore what they are asked.",
+        "What attaches networks: the node's system CNI plugin, or the network's own plugin, run by the agent.",
+        "auto: system if the system plugin is kactus, else delegate, because other plugins ignore such requests.",
     ),
     Setting(
         "state-dir",
         kinds.STATE_DIRECTORY,
         "/var/lib/podagent",
-        "Where the agent keeps what it attached. It must survive a reboot, and is made private to root.",
-        "What is recorded here is what the agent can detach later: without it address leases leak.",
+        "Directory of the records of attachments. It must survive a reboot; the agent makes it private to root.",
+        "The agent can only detach what is on record: without the records, address leases leak.",
     ),
     Setting(
         "inherit-dir",
         kinds.PATH,
         "/var/run/podagent/configstore",
-        "Records of Kaloom's podagent, which are taken over where there are any: what it attached is neither attached",
-        "twice nor forgotten. They are moved to the directory beside it, with .taken-over in its name.",
+        "Directory of the records of Kaloom's podagent, whose attachments the agent takes over.",
+        "So none is attached twice or left behind. The records move to a sibling directory with suffix .taken-over.",
     ),
     Setting(
         "workers",
         kinds.whole_number(1, 64),
         str(DEFAULT_WORKERS),
-        "How many pods are worked on at the same time; one pod is never worked on twice at once.",
-        "CNI plugins gain little beyond eight at a time, but a plugin that hangs holds a worker until its timeout.",
+        "Number of pods reconciled in parallel. A pod is only reconciled by one worker at a time.",
+        "More than eight CNI plugins in parallel gain little, but a hanging plugin blocks a worker until its timeout.",
     ),
     Setting(
         "resync-period",
         kinds.duration("1s", "24h", or_never=True),
         "5m",
-        "How often pods are compared with what was recorded, to repair what something else changed.",
-        "Varied at random, so that nodes do not act in step. 0: never, for pods that rename their own interfaces.",
+        "How often pods are compared with the records, to re-attach interfaces that something else removed.",
+        "With jitter, so that nodes do not act in step. 0: never, for pods that rename their own interfaces.",
     ),
     Setting(
         "plugin-timeout",
         kinds.duration("1s", "1h"),
         "2m",
-        "How long one run of a CNI plugin may take before it and its children are ended.",
-        "Address management that asks a server may take tens of seconds; the kubelet gives up after two minutes too.",
+        "Time limit of one run of a CNI plugin; then it and its children are killed.",
+        "IPAM that requests addresses from a server may take tens of seconds; the kubelet allows two minutes, too.",
     ),
     Setting(
         "log-level",
         kinds.choice("error", "warning", "info", "debug"),
         "info",
-        "The least severe messages that are logged.",
-        "info: one line for each interface that comes or goes. debug: every step and decision.",
+        "The lowest severity of messages that are logged.",
+        "info: one line for each interface attached or detached. debug: every step and decision.",
     ),
     Setting(
         "global-namespaces",

@@ -1,1 +1,1 @@
-"""The service: wires the agent together, and runs it. The only package that knows every other one."""
+"""The service: wires the agent together and runs it. The only package that imports all the others."""

@@ -1,4 +1,4 @@
-"""One agent: its threads, from READY to the end. Holds no knowledge of networks.
+"""The running agent: its threads, from READY to shutdown.
 
 watch -> PodTable -> WorkQueue -> Workers -> Inheritance -> Rounds -> Reconciler -> Executor -> CNI
                          ^                                                |
@@ -24,11 +24,11 @@ _log = logging.getLogger(__name__)
 _STOP_MARGIN_S = 5.0
 
 Body = Callable[[threading.Event], None]
-"""What a thread runs until the event is set. It ends before that only by a bug."""
+"""The body of a thread. Runs until the event is set; an earlier return is a bug."""
 
 
 class Agent:
-    """Everything that it runs was made before, by `wiring`."""
+    """Starts and stops the parts made by `wiring`."""
 
     def __init__(
         self,
@@ -44,12 +44,12 @@ class Agent:
     ) -> None:
         """
         Args:
-            about: what is logged at the start.
-            bodies: by the name of their threads.
-            closers: called when `stop` was set, to wake the threads that are blocked.
-            received: what wakes the loop.
-            stop: set at the end; what has not begun by then is not begun.
-            plugin_timeout_s: seconds that running plugins are given at the end.
+            about: logged at start.
+            bodies: thread bodies by thread name.
+            closers: called after `stop` is set, to wake blocked threads.
+            received: wakes the loop.
+            stop: set at shutdown; no further work is started.
+            plugin_timeout_s: grace period for running plugins at shutdown, in seconds.
         """
         self._about = about
         self._loop = loop
@@ -62,7 +62,7 @@ class Agent:
         self._plugin_timeout_s = plugin_timeout_s
 
     def run(self) -> int:
-        """Runs until SIGTERM or SIGINT. Returns the exit code: 0, or 1 when a thread has died of a bug."""
+        """Runs until SIGTERM or SIGINT. Returns the exit code: 0, or 1 after a bug ended a thread."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda received, _: self._received.put(received))
         _log.info("%s", self._about)
@@ -77,12 +77,12 @@ class Agent:
         return 1 if why == LOOP_DIED else 0
 
     def _guarded(self, name: str, body: Body) -> None:
-        """No loop ends while the agent runs; should a bug end one, the agent does not go on without it."""
+        """Ends the agent if a bug ends one of its threads."""
         try:
             body(self._stop)
         except Exception:
             _log.critical(
-                "internal error in the %s loop: the agent ends, to be started again", name, exc_info=True,
+                "internal error in the %s loop: the agent exits, to be restarted", name, exc_info=True,
                 extra=Message.INTERNAL_ERROR.field,
             )  # fmt: skip
             self._received.put(LOOP_DIED)
@@ -93,5 +93,5 @@ class Agent:
         for close in self._closers:
             close()
         if at_work := self._workers.join(self._plugin_timeout_s + _STOP_MARGIN_S):
-            _log.warning("%d plugins are still at work; the next start of the agent takes care of them", at_work)
+            _log.warning("%d plugins are still running; the agent waits for them at its next start", at_work)
         _log.info("stopped")

@@ -1,4 +1,4 @@
-"""What the operator sees of the agent, and may ask of it: the line for ``systemctl status``, and SIGHUP."""
+"""The operator's interface to the running agent: the line in ``systemctl status``, and SIGHUP."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 
 
 class Control:
-    """Knows the parts that have something to tell, and changes nothing by asking them."""
+    """Reads the state of other parts without changing it, except for `reload`."""
 
     def __init__(
         self,
@@ -39,19 +39,19 @@ class Control:
         self._rounds = rounds
 
     def status(self) -> str:
-        """What the agent is about, in one line."""
+        """The state of the agent in one line."""
         if self._following.waiting_for:
             return f"Waiting for credentials: {self._following.waiting_for}"
         if not self._pods.synced:
             return f"Waiting for the list of pods from {self._api.server}"
-        return f"{len(self._pods.keys())} pods, {len(self._store)} attachments, {len(self._queue)} pods in work"
+        return f"{len(self._pods.keys())} pods, {len(self._store)} attachments, {len(self._queue)} pods in progress"
 
     def reload(self) -> None:
-        """Reads the credentials again, tries at once what has failed, and compares everything."""
+        """Reloads the credentials, resets every backoff, and verifies all pods."""
         try:
             self._api.reload()
         except KubeconfigError as error:
-            _log.error("reload: the credentials stay as they were: %s", error)
+            _log.error("reload: the old credentials stay in use: %s", error)
         self._attempts.retry_now()
         self._rounds.look_at_all()
         _log.info("reloaded")

@@ -1,4 +1,4 @@
-"""Follows the pods of the node once there are credentials: the service may start before its kubeconfig is there."""
+"""Follows the pods of the node once credentials exist: the service may start before its kubeconfig is copied."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _POLL_S = 1.0
 
 
 class Following:
-    """A thread's body.
+    """A thread body.
 
     Attributes:
-        waiting_for: what is wrong with the credentials; "" when nothing is.
+        waiting_for: the problem with the credentials, "" if there is none.
     """
 
     def __init__(self, api: KubeApi, watch: PodWatch, changed: Callable[[], None], poll_s: float = _POLL_S) -> None:
-        """`changed`: called when `waiting_for` has become something else."""
+        """`changed`: called after `waiting_for` has changed."""
         self._api = api
         self._watch = watch
         self._changed = changed
@@ -32,7 +32,7 @@ class Following:
         self.waiting_for = ""
 
     def run(self, stop: threading.Event) -> None:
-        """Waits for usable credentials, and follows the pods from then on."""
+        """Waits for usable credentials, then follows the pods."""
         while not self._loaded():
             if stop.wait(self._poll_s):
                 return
@@ -44,12 +44,12 @@ class Following:
         except KubeconfigError as error:
             if str(error) != self.waiting_for:
                 _log.warning("waiting for credentials: %s", error, extra=Message.CREDENTIALS_MISSING.field)
-            self._now_waits_for(str(error))
+            self._set_waiting_for(str(error))
             return False
-        self._now_waits_for("")
+        self._set_waiting_for("")
         return True
 
-    def _now_waits_for(self, what: str) -> None:
+    def _set_waiting_for(self, what: str) -> None:
         if what != self.waiting_for:
             self.waiting_for = what
             self._changed()

@@ -1,8 +1,8 @@
-"""Proof that the agent's loops make progress.
+"""Checks that the agent's loops make progress.
 
-A loop says `working` with the longest time a step may take before it starts one, and `idle` when it waits for something
-to do; waiting for an API server that is away is no hang, a step that outlives its allowance is. This module starts no
-threads: whoever owns the main loop calls `Watchdog.run_once` every `Watchdog.interval_s`.
+A loop calls `working` with the time limit of its next step, and `idle` while it waits for work. An unreachable API
+server is not a hang; a step that exceeds its limit is. This module starts no threads: the main loop calls
+`Watchdog.run_once` every `Watchdog.interval_s`.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from podagent.messages import Message
 
 log = logging.getLogger(__name__)
 
-# systemd-notify's own advice is half of the time-out; a third lets one ping be late or lost.
+# sd_watchdog_enabled(3) recommends half the timeout; a third tolerates one late or lost ping.
 _PINGS_PER_TIMEOUT = 3
 _UNWATCHED_INTERVAL_S = 10.0
 
 
 class Beat:
-    """The sign of life of one loop. Made by `Heartbeats.register`; cheap, and safe to use from any thread."""
+    """Progress of one loop. Created by `Heartbeats.register`; cheap and thread-safe."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._deadline: float | None = None
 
     def working(self, allowance_s: float) -> None:
-        """The loop starts a step that ends within `allowance_s` seconds, unless something is wrong with it."""
+        """The loop starts a step that ends within `allowance_s` seconds, unless it is stuck."""
         self._deadline = self._clock() + allowance_s
 
     def idle(self) -> None:
-        """The loop waits for work, as long as that may take."""
+        """The loop waits for work, without a time limit."""
         self._deadline = None
 
     @property
@@ -45,7 +45,7 @@ class Beat:
 
 
 class Heartbeats:
-    """All loops that are expected to make progress.
+    """All monitored loops.
 
     Args:
         clock: monotonic seconds.
@@ -57,24 +57,24 @@ class Heartbeats:
         self._beats: dict[str, Beat] = {}
 
     def register(self, name: str) -> Beat:
-        """The beat of the loop called `name`; a loop that starts anew replaces its former beat."""
+        """The beat of the loop `name`. A restarted loop replaces its previous beat."""
         beat = Beat(self._clock)
         with self._lock:
             self._beats[name] = beat
         return beat
 
     def overdue(self) -> list[str]:
-        """Names of the loops that are stuck, sorted."""
+        """Names of the stuck loops, sorted."""
         with self._lock:
             beats = list(self._beats.items())
         return sorted(name for name, beat in beats if beat.overdue)
 
 
 class Watchdog:
-    """Pings systemd for as long as no loop is stuck, so that an agent that hangs is restarted.
+    """Pings systemd while no loop is stuck, so that systemd restarts a hanging agent.
 
     Attributes:
-        interval_s: how often `run_once` is to be called, in seconds.
+        interval_s: interval between calls of `run_once`, in seconds.
     """
 
     def __init__(self, heartbeats: Heartbeats, notifier: Notifier, environ: Mapping[str, str] = os.environ) -> None:
@@ -86,7 +86,7 @@ class Watchdog:
         self._reported: frozenset[str] = frozenset()
 
     def run_once(self) -> bool:
-        """Ping if all is well (and say so), else log which loops are stuck, once per loop and episode."""
+        """Pings if no loop is stuck and returns True; otherwise logs each stuck loop once per episode."""
         stuck = frozenset(self._heartbeats.overdue())
         for name in sorted(stuck - self._reported):
             ending = "; systemd will restart the agent" if self._wanted else ""
@@ -100,7 +100,7 @@ class Watchdog:
 
 
 def _watchdog_timeout_s(environ: Mapping[str, str]) -> float | None:
-    """Seconds after which systemd ends an agent that was silent; None when it does not watch this process."""
+    """The watchdog timeout in seconds, None if systemd does not watch this process (sd_watchdog_enabled(3))."""
     pid, microseconds = environ.get("WATCHDOG_PID", ""), environ.get("WATCHDOG_USEC", "")
     if pid and pid != str(os.getpid()):
         return None

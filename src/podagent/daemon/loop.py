@@ -1,4 +1,4 @@
-"""The main loop: signals, watchdog pings, the resync timer, STATUS. Knows nothing of pods or networks."""
+"""The main loop: signals, watchdog pings, the resync timer, STATUS."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class Loop:
     ) -> None:
         """
         Args:
-            status: the line for ``systemctl status``.
-            at_work: how many pods are in work; while there are some, STATUS is renewed more often.
-            reload: what SIGHUP asks for.
-            received: numbers of signals that arrived, `WAKE` when STATUS has changed, `LOOP_DIED`. It is put into by
-                signal handlers and other threads.
+            status: returns the line for ``systemctl status``.
+            at_work: returns the number of pods in work; if there are any, STATUS is updated more often.
+            reload: called on SIGHUP.
+            received: signal numbers, `WAKE` when STATUS has changed, or `LOOP_DIED`. Filled by signal handlers and
+                other threads.
         """
         self._watchdog = watchdog
         self._notifier = notifier
@@ -47,7 +47,7 @@ class Loop:
         self._received = received
 
     def run(self) -> int:
-        """Serves until SIGTERM, SIGINT or `LOOP_DIED`; returns which."""
+        """Runs until SIGTERM, SIGINT or `LOOP_DIED`; returns which."""
         while True:
             self._watchdog.run_once()
             self._notifier.status(self._status())

@@ -1,4 +1,4 @@
-"""The pods of this node as the API server last described them. Thread-safe; the watch writes, the workers read."""
+"""The pods of this node, as last reported by the API server. Thread-safe; the watch writes, the workers read."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from podagent.model import Pod, PodKey
 
 
 class PodTable:
-    """Current pods. `changed` is called with the key of every pod that needs a look, and only then.
+    """Current pods. Calls `changed` with the key of every pod that changed.
 
-    Until the first complete list has arrived nobody is called: what is absent is not yet known to be gone.
+    Before the first complete list it calls nothing: a pod that is absent may exist all the same.
     """
 
     def __init__(self, changed: Callable[[PodKey], None], complete: Callable[[], None]) -> None:
@@ -34,7 +34,7 @@ class PodTable:
             return list(self._pods)
 
     def replace(self, pods: Iterable[Pod]) -> None:
-        """A complete list arrived."""
+        """Handles a complete list."""
         fresh = {pod.key: pod for pod in pods}
         with self._lock:
             before, self._pods = self._pods, fresh
@@ -47,7 +47,7 @@ class PodTable:
                 self._changed(key)
 
     def upsert(self, pod: Pod) -> None:
-        """A pod came, or is now as given."""
+        """Handles a new or changed pod."""
         with self._lock:
             same = self._pods.get(pod.key) == pod
             self._pods[pod.key] = pod
@@ -55,7 +55,7 @@ class PodTable:
             self._changed(pod.key)
 
     def remove(self, pod: Pod) -> None:
-        """A pod object left. A newer object of the same static pod stays."""
+        """Handles a deleted pod object. A newer mirror pod of the same static pod stays."""
         with self._lock:
             known = self._pods.get(pod.key)
             if known is None or known.object_uid != pod.object_uid:

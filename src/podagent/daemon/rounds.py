@@ -1,4 +1,4 @@
-"""Which pods are looked at, when, and how thoroughly: hints from the runtime, the first list, the resync, SIGHUP."""
+"""Schedules passes: on hints from the runtime, after the first list, on resync and SIGHUP."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _JITTER = 0.1
 
 
 class Rounds:
-    """Thread-safe. Before the first complete list nothing is looked at: who is gone is not known."""
+    """Thread-safe. Schedules nothing before the first complete list: until then, no pod is known to be gone."""
 
     def __init__(
         self,
@@ -26,7 +26,7 @@ class Rounds:
         rng: random.Random,
         clock: Callable[[], float],
     ) -> None:
-        """`period_s`: seconds between two resyncs, varied by a tenth at random; 0 for none."""
+        """`period_s`: seconds between two resyncs, with 10 % jitter; 0 for none."""
         self._pods = pods
         self._store = store
         self._queue = queue
@@ -37,33 +37,33 @@ class Rounds:
         self._next_resync = self._after_now()
 
     def look_at(self, pod: PodKey) -> None:
-        """A hint that something happened to this pod."""
+        """Schedules a pass over the pod, after a hint that it changed."""
         if self._pods.synced:
             self._queue.add(pod)
 
     def look_at_all(self) -> None:
-        """Compare everything that is wanted and recorded with what is there."""
+        """Schedules a pass with verification over all pods that exist or have records."""
         if self._pods.synced:
             for pod in {*self._pods.keys(), *self._store.pods()}:
                 self._to_verify.add(pod)
                 self._queue.add(pod)
 
     def seconds_to_resync(self) -> float:
-        """Until `resync_if_due` has something to do."""
+        """Seconds until the next resync is due."""
         return max(0.0, self._next_resync - self._clock())
 
     def resync_if_due(self) -> None:
-        """Looks at all pods when it is time to."""
+        """Starts a resync if it is due."""
         if self._clock() >= self._next_resync:
             self._next_resync = self._after_now()
             self.look_at_all()
 
     def verifying(self, reconcile: Callable[..., float | None]) -> Reconcile:
-        """`Reconciler.reconcile`, with `verify` where a look at all pods asked for it."""
+        """Wraps `Reconciler.reconcile`: sets `verify` after `look_at_all`."""
         return lambda pod, expect: reconcile(pod, verify=self._take(pod), expect=expect)
 
     def _take(self, pod: PodKey) -> bool:
-        # In one step: another thread may add it at any time.
+        # A single operation: another thread may add the pod at any time.
         try:
             self._to_verify.remove(pod)
         except KeyError:

@@ -1,4 +1,4 @@
-"""Makes the agent out of its parts, as the settings say. The only place that knows them all."""
+"""Builds the agent from its parts according to the settings. The only module that imports all parts."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def run(settings: Settings) -> int:
     """Runs the agent until SIGTERM or SIGINT. Returns the exit code.
 
     Raises:
-        StoreError: the state directory cannot be used.
+        StoreError: the state directory is unusable.
     """
     _use_one_malloc_arena()
     _tidy_up_after_imports()
@@ -64,7 +64,7 @@ def run(settings: Settings) -> int:
 
 
 def make_agent(settings: Settings) -> Agent:
-    """The agent, ready to run. Raises StoreError: the state directory cannot be used."""
+    """Builds the agent. Raises StoreError if the state directory is unusable."""
     rng = random.Random()  # noqa: S311 (jitter, not secrets)
     stop = threading.Event()
     received: SimpleQueue[int] = SimpleQueue()
@@ -112,28 +112,28 @@ _Core = tuple[Pods, Records, Runtime, Networks, Executor, Outcomes, Collection[s
 def _make_core(
     settings: Settings, pods: PodTable, records: Records, runtime: Runtime, api: KubeApi, outcomes: Outcomes
 ) -> _Core:
-    """What the reconciliation of a pod and the take-over of its networks both work with."""
+    """The parts that reconciliation and takeover share."""
     bin_dir, namespaces = str(settings.cni_bin_path), settings.global_namespaces
     system = SystemNetworks(SystemConf(settings.cni_conf_path).current, bin_dir, settings.cni_vendor_name)
     delegate = DelegateNetworks(NetworkDefinitions(api).read, bin_dir, namespaces)
     networks = ChosenNetworks(settings.attach_via, system, delegate)
-    cni = CniRuntime(settings.plugin_timeout, os.environ, partial(_log.debug, "CNI plugin %s said: %s"))
+    cni = CniRuntime(settings.plugin_timeout, os.environ, partial(_log.debug, "CNI plugin %s wrote to stderr: %s"))
     executor = Executor(NetworkNamespaces(), cni, records, await_orphans, boot_id(), settings.plugin_timeout)
     return pods, records, runtime, networks, executor, outcomes, namespaces
 
 
 def _take_over_first(settings: Settings, core: _Core, reconcile: Reconcile) -> Reconcile:
-    """The same, for pods of which everything has been taken over from Kaloom's podagent."""
+    """Wraps `reconcile` with the takeover from Kaloom's podagent, if that ran on this node."""
     if not settings.inherit_dir.is_dir():
         return reconcile
-    from podagent.takeover.inheritance import Inheritance  # noqa: PLC0415 - costs memory: only where it ran before
+    from podagent.takeover.inheritance import Inheritance  # noqa: PLC0415 - saves memory on nodes where it never ran
     from podagent.takeover.kaloom import KaloomPredecessor  # noqa: PLC0415 - as above
 
     return Inheritance(KaloomPredecessor(settings.inherit_dir), *core).ahead_of(reconcile)
 
 
 def _use_one_malloc_arena() -> None:
-    """For all threads: glibc's default, one for each thread, costs memory and brings nothing here."""
+    """Limits glibc to one malloc arena: the default, one per thread, costs memory without a benefit here."""
     arena_max = -8  # M_ARENA_MAX of malloc.h
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
@@ -141,6 +141,6 @@ def _use_one_malloc_arena() -> None:
 
 
 def _tidy_up_after_imports() -> None:
-    """Frees the listings of the directories that imports visited, and their garbage, for the agent to grow into."""
-    sys.path_importer_cache.clear()  # a later import lists its own again
+    """Frees directory listings cached by imports, and garbage, so that the agent can reuse the memory."""
+    sys.path_importer_cache.clear()  # later imports fill it again
     gc.collect()

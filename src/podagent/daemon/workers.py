@@ -1,6 +1,6 @@
-"""The threads that reconcile: each takes a pod from the queue, works on it, and puts it back if need be.
+"""The worker threads: each takes a pod from the queue, reconciles it, and requeues it if necessary.
 
-Bounded parallelism over pods lives here; that no pod is worked on twice at once is the queue's doing.
+They limit parallelism over pods; the queue ensures that no pod is reconciled twice at once.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ class Workers:
         """
         Args:
             queue: the keys to work on.
-            reconcile: works on one key, and says before each step how long that may take; returns the seconds until it
-                needs another look, None for no need.
-            register_beat: makes the sign of life of the worker of that name.
-            number: of threads.
+            reconcile: processes one key, announcing the time limit of each step; returns the seconds until the next
+                pass, None if none is needed.
+            register_beat: creates the beat of the named worker.
+            number: number of threads.
         """
         self._queue = queue
         self._reconcile = reconcile
@@ -50,7 +50,7 @@ class Workers:
             thread.start()
 
     def join(self, timeout: float) -> int:
-        """Waits until the workers have ended, at most `timeout` seconds. Returns how many are still at work."""
+        """Waits up to `timeout` seconds for the workers to end. Returns the number that still run."""
         deadline = time.monotonic() + timeout
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
@@ -69,5 +69,5 @@ class Workers:
         try:
             return self._reconcile(pod, expect)
         except Exception:
-            _log.exception("internal error at work on pod %s, next try in %.0f s", pod, _AFTER_A_BUG)
+            _log.exception("internal error while reconciling pod %s, next try in %.0f s", pod, _AFTER_A_BUG)
             return _AFTER_A_BUG

@@ -1,5 +1,5 @@
-"""A keyed work queue: a key is never worked on twice at once, duplicates coalesce, and a key added while it is in work
-comes back when that work is done. Owns scheduling only; knows nothing about what a key means.
+"""A keyed work queue: no key is worked on twice at once, duplicates coalesce, and a key added while it is in work is
+requeued afterwards.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ class WorkQueue(Generic[Key]):
         self._closed = False
 
     def add(self, key: Key) -> None:
-        """Work on `key` as soon as a worker is free; a pending delay is overtaken."""
+        """Queues `key` for the next free worker and cancels its delay."""
         with self._changed:
             self._due.pop(key, None)
             self._enqueue(key)
 
     def add_after(self, key: Key, delay: float) -> None:
-        """Work on `key` in `delay` seconds, or earlier if somebody else asks for it; the earliest request counts."""
+        """Queues `key` in `delay` seconds; the earliest of several requests wins."""
         with self._changed:
             due = self._clock() + delay
             if key in self._queued or self._due.get(key, due + 1) <= due:
@@ -46,7 +46,7 @@ class WorkQueue(Generic[Key]):
             self._changed.notify()
 
     def get(self) -> Key | None:
-        """The next key, waiting for one; None once the queue is closed. Every key got must be given to `done`."""
+        """Waits for the next key; None once the queue is closed. Pass every key to `done` afterwards."""
         with self._changed:
             while not self._closed:
                 self._promote_due()
@@ -59,7 +59,7 @@ class WorkQueue(Generic[Key]):
             return None
 
     def done(self, key: Key) -> None:
-        """The work on `key` ended; if it was added meanwhile it is queued again."""
+        """Marks the work on `key` as done; requeues the key if it was added meanwhile."""
         with self._changed:
             self._working.discard(key)
             if key in self._again:
@@ -67,7 +67,7 @@ class WorkQueue(Generic[Key]):
                 self._enqueue(key)
 
     def close(self) -> None:
-        """Hand out no further keys; wakes every waiting worker."""
+        """Stops handing out keys and wakes all waiting workers."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()

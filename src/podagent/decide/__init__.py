@@ -1,1 +1,1 @@
-"""What is wanted, in which order, what is to be done, and when again. Pure: values in, values out."""
+"""Desired state, ordering, planning and backoff. Pure: values in, values out."""

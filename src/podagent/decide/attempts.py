@@ -1,6 +1,6 @@
-"""The one memory of what failed: when it may be tried again, and what was last said about it. Clock, randomness given.
+"""Failure state: when a failed operation may be retried, and its last reported error. Clock and RNG are injected.
 
-Records say what is attached; this says what does not work at the moment. It is lost with the process, on purpose.
+Records hold what is attached; this holds what currently fails. It is lost with the process on purpose.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from podagent.model import Operation, PodKey
 
 
 class Subject(NamedTuple):
-    """What was tried: an operation on one interface of a pod, or on the pod as a whole (`ifname` is None)."""
+    """The subject of an attempt: an operation on one interface of a pod, or on the whole pod (`ifname` is None)."""
 
     operation: Operation
     ifname: str | None = None
 
 
 class Attempt(NamedTuple):
-    """How trying it has gone so far.
+    """The failures of one subject so far.
 
     Attributes:
-        aim: the state it was to bring about; another one starts afresh. Only compared.
-        failures: in a row, with this aim.
-        not_before: when it may be tried again, in seconds of the clock.
-        error: the last one's text.
+        aim: the state to bring about; a new aim resets the backoff. Only compared.
+        failures: consecutive failures with this aim.
+        not_before: earliest time of the next retry, in seconds of the clock.
+        error: text of the last error.
     """
 
     aim: object
@@ -38,11 +38,11 @@ class Attempt(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """What a failure means.
+    """The consequences of a failure.
 
     Attributes:
-        retry_in: seconds to wait.
-        news: nobody was told yet: the same subject did not fail with the same words the last time.
+        retry_in: seconds until the next retry.
+        news: the error is not reported yet: the last failure of the subject had another text, or there was none.
     """
 
     retry_in: float
@@ -50,7 +50,7 @@ class Failure(NamedTuple):
 
 
 class Attempts:
-    """One `Attempt` for each subject of each pod that failed. Thread-safe."""
+    """One `Attempt` per failed subject and pod. Thread-safe."""
 
     def __init__(self, clock: Callable[[], float], rng: random.Random) -> None:
         self._clock = clock
@@ -59,14 +59,14 @@ class Attempts:
         self._of: dict[PodKey, dict[Subject, Attempt]] = {}
 
     def remaining(self, pod: PodKey, subject: Subject, aim: object) -> float:
-        """Seconds until the subject may be tried with this aim; 0 when it may be tried now."""
+        """Seconds until the subject may be tried with this aim; 0 if it may be tried now."""
         attempt = self._of.get(pod, {}).get(subject)
         if attempt is None or attempt.aim != aim:
             return 0.0
         return max(0.0, attempt.not_before - self._clock())
 
     def failed(self, pod: PodKey, subject: Subject, aim: object, error: str) -> Failure:
-        """Notes a failure."""
+        """Records a failure and computes the backoff."""
         with self._lock:
             of_pod = self._of.setdefault(pod, {})
             before = of_pod.get(subject)
@@ -76,30 +76,30 @@ class Attempts:
         return Failure(retry_in, before is None or before.error != error)
 
     def succeeded(self, pod: PodKey, subject: Subject) -> None:
-        """Forgets that it failed."""
+        """Clears the failures of the subject."""
         if pod in self._of:
             self._drop(pod, lambda each: each == subject)
 
     def keep_only(self, pod: PodKey, wanted: Collection[str], recorded: Collection[str]) -> None:
-        """Forgets attaching interfaces but those `wanted`, and detaching but those `recorded`: nobody asks for it."""
+        """Drops obsolete attempts: to attach interfaces not `wanted`, or to detach interfaces not `recorded`."""
         kept = {Operation.ATTACH: wanted, Operation.DETACH: recorded}
         if pod in self._of:
             self._drop(pod, lambda each: each.ifname is not None and each.ifname not in kept.get(each.operation, ()))
 
     def forget(self, pod: PodKey) -> None:
-        """Forgets a pod."""
+        """Drops all attempts of a pod."""
         with self._lock:
             self._of.pop(pod, None)
 
     def retry_now(self) -> None:
-        """Everything may be tried at once. What was said about it is not said again."""
+        """Resets every backoff. Errors that were reported stay reported."""
         with self._lock:
             for of_pod in self._of.values():
                 for subject, attempt in of_pod.items():
                     of_pod[subject] = attempt._replace(failures=0, not_before=self._clock())
 
     def snapshot(self) -> dict[PodKey, Mapping[Subject, Attempt]]:
-        """A copy of all there is."""
+        """A copy of all attempts."""
         with self._lock:
             return {pod: dict(of_pod) for pod, of_pod in self._of.items()}
 

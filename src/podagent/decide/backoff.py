@@ -1,4 +1,4 @@
-"""How long to wait after a failure: the one backoff of the product. Pure; the randomness is given."""
+"""The backoff that all retries share. Pure; randomness is injected."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ _JITTER = 0.2
 
 
 def exponential(failures: int, rng: random.Random, first: float = FIRST_DELAY, longest: float = LONGEST_DELAY) -> float:
-    """Seconds to wait after the `failures`-th failure in a row: `first` doubled each time, up to `longest`, +-20 %.
+    """Seconds to wait after `failures` consecutive failures: `first`, doubled each time up to `longest`, +-20 %.
 
-    The jitter keeps what failed together from being tried together: attachments of a node, nodes of a cluster.
+    The jitter spreads retries of operations that failed together: attachments of a node, nodes of a cluster.
     """
     delay = min(first * 2.0 ** min(failures - 1, 32), longest)
     return delay * rng.uniform(1 - _JITTER, 1 + _JITTER)

@@ -1,4 +1,4 @@
-"""What a pod wants, in whatever dialect it was written, and what a dialect is. Pure."""
+"""The desired state of a pod, independent of the dialect, and the definition of a dialect. Pure."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from podagent.model import Attachment
 
 
 class Desired(NamedTuple):
-    """The attachments a pod wants, and what must not be touched because its entry could not be understood.
+    """The attachments a pod wants, and the interfaces to leave alone.
 
     Attributes:
-        attachments: to be attached, lower layers first.
-        held: interface names that are left as they are: the entry is faulty, or asks the agent to keep off.
-        hold_all: nothing may be detached: a fault hides what was wanted.
-        problems: one message for each fault, for the user; at most so many that nobody floods the journal with them.
+        attachments: to attach, lower layers first.
+        held: interface names to leave as they are: the entry is faulty, or excludes the agent.
+        hold_all: detach nothing: a fault hides part of the desired state.
+        problems: one message per fault, for the user; limited in number, so that no pod can flood the journal.
     """
 
     attachments: tuple[Attachment, ...] = ()
@@ -25,18 +25,18 @@ class Desired(NamedTuple):
 
 
 Read = Callable[[str, str, Collection[str]], Desired]
-"""(text of the annotation, namespace of the pod, namespaces whose definitions every pod may use) -> `Desired`.
+"""(annotation text, namespace of the pod, namespaces whose definitions every pod may use) -> `Desired`.
 
-Never raises: faults are reported in the answer, so that valid entries beside them are still served.
+Never raises: faults are part of the result, so that valid entries are still attached.
 """
 
 
 class Dialect(NamedTuple):
-    """One way to ask for networks.
+    """One annotation by which pods request networks.
 
     Attributes:
-        annotation: key of the pod's annotation.
-        read: its parser.
+        annotation: key of the annotation.
+        read: parser of the annotation.
     """
 
     annotation: str

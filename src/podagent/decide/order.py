@@ -1,4 +1,4 @@
-"""Orders attachments so that a lower layer comes before the networks that stack on it. Pure."""
+"""Orders attachments so that lower layers precede the networks stacked on them. Pure."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from podagent.model import Attachment, Record
 
 
 def attach_order(attachments: Sequence[Attachment]) -> tuple[list[Attachment], bool]:
-    """The attachments with every lower layer before what stacks on it, otherwise in the order given.
+    """Sorts lower layers before the attachments stacked on them; otherwise keeps the given order.
 
     Returns:
-        The ordered list, and whether the layers form a cycle; the members of a cycle come last, as given.
+        The sorted list, and whether the layers form a cycle; members of a cycle come last, in the given order.
     """
     position = {attachment.ifname: index for index, attachment in enumerate(attachments)}
     uppers = [[position[name] for name in each.upper_layers if name in position] for each in attachments]
@@ -35,7 +35,7 @@ def attach_order(attachments: Sequence[Attachment]) -> tuple[list[Attachment], b
 
 
 def detach_order(records: Sequence[Record]) -> list[Record]:
-    """Upper layers first, otherwise the reverse of the order in which they were attached."""
+    """Sorts upper layers first; otherwise in reverse order of attachment."""
     oldest_first = sorted(records, key=lambda record: record.sequence)
     by_ifname = {record.attachment.ifname: record for record in oldest_first}
     ordered, _ = attach_order([record.attachment for record in oldest_first])

@@ -1,6 +1,6 @@
-"""Decides what to do: desired state x recorded state -> operations. Pure: the product's decision table is `TABLE`.
+"""Plans operations from desired and recorded state. Pure: `TABLE` is the decision table of the product.
 
-It never looks at events or history: the same two states always give the same operations.
+Neither events nor history matter: the same two states always give the same plan.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from podagent.model import Attachment, Operation, Phase, Record, Sandbox
 
 
 class Want(Enum):
-    """What the pod says about one interface."""
+    """Desired state of one interface."""
 
     WANTED = "wanted"
     UNWANTED = "not wanted"
@@ -23,7 +23,7 @@ class Want(Enum):
 
 
 class Found(Enum):
-    """What the store says about one interface."""
+    """Recorded state of one interface."""
 
     NONE = "none"
     ATTACHING = "ATTACHING"
@@ -68,10 +68,10 @@ class Step(NamedTuple):
     """One operation on one interface.
 
     Attributes:
-        operation: ATTACH, which adopts an interface that is there already; or DETACH, which ends with the record gone.
-        attachment: what is attached; the recorded one of a DETACH.
-        record: what is detached, None for an ATTACH.
-        again: of a DETACH: what is attached in its place, None if nothing is.
+        operation: ATTACH, which adopts an existing interface; or DETACH, which removes the record at the end.
+        attachment: the attachment to make, or the recorded one for a DETACH.
+        record: the record of a DETACH, None for an ATTACH.
+        again: for a DETACH: the attachment that replaces it, None if there is none.
     """
 
     operation: Operation
@@ -81,24 +81,24 @@ class Step(NamedTuple):
 
 
 Plan = tuple[Step, ...]
-"""In this order; an ATTACH only if the interface's DETACH before it succeeded."""
+"""Steps in order. A failed DETACH cancels the ATTACH of the same interface."""
 
 
 def plan_pod(
     desired: Desired, records: Iterable[Record], sandbox: Sandbox | None, drifted: frozenset[str] = frozenset()
 ) -> Plan:
-    """The plan for a pod that exists: first what is detached, upper layers first, then what is attached.
+    """The plan for an existing pod: detach first, upper layers before lower ones, then attach.
 
     Args:
-        desired: what its annotation asks for.
-        records: its records, any order.
-        sandbox: its running sandbox; None when it has none at the moment: then what is wanted waits.
+        desired: the desired state of its annotations.
+        records: its records, in any order.
+        sandbox: its running sandbox, None if there is none: attaching then waits.
         drifted: interface names of ATTACHED records whose link has vanished from the network namespace.
     """
     recorded = {record.attachment.ifname: record for record in records}
     detach = _unwanted(desired, recorded)
     attach: dict[str, Attachment] = {}
-    rebuilt_below: set[str] = set()  # interfaces whose lower layer is attached again: they cannot outlive it
+    rebuilt_below: set[str] = set()  # interfaces whose lower layer is re-attached: they do not survive that
     for attachment in desired.attachments if sandbox is not None else ():
         record = recorded.get(attachment.ifname)
         stale = attachment.ifname in drifted or attachment.ifname in rebuilt_below
@@ -121,7 +121,7 @@ def _unwanted(desired: Desired, recorded: Mapping[str, Record]) -> list[Record]:
 
 
 def plan_gone(records: Iterable[Record]) -> Plan:
-    """The plan for a pod that is gone: everything that was recorded for it goes too."""
+    """The plan for a pod that is gone: detach everything on record."""
     return _detach_steps([record for record in records if TABLE[Want.GONE][_phase(record)]], {})
 
 
@@ -138,7 +138,7 @@ def _found(record: Record | None, wanted: Attachment, sandbox: Sandbox | None, s
     phase = _phase(record)
     if phase is not Found.SAME:
         return phase
-    # A sandbox that was restarted keeps its ID and has another network namespace.
+    # A restarted sandbox keeps its ID, but gets a new network namespace.
     here = sandbox is not None and (record.sandbox_id, record.netns) == (sandbox.id, sandbox.netns)
     return Found.SAME if here and _same(record.attachment, wanted) and not stale else Found.CHANGED
 
@@ -148,5 +148,5 @@ def _phase(record: Record) -> Found:
 
 
 def _same(recorded: Attachment, wanted: Attachment) -> bool:
-    """Whether nothing changed that the interface was made from; layering only orders, it is not part of it."""
+    """Whether the interface needs no change. Layering affects only the order."""
     return recorded._replace(upper_layers=()) == wanted._replace(upper_layers=())

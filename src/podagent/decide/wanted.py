@@ -1,4 +1,4 @@
-"""What a pod wants, from all of its annotations together. Pure; to add a dialect, add it to `DIALECTS`."""
+"""The desired state of a pod from all its annotations. Pure; to add a dialect, add it to `DIALECTS`."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from podagent.model import Pod
 
 DIALECTS: tuple[Dialect, ...] = (kaloom.DIALECT,)
 ANNOTATIONS = frozenset(dialect.annotation for dialect in DIALECTS)
-"""The keys of a pod's annotations that are of interest."""
+"""Keys of the annotations that request networks."""
 
 
 def wanted_by(pod: Pod, global_namespaces: Collection[str], dialects: Sequence[Dialect] = DIALECTS) -> Desired:
-    """What the pod's annotations ask for; earlier dialects first.
+    """Merges the desired states of all dialects; earlier dialects take precedence.
 
     Args:
-        pod: with its annotations.
+        pod: the pod, with its annotations.
         global_namespaces: namespaces whose definitions the pods of every namespace may use.
-        dialects: those that are understood.
+        dialects: the supported dialects.
     """
     readings = [
         dialect.read(pod.annotations[dialect.annotation], pod.key.namespace, global_namespaces)
@@ -31,7 +31,7 @@ def wanted_by(pod: Pod, global_namespaces: Collection[str], dialects: Sequence[D
 
 
 def _both(first: Desired, second: Desired) -> Desired:
-    """Two annotations of one pod. An interface that both name is the first one's."""
+    """Merges two annotations of one pod. If both name an interface, the first one wins."""
     taken = first.held.union(attachment.ifname for attachment in first.attachments)
     clashes = [attachment for attachment in second.attachments if attachment.ifname in taken]
     return Desired(

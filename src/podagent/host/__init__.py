@@ -1,1 +1,1 @@
-"""What the kernel of this host says: network namespaces and their links, and plugin processes that run on."""
+"""Kernel state of this host: network namespaces and their links, and orphaned plugin processes."""

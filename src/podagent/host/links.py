@@ -1,4 +1,4 @@
-"""The names of the links in a network namespace, read as cheaply as can be. Light to import, for kactus' sake."""
+"""Reads the link names of a network namespace at minimal cost. Cheap to import, for kactus."""
 
 from __future__ import annotations
 
@@ -6,17 +6,20 @@ _BEFORE, _AFTER = "/proc/", "/ns/net"
 
 
 def process_of(path: str) -> str:
-    """The PID in ``/proc/<pid>/ns/net``, "" if a namespace's path is another one."""
+    """The PID in ``/proc/<pid>/ns/net``, "" for other paths."""
     process = path[len(_BEFORE) : -len(_AFTER)]
-    # Not by a regular expression: to compile one would take longer than to read the links.
+    # No regular expression: compiling one takes longer than reading the links.
     return process if path == f"{_BEFORE}{process}{_AFTER}" and process.isascii() and process.isdigit() else ""
 
 
 def link_names(process: str = "thread-self") -> frozenset[str]:
-    """Of the namespace of a process, given as its name in /proc; without one, of the calling thread's.
+    """The link names in the network namespace of a process, by default of the calling thread.
 
-    Not by rtnetlink, as `socket.if_nameindex` does: that waits, holding Python's own lock, for the kernel's network
-    lock, which plugins hold for milliseconds when they make or remove a link.
+    It does not use rtnetlink, as `socket.if_nameindex` does: that waits, holding the GIL, for the kernel's RTNL lock,
+    which plugins hold for milliseconds when they add or delete a link.
+
+    Args:
+        process: name of the process in /proc.
 
     Raises:
         OSError: the process is gone.

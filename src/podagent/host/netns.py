@@ -1,6 +1,6 @@
-"""Network namespaces: recognising one again, holding it open, looking at its links. Never changes anything in them.
+"""Network namespaces: identifies them, keeps them open, reads their links. Changes nothing in them.
 
-The host's own namespace is refused here, once, for every caller.
+Rejects the host's own namespace, on behalf of every caller.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from podagent.model import NetnsRef
 _CLONE_NEWNET = 0x40000000
 _Seen = TypeVar("_Seen")
 Enter = Callable[[int], None]
-"""Moves the calling thread into the network namespace that a descriptor stands for. Raises OSError."""
+"""Moves the calling thread into the network namespace of a descriptor. Raises OSError."""
 
 
 def boot_id() -> str:
@@ -30,10 +30,10 @@ def boot_id() -> str:
 
 
 def identify(path: str) -> NetnsRef:
-    """What makes the namespace at `path` recognisable later.
+    """A reference that identifies the namespace at `path` later.
 
     Raises:
-        NetnsGone: there is none.
+        NetnsGone: it does not exist.
     """
     try:
         inode = os.stat(path).st_ino  # noqa: PTH116 (hot path)
@@ -43,9 +43,9 @@ def identify(path: str) -> NetnsRef:
 
 
 def host_inodes() -> frozenset[int]:
-    """The host's network namespace: that of PID 1, and our own, since this is a host service.
+    """Inodes of the host's network namespace: that of PID 1 and our own, since this is a host service.
 
-    Both, because a container runtime may hide the namespaces of PID 1 from a root without all capabilities.
+    Both, because a container runtime may hide the namespaces of PID 1 from a root user without all capabilities.
     """
     inodes = {os.stat("/proc/self/ns/net").st_ino}  # noqa: PTH116
     with suppress(PermissionError):
@@ -58,14 +58,14 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 def setns(fd: int) -> None:
     """See `Enter`."""
-    # os.setns exists from Python 3.12 on; the C library's serves every version alike.
+    # os.setns requires Python 3.12; the C library works with every version.
     if _libc.setns(fd, _CLONE_NEWNET) != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
 
 
 class HeldNetns:
-    """A network namespace that is held open, so that it cannot vanish or be mistaken while a plugin is at work."""
+    """An open network namespace, which cannot vanish or be replaced while a plugin is running."""
 
     def __init__(self, ref: NetnsRef, fd: int, enter: Enter = setns) -> None:
         self.ref = ref
@@ -73,16 +73,16 @@ class HeldNetns:
         self._enter = enter
 
     def links(self) -> frozenset[str]:
-        """The names of the links in it. Raises NetnsGone."""
+        """Names of its links. Raises NetnsGone."""
         return self._visit(link_names)
 
     def ifindex(self, name: str) -> int:
-        """The index of the link `name`, 0 if there is none. Raises NetnsGone."""
-        # Asked only for what is there: for an unknown name the kernel would first look for a module of that name.
+        """Index of the link `name`, 0 if there is none. Raises NetnsGone."""
+        # Looked up only if it exists: for an unknown name the kernel may load a module of that name.
         return self._visit(lambda: socket.if_nametoindex(name) if name in link_names() else 0)
 
     def intact(self) -> bool:
-        """Whether the path still leads here: its process was not replaced by another one meanwhile."""
+        """Whether the path still refers to this namespace, of the same process."""
         try:
             return identify(self.ref.path) == self.ref
         except NetnsGone:
@@ -103,18 +103,18 @@ class NetworkNamespaces:
     def __init__(self, host: Collection[int] | None = None, enter: Enter = setns) -> None:
         """
         Args:
-            host: the inodes of the host's own namespace; None: see `host_inodes`.
-            enter: how one is entered to look at its links.
+            host: inodes of the host's own namespace; None for `host_inodes`.
+            enter: enters a namespace to read its links.
         """
         self._host = host_inodes() if host is None else host
         self._enter = enter
 
     @contextmanager
     def hold(self, ref: NetnsRef) -> Iterator[HeldNetns]:
-        """The namespace that was recorded, held open.
+        """Opens the recorded namespace.
 
         Raises:
-            NetnsGone: it is gone, or the path names another one now.
+            NetnsGone: it is gone, or the path now refers to another one.
             HostNetworkRefused: it is the host's.
         """
         try:
@@ -124,7 +124,7 @@ class NetworkNamespaces:
         try:
             held = HeldNetns(ref, fd, self._enter)
             inode = os.fstat(fd).st_ino
-            # Asked first: a recycled PID mostly is that of a host process, and then what was recorded is merely gone.
+            # Checked first: a recycled PID is mostly that of a host process, and then the namespace is merely gone.
             if inode != ref.inode or not held.intact():
                 raise NetnsGone(f"{ref.path} is no longer the network namespace it was")
             if inode in self._host:
@@ -135,7 +135,7 @@ class NetworkNamespaces:
 
 
 def _start_time(process: str) -> int:
-    """When a process started, in clock ticks since boot (proc(5), field 22); 0 if no process is given."""
+    """Start time of a process in clock ticks since boot (proc(5), field 22); 0 without a process."""
     if not process:
         return 0
     with open(f"/proc/{process}/stat", "rb") as file:  # noqa: PTH123
@@ -146,7 +146,7 @@ def _start_time(process: str) -> int:
 
 
 class _Visitor(threading.Thread, Generic[_Seen]):
-    """A thread that enters the namespace, looks, and ends: setns(2) is per thread, and no worker may be left inside."""
+    """Enters the namespace in a short-lived thread: setns(2) is per thread, and no worker may stay inside."""
 
     def __init__(self, fd: int, enter: Enter, look: Callable[[], _Seen]) -> None:
         super().__init__(name="netns-visitor", daemon=True)

@@ -1,9 +1,9 @@
-"""Plugin processes whose caller was killed: they, and the IPAM plugins they started, run on.
+"""Orphans: plugin processes, and the IPAM plugins they started, whose caller was killed.
 
-A new operation for what they work on must not run beside them. They are recognised in /proc: by their environment, and
-by their standard output, which still is the pipe to their caller. What a plugin leaves behind on purpose has let go of
-that. Processes in other PID namespaces (a pod's own) are left alone, and so are this one and its ancestors: kactus may
-itself be called by a plugin with such an environment.
+No new operation may run concurrently on the same attachment. Orphans are identified in /proc by their environment and
+by their standard output, which is still the pipe to the caller. Daemons that a plugin starts on purpose have closed it.
+Processes in other PID namespaces (those of pods) are left alone. So are this process and its ancestors, since a plugin
+with such an environment may itself call kactus.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 
-# How long a round waits at most: a plugin that ended may have left an IPAM plugin of its own behind.
+# Time limit of a round: a plugin that ended may have left its own IPAM plugin behind.
 _ROUND_S = 0.25
-# Those that will not go after that are stuck in the kernel, and are left to it.
+# Processes that survive this are stuck in the kernel, and are abandoned.
 _KILL_PATIENCE_S = 5.0
 
 
 def await_orphans(container_id: str, ifname: str, timeout_s: float) -> bool:
-    """Returns once no plugin works on the interface `ifname` of the sandbox `container_id`.
+    """Waits until no plugin runs on interface `ifname` of sandbox `container_id`.
 
-    Those that are still there after `timeout_s` seconds are killed. Returns whether all are gone.
+    Kills plugins that still run after `timeout_s` seconds. Returns whether all are gone.
     """
     wanted = {"CNI_CONTAINERID": container_id, "CNI_IFNAME": ifname}
     return await_end(wanted, timeout_s) or kill(wanted)
@@ -45,7 +45,7 @@ def _assignments(wanted: Mapping[str, str]) -> set[bytes]:
 
 
 def _until_gone(wanted: set[bytes], patience_s: float, *, killing: bool) -> bool:
-    """Searches until there are none: again whenever one has ended, and after `_ROUND_S` at the latest."""
+    """Searches until there are none: whenever one has ended, and at least every `_ROUND_S`."""
     spared, deadline = _ancestry(), time.monotonic() + patience_s
     while found := _find(wanted, spared):
         left = deadline - time.monotonic()
@@ -54,7 +54,7 @@ def _until_gone(wanted: set[bytes], patience_s: float, *, killing: bool) -> bool
         handles = {pid: _open(pid) for pid in found}
         try:
             for pid, handle in handles.items() if killing else ():
-                if _works_on(pid, wanted):  # else its number may have passed to another one before it was opened
+                if _works_on(pid, wanted):  # else the PID may have been recycled before it was opened
                     _kill(pid, handle)
             _wait([handle for handle in handles.values() if handle >= 0], min(left, _ROUND_S))
         finally:
@@ -70,7 +70,7 @@ def _find(wanted: set[bytes], spared: set[int]) -> list[int]:
 
 
 def _works_on(pid: int, wanted: set[bytes]) -> bool:
-    # A process that has ended has no environment any more, and a foreign one may not be read.
+    # An ended process has no environment any more, and one of another user may be unreadable.
     try:
         with open(f"/proc/{pid}/environ", "rb", buffering=0) as environ:  # noqa: PTH123
             variables = environ.read()
@@ -87,7 +87,7 @@ def _works_on(pid: int, wanted: set[bytes]) -> bool:
 def _ancestry() -> set[int]:
     pids: set[int] = set()
     pid = os.getpid()
-    while pid > 0 and pid not in pids:  # a number may pass to another process at any time
+    while pid > 0 and pid not in pids:  # a PID may be recycled at any time
         pids.add(pid)
         pid = _parent(pid)
     return pids
@@ -96,14 +96,14 @@ def _ancestry() -> set[int]:
 def _parent(pid: int) -> int:
     try:
         with open(f"/proc/{pid}/stat", "rb", buffering=0) as status:  # noqa: PTH123
-            # The command name in parentheses may itself hold blanks and parentheses.
+            # The command name in parentheses may contain blanks and parentheses.
             return int(status.read().rpartition(b")")[2].split()[1])
     except (OSError, ValueError, IndexError):
         return 0
 
 
 def _open(pid: int) -> int:
-    """A descriptor of process `pid`; -1 if that is gone, or the kernel is older than 5.3."""
+    """A pidfd of `pid`; -1 if the process is gone, or the kernel is older than 5.3."""
     try:
         return os.pidfd_open(pid)
     except (AttributeError, OSError):
@@ -119,9 +119,9 @@ def _kill(pid: int, handle: int) -> None:
 
 
 def _wait(handles: list[int], seconds: float) -> None:
-    """Returns when one of the processes has ended or `seconds` have passed."""
+    """Returns when one of the processes has ended, or after `seconds`."""
     if not handles:
-        # All gone in the meantime, or there are no descriptors of processes: look again soon.
+        # All have ended, or there are no pidfds: search again soon.
         time.sleep(min(seconds, 0.005))
         return
     poll = select.poll()

@@ -1,5 +1,5 @@
-"""kactus: the project's CNI meta-plugin, compatible with Kaloom's. It runs once per pod operation and needs no agent.
+"""kactus: the project's CNI meta-plugin, compatible with Kaloom's. It runs once per pod operation, without an agent.
 
-It is started for every operation, so this package imports little: the standard library, `podagent.cni` and the pure
-modules; the client libraries of the agent only where a kubeconfig asks for something rare.
+To start fast, it imports only the standard library, `podagent.cni` and pure modules. The agent's client libraries are
+loaded only for rare kinds of kubeconfig.
 """

@@ -1,4 +1,4 @@
-"""ADD: the networks of a pod at its start, or one network later; and taking back what was done when a part fails."""
+"""ADD: attaches all networks of a pod at its start, or one network later; rolls back if a part fails."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from podagent.resolve.lookup import Read
 
 
 class Attaching:
-    """One ADD. The container is held by the caller through `saved`."""
+    """One ADD. The caller holds the container's lock through `saved`."""
 
     def __init__(
         self, call: Call, config: Config, saved: SavedDelegates, delegates: Delegates, cluster: Cluster, look: Look
@@ -34,22 +34,22 @@ class Attaching:
         self._done: list[Json] = []
 
     def run(self) -> Json:
-        """Attaches; returns the result to print, in the version asked for. On a CniError all is as before."""
+        """Attaches, and returns the result in the requested version. If it raises, it has rolled back."""
         require_foreign(self._call.netns)
         network = self._call.arg("K8S_POD_NETWORK")
         planned = [self._dynamic(network)] if network else self._at_start()
         try:
             first, *_ = [self._attach(delegate, mac) for delegate, mac in planned]
             return results.convert(first, self._call.cni_version, _last_type(planned[0][0]))
-        except Exception:  # a bug of ours is no reason to leave half of it
-            self._take_back()
+        except Exception:  # a bug, too, must not leave a partial attach
+            self._roll_back()
             raise
 
     def _dynamic(self, network: str) -> tuple[Json, str | None]:
         mac = self._call.arg("K8S_POD_IFMAC").lower() or None
         kept = self._saved.find(network)
         if kept is not None and ADDING not in kept and interface_name(network) in self._look(self._call.netns):
-            return kept, mac  # there already and ours: no definition is needed to say so
+            return kept, mac  # already attached by us: that needs no definition
         wanted = attachment(network, self._call.arg("K8S_POD_NETWORK_NAMESPACE"), mac)
         return self._delegate(wanted, self._cluster.definition), mac
 
@@ -81,28 +81,28 @@ class Attaching:
         if ifname in self._look(self._call.netns):
             if kept is None:
                 raise Failure(
-                    INTERNAL, f"interface {ifname} already exists in the pod and is not kactus'; it is left alone"
+                    INTERNAL, f"interface {ifname} already exists in the pod and is not owned by kactus: left alone"
                 )
             if ADDING not in kept:
                 return self._result_of(kept, ifname)
-        if kept is not None:  # half done by a call that was cut short, or what it made has vanished since
+        if kept is not None:  # partial after an interrupted call, or its interface has vanished since
             self._delegates.delete(kept, ifname, self._call.netns, lambda: delegate)
         return self._add(delegate, ifname, mac)
 
     def _add(self, delegate: Json, ifname: str, mac: str | None) -> Json:
         own = {ADDING: True, IFNAME: ifname}
-        self._saved.put({**delegate, **own})  # before ADD: a DEL must find it, whatever happens to this process
+        self._saved.put({**delegate, **own})  # before ADD: DEL must find it even if this process is killed
         self._done.append(delegate)
         try:
             result = self._delegates.add(delegate, ifname, mac)
         except (CallRefused, PluginNotRun):
-            self._saved.drop(delegate)  # nothing was built: a DEL would fail for the same reason, each time
+            self._saved.drop(delegate)  # nothing was created: DEL would fail for the same reason every time
             raise
         self._saved.put({**delegate, IFNAME: ifname, "prevResult": result})
         log("info", f"{self._call.container_id[:12]}: attached {ifname} ({identity(delegate) or 'default'})")
         return result
 
-    def _take_back(self) -> None:
+    def _roll_back(self) -> None:
         for delegate in reversed(self._done):
             kept = self._saved.find(identity(delegate))
             if kept is None:
@@ -111,16 +111,16 @@ class Attaching:
                 self._delegates.delete(kept, ifname_of(kept, self._call.ifname), self._call.netns, lambda: None)
                 self._saved.drop(delegate)
             except CniError as fault:
-                log("error", f"{self._call.container_id[:12]}: taking back {identity(delegate) or 'default'}: {fault}")
+                log("error", f"{self._call.container_id[:12]}: rolling back {identity(delegate) or 'default'}: {fault}")
 
     def _result_of(self, kept: Json, ifname: str) -> Json:
         previous = kept.get("prevResult")
         if isinstance(previous, dict):
             return previous
-        # Kept by Kaloom's kactus, which keeps no result.
+        # An entry of Kaloom's kactus, which stores no result.
         return {"cniVersion": "1.0.0", "interfaces": [{"name": ifname, "sandbox": self._call.netns}]}
 
 
 def _last_type(delegate: Json) -> str:
-    """The type of the plugin whose result is the delegate's."""
+    """The type of the plugin that returns the delegate's result."""
     return str(delegate.get("plugins", [delegate])[-1]["type"])

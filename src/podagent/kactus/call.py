@@ -1,6 +1,6 @@
-"""What kactus was called with: the CNI variables and the configuration on standard input, checked. Pure.
+"""Parses a call of kactus: the CNI variables, and the configuration on standard input. Pure.
 
-Every string here may be hostile. What leaves this module is safe to be passed on, and to be a file name.
+All input is untrusted. The validated values are safe to pass on and to use as file names.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _REQUIRED = {
     "STATUS": ("CNI_PATH",),
 }
 COMMANDS = frozenset(_REQUIRED)
-"""All but VERSION, which asks for nothing."""
+"""All commands but VERSION, which has no parameters."""
 
 LONGEST_INPUT = 16 << 20
-# Of 255 that a file name may have; names are made of it that are a little longer.
+# File names have at most 255 bytes, and some derived names add a prefix or suffix.
 _CONTAINER_ID_LENGTH = 240
 
 Check = Callable[[str], bool]
@@ -43,16 +43,16 @@ _KNOWN_ARGS: Mapping[str, Check] = {
 
 
 class Call(NamedTuple):
-    """One call, complete and checked.
+    """One validated call.
 
     Attributes:
         command: ADD, DEL, CHECK, GC or STATUS.
-        container_id: CNI_CONTAINERID, fit to be a file name; "" where the command has none.
+        container_id: CNI_CONTAINERID, safe as a file name; "" for commands without one.
         netns: CNI_NETNS, "" if not given.
-        ifname: CNI_IFNAME, "" where the command has none.
+        ifname: CNI_IFNAME, "" for commands without one.
         path: CNI_PATH, split.
-        args: CNI_ARGS, in order, as given.
-        cni_version: of the configuration, a version in `versions.KNOWN`.
+        args: CNI_ARGS pairs, in order.
+        cni_version: ``cniVersion`` of the configuration, one of `versions.KNOWN`.
         conf: the configuration object.
     """
 
@@ -66,15 +66,15 @@ class Call(NamedTuple):
     conf: Json
 
     def arg(self, name: str) -> str:
-        """The value of an argument, "" if it was not given; the last one counts."""
+        """The value of an argument, "" if not given; the last occurrence wins."""
         return dict(self.args).get(name, "")
 
 
 def read_call(environ: Mapping[str, str], stdin: bytes) -> Call:
-    """The call that the environment and the standard input describe.
+    """Parses the environment and the standard input of a call.
 
     Raises:
-        Failure: something is missing or unusable; nothing was done (codes 1, 4, 6, 7).
+        Failure: a value is missing or invalid; nothing was done (codes 1, 4, 6, 7).
     """
     command = environ.get("CNI_COMMAND", "")
     if command not in _REQUIRED:
@@ -113,7 +113,7 @@ def _is_path(text: str) -> bool:
 
 
 def _read_args(text: str) -> tuple[tuple[str, str], ...]:
-    """CNI_ARGS: ``K=V;K2=V2`` without escaping; unknown keys only with ``IgnoreUnknown``."""
+    """Parses CNI_ARGS: ``K=V;K2=V2`` without escaping. Unknown keys require ``IgnoreUnknown``."""
     pairs = []
     for item in text.split(";") if text else []:
         key, equals, value = item.partition("=")
@@ -142,7 +142,7 @@ def _read_conf(stdin: bytes) -> tuple[Json, str]:
     if named not in versions.KNOWN:
         known = ", ".join(versions.KNOWN)
         raise Failure(
-            INCOMPATIBLE_VERSION, "incompatible CNI versions", f"config is {named!r:.40}, kactus knows {known}"
+            INCOMPATIBLE_VERSION, "incompatible CNI versions", f"config is {named!r:.40}, kactus supports {known}"
         )
     name = conf.get("name")
     if not isinstance(name, str) or not is_cni_name(name):

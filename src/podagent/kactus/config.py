@@ -15,13 +15,13 @@ DEFAULT_GLOBAL_NAMESPACES = ("default",)
 
 
 class Config(NamedTuple):
-    """The keys of the configuration.
+    """The parsed configuration.
 
     Attributes:
-        kubeconfig: path of the kubeconfig, "" for the credentials of the pod that kactus is run in.
-        cni_dir: where the delegates of each container are kept.
-        master: the delegate that makes the pod's default interface, as it is kept: with ``masterPlugin``.
-        global_namespaces: those whose networks the pods of every namespace may use.
+        kubeconfig: path of the kubeconfig, "" for the service account of the pod that kactus runs in.
+        cni_dir: directory of the saved delegates.
+        master: the delegate for the pod's default interface, in its saved form: with ``masterPlugin``.
+        global_namespaces: namespaces whose networks the pods of every namespace may use.
     """
 
     kubeconfig: str
@@ -31,7 +31,7 @@ class Config(NamedTuple):
 
 
 def read_config(conf: Json) -> Config:
-    """The configuration in the object that the runtime passed. Raises Failure (code 7)."""
+    """Parses the configuration passed by the runtime. Raises Failure (code 7)."""
     return Config(
         kubeconfig=_path(conf, "kubeconfig", ""),
         cni_dir=_path(conf, "cniDir", DEFAULT_CNI_DIR),
@@ -41,7 +41,7 @@ def read_config(conf: Json) -> Config:
 
 
 def is_master(delegate: Json) -> bool:
-    """Whether a delegate makes the default interface; ``masterplugin`` is the older spelling."""
+    """Whether the delegate makes the default interface; ``masterplugin`` is the older spelling."""
     return delegate.get("masterPlugin") is True or delegate.get("masterplugin") is True
 
 
@@ -69,10 +69,10 @@ def _master(conf: Json) -> Json:
     if not masters and len(delegates) > 1:
         raise Failure(INVALID_CONFIG, "one of the delegates must have masterPlugin: true")
     master = (masters or delegates)[0]
-    # As libcni does for a plugin in a list: what the delegate does not say itself is the network's.
+    # Like libcni for plugins of a list: the network supplies values that the delegate lacks.
     named = {"cniVersion": conf.get("cniVersion", ""), "name": conf["name"], **master, "masterPlugin": True}
     try:
         netconf = parse(named, "the master delegate")
     except NetConfError as fault:
         raise Failure(INVALID_CONFIG, str(fault)) from None
-    return {**named, "type": netconf.type}  # a list has none, but what is kept must have one, as Kaloom's
+    return {**named, "type": netconf.type}  # lists have no type, but Kaloom's format requires one

@@ -1,4 +1,4 @@
-"""How the API server is reached: from a kubeconfig, or as the pod that kactus is run in."""
+"""Loads the credentials for the API server from a kubeconfig, or from the service account of a pod."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _RARE = ("exec", "auth-provider", "username")
 
 
 class Credentials(NamedTuple):
-    """Where the server is and who we are; empty strings for what is not given. `origin` is for messages."""
+    """Server address and identity; empty strings for absent values. `origin` is for messages."""
 
     origin: str
     server: str
@@ -32,7 +32,7 @@ class Credentials(NamedTuple):
 def load_credentials(
     kubeconfig: str, environ: Mapping[str, str] = os.environ, service_account: str = _SERVICE_ACCOUNT
 ) -> Credentials:
-    """Reads the credentials. Raises Failure naming the file (code 7 if it is malformed, 11 if it is not there yet)."""
+    """Loads the credentials. Raises Failure naming the file (code 7 if malformed, 11 if it does not exist yet)."""
     try:
         found = _from_kubeconfig(kubeconfig) if kubeconfig else _from_service_account(environ, service_account)
     except OSError as fault:
@@ -42,9 +42,9 @@ def load_credentials(
 
 
 def _require_usable(found: Credentials) -> None:
-    # Of the token it is said here, because what the library says of such a one holds it in full.
+    # Checked here because the library's error message would contain the whole token.
     if not found.token.isascii() or not found.token.isprintable() or " " in found.token:
-        raise Failure(INVALID_CONFIG, f"{found.origin}: the token contains characters that no token has")
+        raise Failure(INVALID_CONFIG, f"{found.origin}: the token contains invalid characters")
     if not _is_server(found.server):
         raise Failure(INVALID_CONFIG, f"{found.origin}: server {found.server!r:.80} is not an https:// or http:// URL")
 
@@ -67,7 +67,7 @@ def _from_kubeconfig(path: str) -> Credentials:
         return _through_the_library(path, str(cluster.get("tls-server-name") or ""))
     if cluster.get("proxy-url"):
         raise Failure(
-            INVALID_CONFIG, f"kubeconfig {path}: proxy-url is not supported: kactus talks to the server itself"
+            INVALID_CONFIG, f"kubeconfig {path}: proxy-url is not supported: kactus connects to the server directly"
         )
     token_file = user.get("tokenFile")
     return Credentials(
@@ -95,7 +95,7 @@ def _parse(path: str) -> Mapping[str, Any]:
     with open(path, encoding="utf-8", errors="replace") as file:  # noqa: PTH123
         text = file.read()
     try:
-        return json_object(text)  # as create-kubeconfig.sh writes it: to load `yaml` takes a tenth of a call
+        return json_object(text)  # the format of create-kubeconfig.sh; loading `yaml` takes a tenth of a call
     except ValueError:
         return _parse_yaml(path, text)
 
@@ -122,9 +122,9 @@ def _entry(path: str, document: Mapping[str, Any], section: str, name: object, k
 
 
 def _material(path: str, user: Mapping[str, Any], key: str) -> str:
-    """A file with the certificate or key: OpenSSL reads them from files only. Data is put into one in memory."""
+    """The path of the certificate or key: OpenSSL only reads files. Inline data goes to a file in memory."""
     if data := _decoded(path, user.get(f"{key}-data")):
-        fd = os.memfd_create("kactus")  # gone with this process, which is short-lived; delegates do not inherit it
+        fd = os.memfd_create("kactus")  # closed at the end of this short-lived process, and not inherited by delegates
         os.write(fd, data)
         return f"/proc/self/fd/{fd}"
     return _beside(path, user.get(key))
@@ -150,7 +150,7 @@ def _through_the_library(path: str, tls_server_name: str) -> Credentials:
     from pathlib import Path  # noqa: PLC0415
 
     from podagent.errors import KubeconfigError  # noqa: PLC0415
-    from podagent.kube.credentials import load  # noqa: PLC0415 - slow: only for what only it can
+    from podagent.kube.credentials import load  # noqa: PLC0415 - slow, and rarely needed
 
     try:
         configuration = load(Path(path), os.environ)

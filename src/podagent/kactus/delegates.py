@@ -1,4 +1,4 @@
-"""Runs one delegate: the configuration that is kept, as the plugin is to see it. Owns no state."""
+"""Runs one delegate: converts its saved configuration to the plugin's. Stateless."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _OF_DEFAULT_INTERFACE = ("IP", "MAC")
 _DYNAMIC = ("K8S_POD_NETWORK", "K8S_POD_NETWORK_NAMESPACE", "K8S_POD_IFMAC", "IgnoreUnknown")
 
 Today = Callable[[], "Json | None"]
-"""Gives the delegate as it would be attached today; None if that is not to be had."""
+"""Reads the current form of the delegate; None if it is unavailable."""
 
 
 class Delegates:
-    """Runs delegates for one call. Raises Failure when that call was made by such a delegate itself."""
+    """Runs delegates for one call. Raises Failure if one of these delegates made the call."""
 
     def __init__(self, call: Call, environ: Mapping[str, str] = os.environ) -> None:
         self._call = call
@@ -42,7 +42,7 @@ class Delegates:
             raise CallRefused(str(fault), INVALID_CONFIG) from None
 
     def delete(self, delegate: Json, ifname: str, netns: str, today: Today) -> None:
-        """DEL with what was kept, and where that fails with what it is `today`. Raises CniError."""
+        """DEL with the saved configuration; if that fails, with the current one (`today`). Raises CniError."""
         netconf = self._netconf(delegate)
         previous = delegate.get(_PREVIOUS)
         added = previous if isinstance(previous, dict) else None
@@ -58,7 +58,7 @@ class Delegates:
             self._runtime.delete(call._replace(netconf=corrected), target, added)
 
     def check(self, delegate: Json, ifname: str) -> None:
-        """CHECK, where the delegate's version has it and its result is known. Raises CniError."""
+        """CHECK, if the delegate's version supports it and its result is known. Raises CniError."""
         previous = delegate.get(_PREVIOUS)
         if not isinstance(previous, dict):
             return
@@ -111,28 +111,28 @@ class Delegates:
 
 
 def _shown(delegate: Json) -> Json:
-    """What the plugin gets to see of it."""
+    """The configuration without our own keys."""
     return {key: value for key, value in delegate.items() if key != _PREVIOUS and not key.startswith(OWN_PREFIX)}
 
 
 def ifname_of(delegate: Json, default: str) -> str:
-    """The interface a delegate makes: the default one for the master, else the network's hashed name."""
+    """The interface of a delegate: the default one for the master, else the network's hashed name."""
     network = identity(delegate)
     return interface_name(network) if network else default
 
 
 def called_by_itself(container_id: str, environ: Mapping[str, str] = os.environ) -> bool:
-    """Whether this call was made by a kactus that is at work on the same container, and would be waited for by it."""
+    """Whether a delegate of the same container made this call, whose parent would wait for it forever."""
     return bool(container_id) and environ.get(MARK) == container_id
 
 
 def _runtime_for(container_id: str, environ: Mapping[str, str]) -> CniRuntime:
     if called_by_itself(container_id, environ):
-        raise Failure(INVALID_CONFIG, "kactus is called by itself: a delegate or a network definition names it")
+        raise Failure(INVALID_CONFIG, "kactus called itself: a delegate or a network definition refers to it")
     return CniRuntime(_DELEGATE_TIMEOUT_S, {**environ, MARK: container_id}, _pass_on)
 
 
-def _pass_on(plugin: str, said: str) -> None:
-    log("info", f"delegate {plugin} says: {said}")
+def _pass_on(plugin: str, text: str) -> None:
+    log("info", f"delegate {plugin} wrote to stderr: {text}")
     with suppress(OSError):
-        os.write(2, f"CNI plugin {plugin}: {said}\n".encode())
+        os.write(2, f"CNI plugin {plugin}: {text}\n".encode())

@@ -1,4 +1,4 @@
-"""DEL and GC: with what is kept, and nothing else. No API server, definition, pod or network namespace is needed."""
+"""DEL and GC, from saved state only: without API server, definition, pod or network namespace."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from podagent.kactus.state import DEFINITION, IFNAME, SavedDelegates, identity
 
 
 class Detaching:
-    """One DEL. The container is held by the caller through `saved`."""
+    """One DEL. The caller holds the container's lock through `saved`."""
 
     def __init__(self, call: Call, config: Config, saved: SavedDelegates, delegates: Delegates) -> None:
         self._call = call
@@ -25,15 +25,15 @@ class Detaching:
         self._delegates = delegates
 
     def run(self) -> None:
-        """Detaches the network named, or everything. Raises Failure naming all that failed; that stays kept."""
+        """Detaches one network, or everything. Raises Failure naming all failed delegates, which stay saved."""
         network = self._call.arg("K8S_POD_NETWORK")
         kept = [each for each in self._saved.delegates if not network or identity(each) == network]
         if not network and all(map(identity, kept)):
-            kept.insert(0, self._config.master)  # its DEL is idempotent, and what is kept may have been lost
-        # The default interface goes last, wherever Kaloom's kactus has put it in the file.
+            kept.insert(0, self._config.master)  # its DEL is idempotent, and the saved state may have been lost
+        # The default interface goes last, whatever its position in a file of Kaloom's kactus.
         kept.sort(key=lambda delegate: bool(identity(delegate)))
         outcomes = [(delegate, self._detach(delegate)) for delegate in reversed(kept)]
-        # All in one step: a full disk cannot keep the last ones from going.
+        # In a single write: a full disk then cannot block the last ones.
         self._saved.drop(*(delegate for delegate, fault in outcomes if fault is None))
         faults = [fault for _, fault in outcomes if fault is not None]
         if faults:
@@ -52,13 +52,13 @@ class Detaching:
     def _today(self, delegate: Json) -> Json | None:
         if not identity(delegate) and DEFINITION not in delegate:
             return self._config.master
-        from podagent.kactus.networks import delegate_today  # noqa: PLC0415 - DEL seldom needs any of it
+        from podagent.kactus.networks import delegate_today  # noqa: PLC0415 - DEL rarely needs it
         from podagent.kactus.pods import Cluster  # noqa: PLC0415
 
         return delegate_today(delegate, Cluster(self._config.kubeconfig, pauses_s=()).definition)
 
     def _netns(self) -> str:
-        """The namespace, or "" when it is gone: then the plugins only give addresses back."""
+        """The namespace, or "" if it is gone: plugins then only release addresses."""
         if not self._call.netns or not os.path.exists(self._call.netns):  # noqa: PTH110
             return ""
         require_foreign(self._call.netns)

@@ -1,4 +1,4 @@
-"""The one way kactus fails: an error object of the specification (CNI SPEC, section 5 "Error"). Pure."""
+"""Errors of kactus, reported as error objects (CNI SPEC, section 5 "Error"). Pure."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Failure(CniError):
     """An operation of kactus failed.
 
     Args:
-        code: of the specification's list; what a delegate said keeps the delegate's code.
-        message: what is wrong.
-        details: more about it, possibly empty.
+        code: error code of the specification; errors of delegates keep the delegate's code.
+        message: the problem.
+        details: further information, possibly empty.
     """
 
     def __init__(self, code: int, message: str, details: str = "") -> None:

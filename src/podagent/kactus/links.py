@@ -1,4 +1,4 @@
-"""The links in the pod's network namespace; what cannot be looked into is refused as the specification says."""
+"""Reads the links in the pod's network namespace; rejects unusable namespaces as the specification requires."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from podagent.errors import NetnsGone
 from podagent.kactus.failure import INVALID_NETNS, Failure
 
 Look = Callable[[str], Collection[str]]
-"""Gives the names of the links in the namespace at a path. Raises Failure (code 8)."""
+"""Returns the link names of the namespace at a path. Raises Failure (code 8)."""
 
 
 def require_foreign(netns: str) -> None:
-    """Refuses a namespace that does not exist or is our own (CNI's reference library does so too, code 8)."""
+    """Rejects a namespace that does not exist or is our own, like CNI's reference library. Raises Failure (code 8)."""
     try:
         own = os.path.samestat(os.stat("/proc/self/ns/net"), os.stat(netns))  # noqa: PTH116
     except OSError as fault:
@@ -24,7 +24,7 @@ def require_foreign(netns: str) -> None:
 
 def link_names(netns: str) -> Collection[str]:
     """See `Look`."""
-    from podagent.host import links  # noqa: PLC0415 - DEL looks at none
+    from podagent.host import links  # noqa: PLC0415 - DEL reads no links
 
     process = links.process_of(netns)
     try:
@@ -34,7 +34,7 @@ def link_names(netns: str) -> Collection[str]:
 
 
 def _by_entering(netns: str) -> Collection[str]:
-    from podagent.host.netns import HeldNetns, identify  # noqa: PLC0415 - loads much, and is seldom needed
+    from podagent.host.netns import HeldNetns, identify  # noqa: PLC0415 - slow to load, and rarely needed
 
     fd = os.open(netns, os.O_RDONLY | os.O_CLOEXEC)
     try:

@@ -1,7 +1,7 @@
-"""The lock of one container: kubelet and agent call at once, and a call that was killed leaves its delegate at work.
+"""The lock of one container: kubelet and agent may call concurrently, and a killed call leaves its delegate running.
 
-A lock is a file that its holder has locked, and removes when it is done. One that was left with something in it was
-held by a call that was killed: then the delegates that call had started are waited for first.
+The holder flocks a file and removes it at the end. A file that was left with content belongs to a killed call; the next
+holder waits for that call's delegates first.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from podagent.kactus.failure import TRY_AGAIN_LATER, Failure
 from podagent.kactus.log import log
 
 MARK = "CNI_KACTUS_CONTAINER"
-"""The environment variable that tells whose delegate a process is: delegates, and what they start, inherit it."""
+"""The environment variable that marks delegates with their container; their child processes inherit it."""
 
 PATIENCE_S = 100.0
 _ORPHAN_PATIENCE_S = 15.0
@@ -24,16 +24,16 @@ _POLL_S = 0.01
 
 
 def end_delegates(container_id: str, patience_s: float = _ORPHAN_PATIENCE_S) -> bool:
-    """Waits for the delegates that a killed call for a container has left at work, and then kills them.
+    """Waits for the delegates of a killed call, then kills the remaining ones.
 
     Returns whether all are gone.
     """
-    from podagent.host import orphans  # noqa: PLC0415 - seldom is a call killed
+    from podagent.host import orphans  # noqa: PLC0415 - calls are rarely killed
 
     marked = {MARK: container_id}
     if orphans.await_end(marked, patience_s):
         return True
-    log("error", f"{container_id[:12]}: the delegates of an earlier call do not come to an end: they are killed")
+    log("error", f"{container_id[:12]}: the delegates of an earlier call do not end and are killed")
     return orphans.kill(marked)
 
 
@@ -49,10 +49,10 @@ class ContainerLock:
     ) -> None:
         """
         Args:
-            directory: of the locks.
-            container_id: fit to be a file name.
-            patience_s: how long another call for the container may take.
-            end_delegates: ends what a killed call has left at work, or says that it cannot.
+            directory: directory of the locks.
+            container_id: safe as a file name.
+            patience_s: how long to wait for another call, in seconds.
+            end_delegates: ends the delegates of a killed call; returns False if it cannot.
         """
         self._directory = directory
         self._container_id = container_id
@@ -62,11 +62,11 @@ class ContainerLock:
         self._fd = -1
 
     def acquire(self) -> bool:
-        """Waits for the lock. Whether a call that held it was killed; nothing that it started is at work any more.
+        """Waits for the lock, and for the delegates of a killed holder. Returns whether the holder was killed.
 
         Raises:
-            OSError: the file cannot be used.
-            Failure: another call holds it for too long, or what a killed one has started cannot be ended (code 11).
+            OSError: the file is unusable.
+            Failure: another call holds it for too long, or the delegates of a killed one cannot be ended (code 11).
         """
         os.makedirs(self._directory, mode=0o700, exist_ok=True)  # noqa: PTH103
         deadline = time.monotonic() + self._patience_s
@@ -75,7 +75,7 @@ class ContainerLock:
             fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             try:
                 self._await(fd, deadline)
-                # Whoever held it before may have removed the file meanwhile: then this lock holds nobody off.
+                # The previous holder may have removed the file meanwhile: then this lock protects nothing.
                 if _is_at(fd, self._path):
                     killed = self._settle(fd)
                     self._fd = fd
@@ -86,7 +86,7 @@ class ContainerLock:
         return killed
 
     def release(self) -> None:
-        """Gives the lock up, if it is held."""
+        """Releases the lock if it is held."""
         if self._fd >= 0:
             with suppress(OSError):
                 os.unlink(self._path)  # noqa: PTH108
@@ -100,12 +100,12 @@ class ContainerLock:
             time.sleep(_POLL_S)
 
     def _settle(self, fd: int) -> bool:
-        """Whether the holder before was killed. What that has started is ended, or the file goes on saying so."""
+        """Returns whether the previous holder was killed, after ending its delegates. Raises Failure otherwise."""
         killed = os.fstat(fd).st_size > 0
         if killed:
             log("warning", f"{self._container_id[:12]}: an earlier call was killed")
             if not self._end_delegates(self._container_id):
-                what = f"delegates of an earlier call for container {self._container_id} cannot be ended"
+                what = f"delegates of an earlier call for container {self._container_id} cannot be killed"
                 raise Failure(TRY_AGAIN_LATER, what)
         return killed
 

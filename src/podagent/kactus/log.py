@@ -1,7 +1,7 @@
-"""kactus' log, in the manner of Kaloom's: a file, else the standard error. Never fails the call.
+"""Logs to a file, else to standard error, in the format of Kaloom's kactus. Never fails the call.
 
-``_CNI_LOGGING_LEVEL`` is a number, as Kaloom's, or a word: 1 error, 2 info, 3 debug. Without it there is no log, unless
-a file is named: then errors.
+``_CNI_LOGGING_LEVEL`` is a number, as in Kaloom's, or a word: 1 error, 2 info, 3 debug. Without it, kactus logs errors
+if a log file is set, else nothing.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def setup(environ: Mapping[str, str]) -> None:
 
 
 def log(level: str, message: str) -> None:
-    """One line, if `level` is wanted; what cannot be printed is escaped."""
+    """Writes one line if `level` is enabled; escapes unprintable characters."""
     if _VERBOSITY[level] > _state.verbosity:
         return
     now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
@@ -60,7 +60,7 @@ def _verbosity(level: str) -> int:
 
 
 def _append(path: str, line: bytes) -> None:
-    # A pipe that nobody reads must not hold the call up.
+    # A pipe without a reader must not block the call.
     fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
     try:
         os.write(fd, line)

@@ -1,6 +1,6 @@
-"""The executable: answers VERSION at once, and leaves every other call to `run`.
+"""The executable: answers VERSION itself, and passes every other call to `run`.
 
-It starts for every pod operation, and runtimes ask every plugin for its versions: so it imports next to nothing.
+It starts for every pod operation, and runtimes ask every plugin for its versions, so it imports almost nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _STDOUT = 1
 def main() -> int:
     """Runs one call. Returns the exit code."""
     if os.environ.get("CNI_COMMAND") == "VERSION":
-        versions = ", ".join(f'"{each}"' for each in KNOWN)  # plain words: json would take longer than all the rest
+        versions = ", ".join(f'"{each}"' for each in KNOWN)  # importing json would take longer than everything else
         return 0 if write_out(f'{{"cniVersion": "{LATEST}", "supportedVersions": [{versions}]}}') else 1
     from podagent.kactus.run import run  # noqa: PLC0415
 
@@ -24,7 +24,7 @@ def main() -> int:
 
 
 def write_out(text: str) -> bool:
-    """Prints a line of ASCII text. False when nobody reads it: then the caller has to take it for a failure."""
+    """Prints a line of ASCII text. Returns False if the reader is gone, which must count as a failure."""
     rest = memoryview(f"{text}\n".encode())
     try:
         while rest:

@@ -1,4 +1,4 @@
-"""From the pod's annotation and the network definitions to delegates. Pure."""
+"""Converts the pod's annotation and the network definitions to delegates. Pure."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Wanted(NamedTuple):
     """The networks of a pod at its start.
 
     Attributes:
-        primary: takes the default interface, in the master delegate's place; None: the master has it.
-        others: each on its own interface, lower layers first.
+        primary: the network that replaces the master delegate on the default interface, None for the master.
+        others: the networks with interfaces of their own, lower layers first.
     """
 
     primary: Attachment | None
@@ -33,8 +33,8 @@ class Wanted(NamedTuple):
 def read_wanted(
     annotation: str | None, namespace: str, global_namespaces: Collection[str] = DEFAULT_GLOBAL_NAMESPACES
 ) -> Wanted:
-    """What the annotation asks kactus for; ``podagentSkip`` concerns only the agent. Raises Failure (code 7)."""
-    from podagent.decide.dialects.kaloom import read_entries  # noqa: PLC0415 - one network by its name needs none of it
+    """Parses the annotation for kactus, which ignores ``podagentSkip``. Raises Failure (code 7)."""
+    from podagent.decide.dialects.kaloom import read_entries  # noqa: PLC0415 - not needed to attach a single network
 
     entries = read_entries(annotation, namespace, global_namespaces)
     if entries.nameless or entries.faulty:
@@ -52,12 +52,12 @@ def delegate_for(
     read: Read,
     global_namespaces: Collection[str] = DEFAULT_GLOBAL_NAMESPACES,
 ) -> Json:
-    """The delegate configuration of a network: that of its definition, with ``type`` and ``networkName``.
+    """The delegate configuration from a network's definition, with ``type`` and ``networkName``.
 
-    It also says which definition that was, under a key of our own.
+    A key of our own refers to the definition.
 
     Raises:
-        Failure: there is no such definition, or it is malformed (code 7).
+        Failure: the definition does not exist, or is malformed (code 7).
     """
     try:
         reference, definition = find(network.definition, pod_namespace, global_namespaces, read)
@@ -67,7 +67,7 @@ def delegate_for(
 
 
 def delegate_today(kept: Json, read: Read) -> Json | None:
-    """What a kept delegate's definition says today; None if it is gone or malformed, or cannot be had."""
+    """The current form of a saved delegate; None if its definition is gone, malformed or unavailable."""
     namespace, _, network = str(kept.get(DEFINITION, "")).partition("/")
     if not network:
         return None
@@ -76,18 +76,18 @@ def delegate_today(kept: Json, read: Read) -> Json | None:
         definition = read(reference)
         return None if definition is None else _delegate(definition, reference)
     except (DefinitionError, Failure):
-        return None  # the failure of DEL is the one to report
+        return None  # the failure of DEL itself is the one to report
 
 
 def _delegate(definition: Json, reference: DefinitionRef) -> Json:
     netconf = to_netconf(definition, reference)
     own = {"networkName": reference.name, DEFINITION: str(reference)}
     first, *more = [_without_ours(conf) for conf in netconf.plugins]
-    if more:  # a chain, which Kaloom's does not know: kept whole, under the type of its first plugin
+    if more:  # a chain, which Kaloom's kactus does not support: saved whole, with the type of its first plugin
         return {**_without_ours(netconf.json), "type": first["type"], "plugins": [first, *more], **own}
     return {**first, "cniVersion": netconf.version, "name": netconf.name, **own}
 
 
 def _without_ours(conf: Json) -> Json:
-    """What a definition must not say: it would pass for the pod's default interface, or for something attached."""
+    """Removes keys by which a definition could pose as the default interface, or as something attached."""
     return {key: value for key, value in conf.items() if key not in _OURS and not key.startswith(OWN_PREFIX)}

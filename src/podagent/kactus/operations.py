@@ -1,4 +1,4 @@
-"""The commands of CNI, one function each: call in, result or nothing out. Owns the locking, not the work."""
+"""The CNI commands, one function each. They hold the container's lock; other modules do the work."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _CHECK_SINCE = "0.4.0"
 
 
 def add(call: Call, look: Look = link_names) -> Json:
-    """ADD: the networks of a pod at its start, or the one that is named."""
-    from podagent.kactus.attaching import Attaching  # noqa: PLC0415 - DEL needs nothing of it
+    """ADD: attaches all networks of a pod at its start, or the named one."""
+    from podagent.kactus.attaching import Attaching  # noqa: PLC0415 - not needed for DEL
     from podagent.kactus.pods import Cluster  # noqa: PLC0415
 
     config, delegates = read_config(call.conf), Delegates(call)
@@ -31,19 +31,19 @@ def add(call: Call, look: Look = link_names) -> Json:
 
 
 def delete(call: Call) -> None:
-    """DEL: everything of the container, or the network that is named."""
+    """DEL: detaches all networks of the container, or the named one."""
     from podagent.kactus.detaching import Detaching  # noqa: PLC0415
 
     config = read_config(call.conf)
     if called_by_itself(call.container_id):
-        return  # its ADD was refused: there is nothing
+        return  # its ADD was rejected: nothing is attached
     delegates = Delegates(call)
     with SavedDelegates(config.cni_dir, call.container_id) as saved:
         Detaching(call, config, saved, delegates).run()
 
 
 def check(call: Call, look: Look = link_names) -> None:
-    """CHECK: are the interfaces there, and as the delegates left them?"""
+    """CHECK: verifies that the interfaces exist, and have every delegate check its own."""
     _require_version(call, _CHECK_SINCE)
     config = read_config(call.conf)
     require_foreign(call.netns)
@@ -51,19 +51,19 @@ def check(call: Call, look: Look = link_names) -> None:
     with SavedDelegates(config.cni_dir, call.container_id) as saved:
         kept = [each for each in saved.delegates if not network or identity(each) == network]
         if not kept:
-            raise Failure(INTERNAL, f"nothing is known of {network or 'the container'}: it is not attached")
+            raise Failure(INTERNAL, f"{network or 'the container'} is not attached")
         links = look(call.netns)
         for delegate in kept:
             ifname = ifname_of(delegate, call.ifname)
             if ADDING in delegate:
-                raise Failure(INTERNAL, f"interface {ifname}: the call that attached it was cut short")
+                raise Failure(INTERNAL, f"interface {ifname}: the call that attached it was interrupted")
             if ifname not in links:
                 raise Failure(INTERNAL, f"interface {ifname} is not in the pod")
             Delegates(call).check(delegate, ifname)
 
 
 def collect(call: Call) -> None:
-    """GC: gives back what is kept for containers that the runtime does not know any more."""
+    """GC: detaches all networks of containers that the runtime no longer lists."""
     from podagent.kactus.detaching import Detaching  # noqa: PLC0415
 
     _require_version(call, _STATUS_AND_GC_SINCE)
@@ -91,7 +91,7 @@ def collect(call: Call) -> None:
 
 
 def status(call: Call) -> None:
-    """STATUS: could an ADD succeed now, as far as the master delegate can tell? (codes 50, 51)"""
+    """STATUS: reports whether ADD could succeed now, according to the master delegate (codes 50, 51)."""
     _require_version(call, _STATUS_AND_GC_SINCE)
     config = read_config(call.conf)
     try:

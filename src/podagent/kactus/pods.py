@@ -1,7 +1,7 @@
-"""What kactus asks the API server: a pod's annotation, a network's definition. Two GETs, as light as can be.
+"""The API requests of kactus: a pod's annotation and a network's definition, one GET each.
 
-Not through the agent's client library: importing that takes longer than everything else in a call. Only for a
-kubeconfig with an exec plugin or the like is it loaded.
+The agent's client library takes longer to import than everything else in a call. It is loaded only for a kubeconfig
+with an exec plugin or the like.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ _PAUSES_S = (0.5, 1.0, 2.0)
 
 
 class Cluster:
-    """The API server; the credentials are read at the first question."""
+    """The API server. The first request loads the credentials."""
 
     def __init__(self, kubeconfig: str, pauses_s: tuple[float, ...] = _PAUSES_S) -> None:
-        """`pauses_s`: between the attempts, one more than these, to reach a server that does not answer."""
+        """`pauses_s`: delays between attempts to reach a server that does not respond."""
         self._kubeconfig = kubeconfig
         self._pauses_s = pauses_s
         self._credentials: Credentials | None = None
 
     def annotation(self, namespace: str, pod: str) -> str | None:
-        """The ``networks`` annotation of a pod, None without one. Raises Failure (code 11, also if there is no pod)."""
+        """The ``networks`` annotation of a pod, None without one. Raises Failure (code 11, also without a pod)."""
         found = self._get(f"/api/v1/namespaces/{quote(namespace)}/pods/{quote(pod)}")
         if found is None:
             raise Failure(TRY_AGAIN_LATER, f"pod {namespace}/{pod} is not known to the API server")
@@ -37,16 +37,16 @@ class Cluster:
         return value if isinstance(value, str) else None
 
     def definition(self, reference: DefinitionRef) -> Json | None:
-        """The network definition, None if there is none. Raises Failure (code 11)."""
+        """The network definition, None if it does not exist. Raises Failure (code 11)."""
         return self._get(reference.path)
 
     def _get(self, path: str) -> Json | None:
         if self._credentials is None:
             self._credentials = load_credentials(self._kubeconfig)
-        return _try_again_and_again(self._credentials, path, self._pauses_s)
+        return _get_with_retries(self._credentials, path, self._pauses_s)
 
 
-def _try_again_and_again(credentials: Credentials, path: str, pauses_s: tuple[float, ...]) -> Json | None:
+def _get_with_retries(credentials: Credentials, path: str, pauses_s: tuple[float, ...]) -> Json | None:
     try:
         return get_json(credentials, path)
     except NotReached as fault:
@@ -54,4 +54,4 @@ def _try_again_and_again(credentials: Credentials, path: str, pauses_s: tuple[fl
             raise Failure(TRY_AGAIN_LATER, f"GET {path}: {fault}") from None
     pause_s, *rest = pauses_s
     time.sleep(pause_s)
-    return _try_again_and_again(credentials, path, tuple(rest))
+    return _get_with_retries(credentials, path, tuple(rest))

@@ -1,4 +1,4 @@
-"""One GET of a JSON object over HTTP(S), with the standard library alone."""
+"""One GET of a JSON object over HTTP(S), using only the standard library."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ _LARGEST_BODY = 16 << 20
 
 
 class NotReached(Exception):
-    """No answer, or one that may be another one in a moment (5xx, 429)."""
+    """No response, or a temporary error (5xx, 429)."""
 
 
 def get_json(
     credentials: Credentials, path: str, silence_s: float = _SILENCE_S, whole_answer_s: float = _WHOLE_ANSWER_S
 ) -> Json | None:
-    """The object at `path`; None when there is none.
+    """The object at `path`, None if it does not exist.
 
     Args:
-        credentials: of the server.
+        credentials: for the server.
         path: absolute, quoted.
-        silence_s: how long the server may say nothing.
-        whole_answer_s: how long its answer may take, however it comes.
+        silence_s: timeout of each read, in seconds.
+        whole_answer_s: time limit for the whole response, in seconds.
 
     Raises:
-        NotReached: trying again may help.
-        Failure: the server refuses (code 11: the runtime tries again later).
+        NotReached: a retry may succeed.
+        Failure: the server rejected the request (code 11: the runtime retries later).
     """
     status, body = _get(credentials, path, silence_s, whole_answer_s)
     if status == 404:
@@ -46,7 +46,7 @@ def get_json(
     try:
         return json_object(body)
     except ValueError as fault:
-        raise NotReached(f"{credentials.server} answers with something that is {fault}") from None
+        raise NotReached(f"{credentials.server} sent an invalid answer: {fault}") from None
 
 
 def _get(credentials: Credentials, path: str, silence_s: float, whole_answer_s: float) -> tuple[int, bytes]:
@@ -61,8 +61,8 @@ def _get(credentials: Credentials, path: str, silence_s: float, whole_answer_s: 
         return answer.status, _body(answer, whole_answer_s)
     except (OSError, http.client.HTTPException) as fault:
         raise NotReached(f"{credentials.server} does not answer: {fault}") from None
-    except ValueError:  # a host name that cannot be one; what it says may hold the token
-        raise Failure(INVALID_CONFIG, f"{credentials.origin}: {credentials.server} cannot be asked") from None
+    except ValueError:  # an invalid host name; its error text may contain the token
+        raise Failure(INVALID_CONFIG, f"{credentials.origin}: no request can be sent to {credentials.server}") from None
     finally:
         connection.close()
 
@@ -74,7 +74,7 @@ def _connection(credentials: Credentials, host: str, port: int | None, silence_s
 
 
 class _TlsConnection(http.client.HTTPSConnection):
-    """One that may expect another name in the certificate than that of the host."""
+    """A connection that may expect another name in the certificate than the host's."""
 
     def __init__(
         self, host: str, port: int | None, silence_s: float, context: ssl.SSLContext, server_name: str
@@ -103,7 +103,7 @@ def _context(credentials: Credentials) -> ssl.SSLContext:
 
 
 def _body(answer: http.client.HTTPResponse, whole_answer_s: float) -> bytes:
-    """All of it, unless it comes too slowly or is too much: then it is no JSON."""
+    """Reads the body. Raises NotReached if it is too slow. Truncated at the size limit, it is invalid JSON."""
     taken, deadline = bytearray(), time.monotonic() + whole_answer_s
     announced = answer.length
     wanted = _LARGEST_BODY if announced is None else min(announced, _LARGEST_BODY)

@@ -1,4 +1,4 @@
-"""One call from its environment and standard input to its exit code: whatever happens, that is an error object."""
+"""Runs one call, from its environment and standard input to its exit code. Every failure becomes an error object."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def run(environ: Mapping[str, str], write_out: Callable[[str], bool], stdin: int
     """Runs any command but VERSION. Returns the exit code.
 
     Args:
-        environ: of the call.
-        write_out: prints a line; False when nobody reads it.
-        stdin: the descriptor of the standard input.
+        environ: environment of the call.
+        write_out: prints a line; returns False if the reader is gone.
+        stdin: descriptor of the standard input.
     """
     setup(environ)
     given = b""
@@ -35,14 +35,14 @@ def run(environ: Mapping[str, str], write_out: Callable[[str], bool], stdin: int
         answer = _carry_out(read_call(environ, given))
     except CniError as fault:
         return _fail(fault, given, write_out)
-    except Exception as fault:  # a bug of ours must still be an error object
+    except Exception as fault:  # a bug, too, must yield an error object
         log("error", f"internal error: {fault!r}")
         return _fail(Failure(INTERNAL, f"internal error: {fault!r}"[:400]), given, write_out)
     return 0 if answer is None or write_out(json.dumps(answer)) else 1
 
 
 def _read(stdin: int) -> bytes:
-    """The standard input, not much more of it than a call may have; nothing when it is closed."""
+    """The standard input, up to the size limit of a call; empty if it is closed."""
     taken = bytearray()
     try:
         while len(taken) <= LONGEST_INPUT and (portion := os.read(stdin, 1 << 20)):
@@ -53,19 +53,19 @@ def _read(stdin: int) -> bytes:
 
 
 def _carry_out(call: Call) -> Json | None:
-    from podagent.kactus.operations import OPERATIONS  # noqa: PLC0415 - a call that is refused needs none of it
+    from podagent.kactus.operations import OPERATIONS  # noqa: PLC0415 - rejected calls do not need it
 
     signal.signal(signal.SIGTERM, _leave)
     return OPERATIONS[call.command](call)
 
 
 def _leave(number: int, _: object) -> None:
-    """A caller that has lost patience ends kactus: the delegate, which is in a process group of its own, goes first."""
+    """Exits on SIGTERM from a caller that timed out; the delegate's process group is killed first."""
     sys.exit(128 + number)
 
 
 def _version_asked(given: bytes) -> str:
-    """The version of the error object: the configuration's, as far as it can be read and is known."""
+    """The version of the error object: the configuration's if it is readable and supported, else the latest."""
     try:
         named = json_object(given).get("cniVersion") or versions.OLDEST
     except ValueError:
@@ -74,9 +74,9 @@ def _version_asked(given: bytes) -> str:
 
 
 def _fail(fault: CniError, given: bytes, write_out: Callable[[str], bool]) -> int:
-    # What a delegate said is told with its name; what we say ourselves the caller puts ours to.
+    # Errors of delegates are prefixed with the plugin's name; callers prefix errors of our own with ours.
     message = f"{fault.plugin}: {fault.message}" if isinstance(fault, PluginError) else fault.message
-    # A delegate may have said anything, but callers read an unsigned number that is not 0.
+    # A delegate may use any code, but callers expect a positive unsigned number.
     code = fault.code if 0 < fault.code <= _HIGHEST_CODE else INTERNAL
     body = {"cniVersion": _version_asked(given), "code": code, "msg": message[:_LONGEST_TEXT]}
     if fault.details:

@@ -1,8 +1,8 @@
-"""What kactus attached to a container: one file per container, in Kaloom's format, under a lock per container.
+"""The saved delegates: one file per container, in Kaloom's format, protected by a lock per container.
 
 The file is a JSON list of delegate configurations, each with ``networkName`` or ``masterPlugin``, so that a node can
-change over from Kaloom's kactus and back with pods running. Keys of our own begin with ``kactus``; ``prevResult`` is
-the delegate's result. The file goes with its last delegate.
+switch between Kaloom's kactus and ours while pods are running. Keys of our own start with ``kactus``; ``prevResult`` is
+the delegate's result. The file is removed with its last delegate.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from podagent.kactus.lock import PATIENCE_S, ContainerLock
 from podagent.kactus.log import log
 from podagent.validate import is_cni_name
 
-TYPE_CHECKING = False  # mypy's; importing typing costs a call more than reading the file does
+TYPE_CHECKING = False  # as mypy defines it; importing typing takes longer than reading the file
 if TYPE_CHECKING:
     from types import TracebackType
 
@@ -31,7 +31,7 @@ _LARGEST_FILE = 256 << 20
 
 
 def identity(delegate: Json) -> str:
-    """What tells the delegates of one container apart: the network's name, "" for the default interface's."""
+    """The key of a delegate within its container: the network name, "" for the default interface."""
     name = delegate.get("networkName")
     return "" if is_master(delegate) or not isinstance(name, str) else name
 
@@ -50,19 +50,19 @@ def containers(cni_dir: str) -> list[str]:
 class SavedDelegates:
     """The delegates of one container; a context manager that holds the container's lock.
 
-    Raises (on entry and in every method): Failure, code 5 when the file cannot be used, 11 when another call holds the
-    container for too long.
+    Entry and all methods raise Failure: code 5 if the file is unusable, 11 if another call holds the container for too
+    long.
     """
 
     def __init__(self, cni_dir: str, container_id: str, patience_s: float = PATIENCE_S) -> None:
         """
         Args:
-            cni_dir: the directory of the files.
-            container_id: fit to be a file name.
-            patience_s: how long another call for the container may take.
+            cni_dir: directory of the files.
+            container_id: safe as a file name.
+            patience_s: how long to wait for another call, in seconds.
         """
         self._path = f"{cni_dir}/{container_id}"
-        # Beside the locks, so that nobody takes it for a container; no container's name begins with a dot.
+        # In the directory of the locks, where it is never listed as a container. Container IDs never start with a dot.
         self._temporary = f"{cni_dir}/{_LOCKS}/.{container_id}.new"
         self._aside = f"{cni_dir}/.{container_id}.unreadable"
         self._lock = ContainerLock(f"{cni_dir}/{_LOCKS}", container_id, patience_s)
@@ -87,11 +87,11 @@ class SavedDelegates:
         self._lock.release()
 
     def find(self, name: str) -> Json | None:
-        """The delegate of that `identity`."""
+        """The delegate with this `identity`, None if there is none."""
         return next((each for each in self.delegates if identity(each) == name), None)
 
     def put(self, delegate: Json) -> None:
-        """Keeps a delegate, in the place of the one of the same identity if there is one."""
+        """Saves a delegate; replaces the one with the same identity."""
         name = identity(delegate)
         if self.find(name) is None:
             self._write([*self.delegates, delegate])
@@ -99,7 +99,7 @@ class SavedDelegates:
             self._write([delegate if identity(each) == name else each for each in self.delegates])
 
     def drop(self, *delegates: Json) -> None:
-        """Forgets delegates, all in one step."""
+        """Removes delegates in a single write."""
         names = {identity(each) for each in delegates}
         self._write([each for each in self.delegates if identity(each) not in names])
 
@@ -133,7 +133,7 @@ class SavedDelegates:
         fd = os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             rest = memoryview(content)
-            while rest:  # a disk that is filling up takes a part
+            while rest:  # a nearly full disk may accept only a part
                 rest = rest[os.write(fd, rest) :]
             os.fsync(fd)
         except OSError:
@@ -149,7 +149,7 @@ def _is_delegate(value: object) -> bool:
 
 
 def _content(path: str) -> bytes:
-    # Neither a link that leads elsewhere nor a pipe that nobody writes to is followed.
+    # Follows no symbolic link, and does not block on a pipe without a writer.
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     with open(fd, "rb") as file:  # noqa: PTH123
         return file.read(_LARGEST_FILE)

@@ -1,1 +1,1 @@
-"""The only code that talks to the API server; knows the rest of the project only by its model and errors."""
+"""The Kubernetes API client. The only package that talks to the API server."""

@@ -1,4 +1,4 @@
-"""Owns what an answer of the API server means: bounded bodies, its error objects, and lost connections as `ApiError`.
+"""Reads responses of the API server: bounded bodies, error objects, and transport errors as `ApiError`.
 
 It sends nothing.
 """
@@ -18,8 +18,8 @@ from urllib3.response import BaseHTTPResponse
 from podagent.errors import AnswerTooLarge, ApiError
 from podagent.foreign import Json, excerpt, json_object, lenient
 
-# What the client library lets through when there is no usable HTTP answer: its own wrapping of TLS errors, urllib3's,
-# and what urllib3 does not wrap when it is told not to retry.
+# Exceptions of the client library without a usable HTTP response: its own wrapping of TLS errors, urllib3's, and those
+# that urllib3 does not wrap when its retries are off.
 TRANSPORT_ERRORS = (ApiException, HTTPError, HTTPException, OSError)
 
 _PIECE = 1 << 16
@@ -29,7 +29,7 @@ _LONGEST_MESSAGE = 600
 
 @contextlib.contextmanager
 def transport_errors(what: str) -> Iterator[None]:
-    """Raises what goes wrong below HTTP as `ApiError` of status 0; `what` names the request."""
+    """Converts errors below HTTP to `ApiError` with status 0; `what` names the request."""
     try:
         yield
     except TRANSPORT_ERRORS as error:
@@ -37,15 +37,15 @@ def transport_errors(what: str) -> Iterator[None]:
 
 
 def read_body(response: BaseHTTPResponse, limit: int, deadline: float, what: str) -> bytes:
-    """The whole body; the connection goes back to the pool.
+    """Reads the whole body and returns the connection to the pool.
 
     Args:
-        limit: the most bytes to hold.
-        deadline: `time.monotonic()` by which all of it must have come; the read timeout bounds only each piece.
+        limit: maximum size in bytes.
+        deadline: end of the body in `time.monotonic()` seconds; the read timeout applies only to each piece.
 
     Raises:
-        AnswerTooLarge: more than `limit` bytes.
-        ApiError: the connection broke, or it took too long.
+        AnswerTooLarge: the body exceeds `limit`.
+        ApiError: the connection broke, or the deadline passed.
     """
     pieces: list[bytes] = []
     size = 0
@@ -62,7 +62,7 @@ def read_body(response: BaseHTTPResponse, limit: int, deadline: float, what: str
 
 @contextlib.contextmanager
 def closing_unless_read(response: BaseHTTPResponse) -> Iterator[None]:
-    """A connection with the rest of an unread answer in it must not be used again."""
+    """Closes the connection unless the response was read to its end: with unread data it is not reusable."""
     try:
         yield
     except BaseException:
@@ -71,7 +71,7 @@ def closing_unless_read(response: BaseHTTPResponse) -> Iterator[None]:
 
 
 def decode_object(body: bytes, what: str, status: int) -> Json:
-    """The JSON object in a body. ApiError when it is none."""
+    """The JSON object in a body. Raises ApiError."""
     try:
         return json_object(body)
     except ValueError as error:
@@ -79,7 +79,7 @@ def decode_object(body: bytes, what: str, status: int) -> Json:
 
 
 def refusal(response: BaseHTTPResponse, deadline: float, what: str) -> ApiError:
-    """The error that an answer other than 2xx stands for; takes in its body."""
+    """Converts a response with a status other than 2xx to an error; consumes its body."""
     try:
         body = read_body(response, _LARGEST_ERROR, deadline, what)
     except ApiError:
@@ -92,7 +92,7 @@ def refusal(response: BaseHTTPResponse, deadline: float, what: str) -> ApiError:
 
 
 def status_error(status: Json, what: str) -> ApiError:
-    """The error that an object of kind Status stands for, as it comes inside a watch."""
+    """Converts an object of kind Status inside a watch to an error."""
     code = lenient(status, "code", int) or HTTPStatus.INTERNAL_SERVER_ERROR.value
     message = lenient(status, "message", str) or lenient(status, "reason", str) or "error without a message"
     seconds = lenient(lenient(status, "details", dict), "retryAfterSeconds", int)
@@ -107,15 +107,15 @@ def _status_message(body: bytes) -> str:
 
 
 def _retry_after(text: str | None) -> float | None:
-    """Seconds; the date form of the header is never sent by an API server."""
+    """Parses ``Retry-After`` in seconds; API servers never send the date form."""
     return float(text) if text is not None and text.isascii() and text.isdigit() else None
 
 
 def _cause(error: BaseException) -> str:
-    # The client library raises TLS errors again with the text in `reason` and an empty-looking `str`.
+    # The client library re-raises TLS errors with the text in `reason` and an uninformative `str`.
     return str(error.reason if isinstance(error, ApiException) else error) or type(error).__name__
 
 
 def _quoted(text: str) -> str:
-    """The server's words end up in the journal and in terminals."""
+    """Sanitises server text for journals and terminals."""
     return excerpt(text, _LONGEST_MESSAGE, keep_end=False)

@@ -1,6 +1,6 @@
-"""Owns every request to the API server: authentication, timeouts, errors, the credentials' renewal.
+"""Sends requests to the API server, with authentication, timeouts and renewal of credentials.
 
-It knows nothing of pods or networks, never waits between tries and keeps no objects.
+It never sleeps between attempts and caches no objects.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _PATH = re.compile(r"(?:/[A-Za-z0-9_~:%\-][A-Za-z0-9._~:%\-]*)+")
 
 
 def api_path(*segments: str) -> str:
-    """A path of the API from its segments, each quoted; ValueError for one that would change the path's shape."""
+    """Joins quoted segments to an API path. Raises ValueError if a segment would change the path's structure."""
     for segment in segments:
         if not segment or segment.startswith("."):
             raise ValueError(f"{segment!r} cannot be part of an API path")
@@ -38,15 +38,15 @@ def api_path(*segments: str) -> str:
 
 
 class KubeApi:
-    """Requests with JSON answers. Thread-safe. The credentials are loaded by the first request.
+    """JSON requests. Thread-safe. The first request loads the credentials.
 
-    Every method raises ApiError when the server refuses or cannot be reached, KubeconfigError while there are no
-    usable credentials, and ValueError for a path that `api_path` could not have made. When the server does not take
-    the credentials (401) they are loaded again and the request is repeated, once.
+    Every method raises ApiError if the server rejects a request or is unreachable, KubeconfigError without usable
+    credentials, and ValueError for a malformed path. After status 401 the credentials are reloaded and the request is
+    repeated once.
     """
 
     def __init__(self, load: Callable[[], Configuration], timeout_s: float = 10.0) -> None:
-        """`load`: reads the credentials afresh. `timeout_s`: for an answer to begin, and again for it to end."""
+        """`load`: reads the credentials. `timeout_s`: limit for the response to start, and again for it to end."""
         self._load = load
         self._timeout_s = timeout_s
         self._lock = threading.Lock()
@@ -54,13 +54,13 @@ class KubeApi:
 
     @property
     def server(self) -> str:
-        """URL of the API server, or words for it while it is not known."""
+        """URL of the API server, or a placeholder while it is unknown."""
         client = self._client
         return str(client.configuration.host) if client else "the API server"
 
     @property
     def patience_s(self) -> float:
-        """The longest that one call without a read timeout of its own may take."""
+        """Upper bound in seconds for one call without its own read timeout."""
         return 2 * (_CONNECT_TIMEOUT_S + 2 * self._timeout_s)
 
     def get(self, path: str, query: Query = ()) -> Json:
@@ -70,20 +70,20 @@ class KubeApi:
         return self._json("POST", path, (), body, "application/json")
 
     def patch(self, path: str, body: Json) -> Json:
-        """Merge patch (RFC 7386)."""
+        """Sends a merge patch (RFC 7386)."""
         return self._json("PATCH", path, (), body, "application/merge-patch+json")
 
     def stream(self, path: str, query: Query, read_timeout_s: float) -> LineStream:
-        """The answer line by line, until the server ends it; `read_timeout_s`: the longest silence."""
+        """Streams the lines of the response until the server ends it; `read_timeout_s` limits silence."""
         return LineStream(self._accepted("GET", path, query, read_timeout_s=read_timeout_s), f"GET {path}")
 
     def reload(self) -> None:
-        """Load the credentials again, for requests from now on. KubeconfigError leaves the present ones in use."""
+        """Reloads the credentials for later requests. Raises KubeconfigError, which leaves the old ones in use."""
         with self._lock:
             self._replace_client()
 
     def close(self) -> None:
-        """Close idle connections."""
+        """Closes idle connections."""
         with self._lock:
             if self._client:
                 self._client.close()
@@ -102,7 +102,7 @@ class KubeApi:
         content_type: str = "",
         read_timeout_s: float | None = None,
     ) -> BaseHTTPResponse:
-        """An answer of a 2xx status, its body still to be read."""
+        """Sends a request and returns its 2xx response, with the body unread."""
         if _PATH.fullmatch(path) is None:
             raise ValueError(f"{path!r} is not an API path")
         headers = {"Accept": "application/json"} | ({"Content-Type": content_type} if content_type else {})
@@ -137,25 +137,25 @@ class KubeApi:
             try:
                 return _exchange(client, request, timeouts)
             except (ClosedPoolError, ProtocolError) as error:
-                # The server closed an idle connection just as we took it. A POST may have been carried out already.
+                # The server closed an idle connection just as we took it. A POST may have been executed already.
                 if method == "POST" and not isinstance(error, ClosedPoolError):
                     raise
             except TRANSPORT_ERRORS:
-                client.rest_client.close()  # what broke one connection has probably broken the idle ones too
+                client.rest_client.close()  # the cause of this failure has probably broken idle connections too
                 raise
             return _exchange(client, request, timeouts)
 
     def _current_client(self) -> Any:
         client = self._client
         if client is not None:
-            return client  # without the lock: somebody may be waiting for an exec plugin while holding it
+            return client  # without the lock, which another thread may hold during a slow exec plugin
         with self._lock:
             if self._client is None:
                 self._replace_client()
             return self._client
 
     def _renewed_client(self, refused_client: Any, refused: ApiError) -> Any:
-        """Of many threads refused at once, one loads the credentials."""
+        """Reloads the credentials once, even if many threads got status 401 at the same time."""
         with self._lock:
             if self._client is refused_client:
                 try:

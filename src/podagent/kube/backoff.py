@@ -1,4 +1,4 @@
-"""Owns how long to wait for the API server after a failure. Pure: it never sleeps and reads no clock."""
+"""Backoff for the API server. Pure: it never sleeps and reads no clock."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _LONGEST_RETRY_AFTER_S = 120.0
 
 
 class Backoff:
-    """Counts failures in a row. The waits are the product's exponential ones, up to ``cap_s``."""
+    """Counts consecutive failures. Delays grow exponentially up to ``cap_s``."""
 
     def __init__(self, rng: random.Random, first_s: float = 1.0, cap_s: float = 30.0) -> None:
         self._rng = rng
@@ -19,11 +19,11 @@ class Backoff:
         self._failures = 0
 
     def next(self, retry_after_s: float | None = None, *, first_free: bool = False) -> float:
-        """Seconds to wait before the next try.
+        """Counts a failure and returns the seconds to wait.
 
         Args:
-            retry_after_s: what the server asked for; the wait is longer than that, not shorter (two minutes at most).
-            first_free: the first failure in a row costs nothing: for what mends itself by trying once more.
+            retry_after_s: delay requested by the server, two minutes at most; the backoff is added to it.
+            first_free: do not wait after the first consecutive failure: an immediate retry may succeed.
         """
         self._failures += 1
         if first_free and self._failures == 1 and retry_after_s is None:
@@ -32,5 +32,5 @@ class Backoff:
         return delay if retry_after_s is None else min(retry_after_s, _LONGEST_RETRY_AFTER_S) + delay
 
     def reset(self) -> None:
-        """Things went well for long enough: the next failure is a first one."""
+        """Resets the count after sustained success."""
         self._failures = 0

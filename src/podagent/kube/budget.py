@@ -1,16 +1,16 @@
-"""Owns how much of something is allowed over time. Pure: the clock is given."""
+"""Rate limits. Pure; the clock is injected."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 
-# Who waits exactly as long as told must not find a token short of a rounding error, again and again.
+# Waiting exactly as long as `take` returned must yield a token despite rounding errors.
 _ROUNDING = 1e-6
 
 
 class TokenBucket:
-    """`burst` at once, and `per_second` in the long run."""
+    """Allows `burst` at once, and `per_second` on average."""
 
     def __init__(self, burst: float, per_second: float, clock: Callable[[], float]) -> None:
         self._burst = burst
@@ -20,7 +20,7 @@ class TokenBucket:
         self._filled_at = clock()
 
     def take(self) -> float:
-        """Take one: 0.0 when it was there, else the seconds until it will be, with nothing taken."""
+        """Takes a token and returns 0.0, or takes none and returns the seconds until there is one."""
         now = self._clock()
         self._tokens = min(self._burst, self._tokens + (now - self._filled_at) * self._per_second)
         self._filled_at = now
@@ -31,7 +31,7 @@ class TokenBucket:
 
 
 class Budgets:
-    """One bucket for each key; the least recently used are forgotten beyond `most` keys."""
+    """One bucket per key; beyond `most` keys, the least recently used are evicted."""
 
     def __init__(self, burst: float, per_second: float, clock: Callable[[], float], most: int) -> None:
         self._burst = burst
@@ -41,7 +41,7 @@ class Budgets:
         self._buckets: OrderedDict[Hashable, TokenBucket] = OrderedDict()
 
     def allows(self, key: Hashable) -> bool:
-        """Whether one more is allowed for `key` now; if so it is counted."""
+        """Whether `key` has a token; takes it."""
         bucket = self._buckets.get(key)
         if bucket is None:
             bucket = self._buckets[key] = TokenBucket(self._burst, self._per_second, self._clock)

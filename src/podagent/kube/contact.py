@@ -1,4 +1,4 @@
-"""Owns what is said about the connection to the API server: one line when it is lost, one when it is back."""
+"""Logs the state of the connection to the API server: one line when it is lost, one when it is back."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ _log = logging.getLogger(__name__)
 
 
 class Contact:
-    """Remembers whether the API server answers, so that an outage of hours is two lines in the journal.
+    """Tracks whether the API server responds, so that an outage of hours yields two lines in the journal.
 
-    Another kind of trouble is said as well, since "connection refused" may become "forbidden".
+    A different kind of failure is logged too: "connection refused" may become "forbidden".
     """
 
     def __init__(self, server: Callable[[], str], clock: Callable[[], float]) -> None:
-        """`server`: its name; `clock`: monotonic seconds."""
+        """`server`: returns its URL; `clock`: monotonic seconds."""
         self._server = server
         self._clock = clock
         self._lost_at: float | None = None
@@ -28,7 +28,7 @@ class Contact:
         return self._lost_at is not None
 
     def lost(self, reason: str, kind: object) -> None:
-        """`kind`: what stays equal while the trouble does; texts differ in ports, times and the like."""
+        """`kind`: identifies the kind of failure; texts differ in ports, times and the like."""
         if self._lost_at is None:
             self._lost_at = self._clock()
             _log.warning("lost contact with %s: %s", self._server(), reason, extra=Message.API_LOST.field)

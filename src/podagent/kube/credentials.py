@@ -1,7 +1,7 @@
-"""Owns the way from a kubeconfig file, or a pod's service account, to a configuration of the client library.
+"""Loads credentials from a kubeconfig file, or a pod's service account, into a client library configuration.
 
-Reads files and, if the kubeconfig asks for it, runs its exec plugin; it must not talk to the API server and keeps no
-state: whoever holds a configuration calls `load` again when the server no longer takes the credentials.
+Reads files and runs the kubeconfig's exec plugin, if any. It never contacts the API server and keeps no state: callers
+call `load` again when the server rejects the credentials.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _CREDENTIALS = (
     "client-certificate",
     "client-certificate-data",
 )
-# A dead peer of an idle connection is found within idle + interval * count = 30 s.
+# A dead peer of an idle connection is detected within idle + interval * count = 30 s.
 _KEEPALIVE_IDLE_S, _KEEPALIVE_INTERVAL_S, _KEEPALIVE_COUNT = 15, 5, 3
 
 
@@ -40,16 +40,16 @@ def load(
     connections: int = 12,
     service_account: Path = SERVICE_ACCOUNT,
 ) -> Configuration:
-    """Read the credentials afresh, token files included.
+    """Reads the credentials, including token files.
 
     Args:
-        kubeconfig: the file; when it does not exist, or None, a pod's service account is used if we run in a pod.
+        kubeconfig: the file; if it is None or does not exist, the service account is used inside a pod.
         environ: the process environment (``KUBERNETES_SERVICE_HOST``, ``KUBERNETES_SERVICE_PORT``).
-        connections: how many idle connections are kept; at least the number of threads that call the API server.
-        service_account: where a pod's service account is mounted.
+        connections: number of idle connections to keep; at least the number of threads that call the API server.
+        service_account: mount point of the service account.
 
     Raises:
-        KubeconfigError: no credentials, or unusable ones; the text names the file.
+        KubeconfigError: there are no usable credentials; the text names the file.
     """
     configuration = Configuration()
     configuration.host = ""
@@ -72,7 +72,7 @@ def _from_file(path: Path, configuration: Configuration) -> None:
     except OSError as error:
         raise KubeconfigError(f"kubeconfig {path}: cannot read {error.filename}: {error.strerror}") from error
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        # The library reads the document without checking types, so that a wrong shape surfaces as one of these.
+        # The library does not validate types: a malformed document surfaces as one of these.
         raise KubeconfigError(f"kubeconfig {path} is malformed: {error!r}") from error
     _check_server(path, configuration.host)
     _check_credentials(path, document, configuration)
@@ -103,8 +103,8 @@ def _check_server(path: Path, host: str) -> None:
 
 
 def _check_credentials(path: Path, document: Json, configuration: Configuration) -> None:
-    """The library goes on without credentials when a token file is empty or an exec plugin failed; going on would
-    only turn that into a puzzling 401 or 403 of the user ``system:anonymous``."""
+    """Rejects empty token files and failed exec plugins. The library ignores them, and the requests would fail with a
+    confusing 401 or 403 for user ``system:anonymous``."""
     user = _current_user(document)
     given = [key for key in _CREDENTIALS if user.get(key)]
     if given and not configuration.api_key and not configuration.cert_file:
@@ -130,12 +130,12 @@ def _from_service_account(directory: Path, environ: Mapping[str, str], configura
 
 
 def _tune(configuration: Configuration, connections: int) -> None:
-    # Without the library's hook nothing is re-read behind our back on every request; a 401 makes us load again.
+    # The library's hook would re-read files on every request; we reload after a 401 instead.
     configuration.refresh_api_key_hook = None
     token = configuration.api_key.get("BearerToken")
     if token is not None:
         configuration.api_key["BearerToken"] = _header_value(token)
-    configuration.retries = False  # urllib3 would retry at once and wait for Retry-After inside the call
+    configuration.retries = False  # urllib3 would retry at once, and sleep for Retry-After inside the call
     configuration.connection_pool_maxsize = connections
     configuration.socket_options = tcp_keepalive_socket_options(
         _KEEPALIVE_IDLE_S, _KEEPALIVE_INTERVAL_S, _KEEPALIVE_COUNT
@@ -143,8 +143,8 @@ def _tune(configuration: Configuration, connections: int) -> None:
 
 
 def _header_value(token: str) -> str:
-    """A token file usually ends in a newline, which must not reach the Authorization header."""
+    """Strips the trailing newline of token files, which is invalid in the Authorization header."""
     value = token.strip()
     if not value.isascii() or not value.isprintable():
-        raise KubeconfigError("the bearer token of the kubeconfig contains characters that no token has")
+        raise KubeconfigError("the bearer token of the kubeconfig contains invalid characters")
     return value

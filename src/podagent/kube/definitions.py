@@ -1,4 +1,4 @@
-"""Owns reading network definitions from the API server; what they mean is decided elsewhere."""
+"""Reads network definitions from the API server; `resolve` interprets them."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from podagent.validate import is_dns1123_label, is_dns1123_subdomain
 
 
 class NetworkDefinitions:
-    """Network definitions by reference, read afresh every time."""
+    """Network definitions by reference. Not cached."""
 
     def __init__(self, api: KubeApi) -> None:
         self._api = api
 
     def read(self, reference: DefinitionRef) -> Json | None:
-        """The object, None when there is none.
+        """The object, None if it does not exist.
 
         Raises:
-            DefinitionError: no definition can have that name.
-            ApiError: the API server refused or cannot be reached.
+            DefinitionError: the name is invalid.
+            ApiError: the API server rejected the request or is unreachable.
         """
         if not is_dns1123_label(reference.namespace) or not is_dns1123_subdomain(reference.name):
             raise DefinitionError(f"network definition {str(reference)!r}: no object can have that name")

@@ -1,6 +1,6 @@
-"""Owns telling users what happened to their pod, as Events (core/v1).
+"""Posts Events (core/v1) about pods.
 
-Events are a courtesy: whoever emits one never waits, and an Event that cannot be written is dropped, not retried.
+Events are best effort: emitting never blocks, and an Event that cannot be written is dropped, not retried.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from podagent.model import Pod
 
 _log = logging.getLogger(__name__)
 
-# What the reference client allows a component to say about one object: 25 at once, then one in five minutes.
+# The reference client's spam filter per object: a burst of 25, then one per five minutes (client-go, EventCorrelator).
 _OBJECT_BURST, _OBJECT_PER_SECOND = 25, 1 / 300
-# All objects together: a burst of attachments needs the CPU for itself.
+# For all objects together: during a burst of attachments, the CPU is needed elsewhere.
 _BURST, _PER_SECOND = 5, 5.0
 _LONGEST_QUEUE = 512
 _MOST_REMEMBERED = 1024
-_LONGEST_MESSAGE = 1024  # bytes, the server's own limit
+_LONGEST_MESSAGE = 1024  # bytes, the API server's limit
 _LONGEST_NAME = 253
 _WAKE_S = 5.0
 
 
 class EventApi(Protocol):
-    """What is needed of the API server."""
+    """The requests that Events need."""
 
     def post(self, path: str, body: Json) -> Json: ...
 
@@ -44,7 +44,7 @@ class EventApi(Protocol):
 
 @dataclass(frozen=True)
 class _PodRef:
-    """The pod object an Event is about; `object_uid` is its ``metadata.uid``, also for the mirror of a static pod."""
+    """The pod object of an Event; `object_uid` is its ``metadata.uid``, also for a mirror pod."""
 
     namespace: str
     name: str
@@ -66,7 +66,7 @@ class _Written:
 
 
 class EventRecorder:
-    """Writes Events from a thread of its own (`run`). `emit` may be called from any thread."""
+    """Writes Events in its own thread (`run`). `emit` is thread-safe."""
 
     def __init__(
         self,
@@ -76,7 +76,7 @@ class EventRecorder:
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        """`clock`: monotonic seconds, for the budgets; `wall_clock`: seconds since the epoch, for timestamps."""
+        """`clock`: monotonic seconds, for rate limits; `wall_clock`: seconds since the epoch, for timestamps."""
         self._api = api
         self._node = node
         self._wall_clock = wall_clock
@@ -88,12 +88,12 @@ class EventRecorder:
         self._warned = False
 
     def emit(self, pod: Pod, event_type: str, reason: str, message: str) -> None:
-        """Say something about a pod without waiting; dropped when too much is waiting to be said already.
+        """Queues an Event without blocking; drops it if the queue is full.
 
         Args:
             event_type: ``Normal`` or ``Warning``.
             reason: one CamelCase word.
-            message: a sentence; what exceeds 1024 bytes is cut off.
+            message: a sentence; truncated to 1024 bytes.
         """
         ref = _PodRef(pod.key.namespace, pod.key.name, pod.object_uid)
         try:
@@ -102,12 +102,12 @@ class EventRecorder:
             _log.debug("too many Events waiting: dropped %s for %s", reason, pod.key)
 
     def run(self, stop: threading.Event) -> None:
-        """Write Events until `stop` is set; what is still waiting then is dropped."""
+        """Writes Events until `stop` is set; drops the rest of the queue."""
         while not stop.is_set():
             self.run_once(stop, _WAKE_S)
 
     def run_once(self, stop: threading.Event, timeout_s: float) -> bool:
-        """Deal with the next Event; False when none came for `timeout_s`."""
+        """Processes the next Event; returns False if there was none for `timeout_s` seconds."""
         try:
             notice = self._queue.get(timeout=timeout_s)
         except queue.Empty:
@@ -136,7 +136,7 @@ class EventRecorder:
             self._written.popitem(last=False)
 
     def _repeat(self, written: _Written) -> bool:
-        """Count one more; False when the server has forgotten the Event (it keeps them for an hour)."""
+        """Increments the count; returns False if the Event has expired on the server (after an hour by default)."""
         try:
             self._api.patch(written.path, {"count": written.count + 1, "lastTimestamp": self._now()})
         except ApiError as error:
@@ -186,11 +186,11 @@ class EventRecorder:
     def _note_failure(self, notice: _Notice, error: ApiError | KubeconfigError) -> None:
         status = error.status if isinstance(error, ApiError) else 0
         about = f"{notice.reason} for {notice.pod.namespace}/{notice.pod.name}"
-        # In a namespace that is being deleted everything new is forbidden: nothing to mend there.
+        # A namespace in termination rejects all new objects: that needs no action.
         if status == 403 and not self._warned and "being terminated" not in str(error):
             self._warned = True
             _log.warning(
-                "Events cannot be written; allow this user to create and patch events (RBAC). Said once. %s: %s",
+                "Events cannot be written; allow this user to create and patch events (RBAC). Logged once. %s: %s",
                 about,
                 error,
             )

@@ -1,4 +1,4 @@
-"""Owns asking for the pods of one node: the selector, the pages of a list, the lines of a watch. Keeps no state."""
+"""Lists and watches the pods of one node: field selector, paging, parsing of events. Keeps no state."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from podagent.kube.stream import LineStream
 from podagent.model import Pod
 
 PODS = "/api/v1/pods"
-# 500 objects a page need no more than a few; a server that never ends its list must not fill our memory.
+# Enough for any node at 500 objects per page; an endless list must not exhaust our memory.
 _MOST_PAGES = 1000
 
 
 class GarbledWatch(ApiError):
-    """A line of a watch is not an event: it was cut off, or something that is no API server sent it."""
+    """A line of a watch is not an event: it was truncated, or its sender is not an API server."""
 
 
 @dataclass(frozen=True)
 class Listing:
-    """All pods at one version."""
+    """All pods at one resource version."""
 
     pods: list[Pod]
     version: str
@@ -32,7 +32,7 @@ class Listing:
 
 @dataclass(frozen=True)
 class Event:
-    """One line of a watch. `kind`: ADDED, MODIFIED, DELETED or BOOKMARK; `pod` is None for a bookmark."""
+    """One event of a watch. `kind`: ADDED, MODIFIED, DELETED or BOOKMARK; `pod` is None for a bookmark."""
 
     kind: str
     version: str
@@ -40,14 +40,14 @@ class Event:
 
 
 def list_pods(api: KubeApi, node: str, page_size: int, before_page: Callable[[], None]) -> Listing:
-    """A complete list from one consistent version, read page by page; `before_page` is called before each.
+    """Reads a complete, consistent list page by page; calls `before_page` before each request.
 
-    No resourceVersion is asked for: version "0" would be cheaper for the server, but may be older than what we have
-    seen before a restart or from another server, and acting on it would detach networks that are wanted.
-    A page too large to hold is asked for again in smaller pages.
+    It requests no resourceVersion: version "0" would be cheaper for the server, but may be older than the state seen
+    before a restart or from another server, and acting on it would detach networks that are wanted.
+    Pages that exceed the size limit are requested again in smaller pages.
 
     Raises:
-        ApiError: also with status 410, when the version being read was compacted meanwhile.
+        ApiError: in particular with status 410 if the version of the list was compacted meanwhile.
     """
     pods: list[Pod] = []
     token = ""
@@ -68,7 +68,7 @@ def list_pods(api: KubeApi, node: str, page_size: int, before_page: Callable[[],
 
 
 def watch_pods(api: KubeApi, node: str, version: str, lifetime_s: int, read_timeout_s: float) -> LineStream:
-    """What happens after `version`; the server ends it after `lifetime_s`."""
+    """Streams the changes after `version`; the server ends the watch after `lifetime_s`."""
     query = [
         ("watch", "true"),
         ("allowWatchBookmarks", "true"),
@@ -80,7 +80,7 @@ def watch_pods(api: KubeApi, node: str, version: str, lifetime_s: int, read_time
 
 
 def parse_event(line: bytes) -> Event:
-    """Raises GarbledWatch for half a line; ApiError for an event of type ERROR."""
+    """Parses a line of a watch. Raises GarbledWatch for a malformed line, ApiError for an event of type ERROR."""
     try:
         event = json_object(line)
         kind, obj = required(event, "type", str), required(event, "object", dict)

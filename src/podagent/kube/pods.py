@@ -1,7 +1,7 @@
-"""Owns the way from a pod object as the API server sends it to the few fields in use. Pure.
+"""Converts a pod object of the API server to `Pod`. Pure.
 
-A pod's content is written by tenants and by controllers of other versions, so every field may be absent or of another
-type than expected; that never raises, it reads as if the field were absent.
+Tenants, and controllers of other versions, write pod objects: fields may be absent or have unexpected types. An
+unexpected type never raises; it counts as absent.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from podagent.foreign import Json, lenient
 from podagent.model import Pod, PodKey
 
 MIRROR_ANNOTATION = "kubernetes.io/config.mirror"
-# The kubelet names a static pod after a hash. Anybody who may create pods can write the annotation, so that one
-# which names a UUID, the UID of an ordinary pod, would let its author act on somebody else's pod.
+# The kubelet uses a hash as the UID of a static pod. Anybody who may create pods can write this annotation: a value
+# in the form of a UUID, the UID of an ordinary pod, would let its author act on somebody else's pod.
 _ORDINARY_UID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 def parse_pod(obj: Json) -> Pod:
-    """The pod in a JSON object (core/v1 Pod). Never raises; absent names are empty strings."""
+    """Converts a JSON object (core/v1 Pod). Never raises; absent names become empty strings."""
     metadata, status = lenient(obj, "metadata", dict), lenient(obj, "status", dict)
     annotations = lenient(metadata, "annotations", dict)
     object_uid = lenient(metadata, "uid", str)
@@ -38,13 +38,13 @@ def parse_pod(obj: Json) -> Pod:
 
 
 def _mirrored(annotations: Json) -> str:
-    """UID of the static pod that this object mirrors, "" for every other pod."""
+    """The UID of the static pod that this object mirrors, "" for other pods."""
     uid = lenient(annotations, MIRROR_ANNOTATION, str)
     return "" if _ORDINARY_UID.fullmatch(uid) else uid
 
 
 def _incarnation(status: Json) -> str:
-    """Differs after a container was (re)started or the pod got another address; order of containers is no matter."""
+    """Changes when a container (re)starts or the pod's address changes; independent of the order of containers."""
     facts = [*sorted(_container_ids(status)), lenient(status, "podIP", str)]
     digest = hashlib.blake2b("\n".join(facts).encode("utf-8", "backslashreplace"), digest_size=8)
     return digest.hexdigest()

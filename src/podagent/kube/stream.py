@@ -1,4 +1,4 @@
-"""Owns one answer that is read line by line while the server goes on sending (a watch)."""
+"""Reads a streaming response line by line (a watch)."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from podagent.errors import AnswerTooLarge
 from podagent.kube.answers import transport_errors
 
 _PIECE = 1 << 16
-# An object of the API server is at most about 1.5 MB in etcd, some more as JSON.
+# An object in etcd has at most about 1.5 MB, somewhat more as JSON.
 _LONGEST_LINE = 16 << 20
 
 
 class LineStream:
-    """Iterates over the raw lines of an answer, without their line ends; a context manager that closes it.
+    """Iterates over the raw lines of a response, without line ends; a context manager that closes it.
 
-    An end in the middle of a line hands out the half line. ApiError when the connection breaks or goes silent.
+    Yields an incomplete last line too. Raises ApiError if the connection breaks or goes silent.
     """
 
     def __init__(self, response: BaseHTTPResponse, what: str) -> None:
@@ -33,7 +33,7 @@ class LineStream:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # Read to its end, the connection is in the pool again; with something left in it, it is of no more use.
+        # A response read to its end has returned its connection to the pool; otherwise the connection is not reusable.
         if not self._ended:
             self._response.close()
 
@@ -55,8 +55,8 @@ class LineStream:
             yield b"".join(begun)
 
     def abort(self) -> None:
-        """End it from another thread: a blocked read returns at once."""
-        with contextlib.suppress(OSError, RuntimeError, ValueError):  # it has ended by itself
+        """Ends the stream from another thread: a blocked read returns at once."""
+        with contextlib.suppress(OSError, RuntimeError, ValueError):  # it has already ended
             self._response.shutdown()
 
     def _read(self) -> bytes:

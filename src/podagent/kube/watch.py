@@ -1,6 +1,6 @@
-"""Owns following the pods of one node: a complete list, then every change, for ever, whatever the server does.
+"""Follows the pods of one node indefinitely: a complete list, then every change, across all server failures.
 
-It lists, watches, resumes and waits as `policy` says; it keeps no pods and never looks into one.
+It lists, watches, resumes and waits according to `policy`; it stores no pods and does not interpret them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from podagent.model import Pod
 
 _log = logging.getLogger(__name__)
 
-# What a thread may be late on a busy node without being taken for stuck.
+# Allowed delay of a thread on a busy node before it counts as stuck.
 _GRACE_S = 10.0
 _ADVICE: Mapping[int | None, str] = {
     401: "; the kubeconfig needs valid credentials",
@@ -35,29 +35,29 @@ _ADVICE: Mapping[int | None, str] = {
 
 
 class PodSink(Protocol):
-    """Where the pods go."""
+    """Receives the pods."""
 
     def replace(self, pods: Iterable[Pod]) -> None:
-        """A complete list arrived."""
+        """Handles a complete list."""
 
     def upsert(self, pod: Pod) -> None:
-        """A pod came, or is now as given."""
+        """Handles a new or changed pod."""
 
     def remove(self, pod: Pod) -> None:
-        """A pod left: deleted, ended, or no longer on this node."""
+        """Handles a pod that was deleted, ended, or is no longer on this node."""
 
 
 @dataclass(frozen=True)
 class Pace:
-    """Timing of a watch; the defaults find a silent connection within 45 s.
+    """Timing of a watch. The defaults detect a silent connection within 45 s.
 
     Attributes:
-        lifetime_s: bounds of a watch's random lifetime; random, so that the nodes of a cluster do not come together.
-        slack_s: how much longer than that a read waits.
-        settled_s: a watch that lasted so long (or half its lifetime) worked: what failed before it no longer counts.
+        lifetime_s: bounds of the random lifetime of a watch; the jitter spreads the load of many nodes.
+        slack_s: how much a read timeout exceeds the lifetime.
+        settled_s: a watch that lasted this long (or half its lifetime) was good: earlier failures no longer count.
         page_size: pods per page of a list.
-        retry_first_s: the first wait after a failure.
-        retry_cap_s: the longest wait after a failure, unless the server asks for more.
+        retry_first_s: first delay after a failure.
+        retry_cap_s: longest delay after a failure, unless the server requests a longer one.
     """
 
     lifetime_s: tuple[float, float] = (25.0, 35.0)
@@ -69,7 +69,7 @@ class Pace:
 
 
 class PodWatch:
-    """Tells a `PodSink` about the pods of a node. `run` is a thread's body; `close` may be called from another one."""
+    """Follows the pods of a node for a `PodSink`. `run` is a thread body; `close` may be called from another thread."""
 
     def __init__(
         self,
@@ -92,13 +92,13 @@ class PodWatch:
         self._backoff = Backoff(self._rng, self._pace.retry_first_s, self._pace.retry_cap_s)
         self._contact = Contact(lambda: api.server, clock)
         self._version = ""
-        self._listed_from = ""  # versions mean nothing to another server
-        self._garbled = False  # a watch was, and none has lasted since
+        self._listed_from = ""  # resource versions are only valid on the server that issued them
+        self._garbled = False  # a watch was garbled, and none has lasted since
         self._watching_since: float | None = None
         self._stream: LineStream | None = None
 
     def run(self, stop: threading.Event) -> None:
-        """Follow the pods until `stop` is set."""
+        """Follows the pods until `stop` is set."""
         while not stop.is_set():
             pause = self._session(stop)
             if pause and not stop.is_set():
@@ -107,13 +107,13 @@ class PodWatch:
         self._beat.idle()
 
     def close(self) -> None:
-        """Wake `run` from a blocked read; set its `stop` before."""
+        """Wakes `run` from a blocked read; set its `stop` first."""
         stream = self._stream
         if stream is not None:
             stream.abort()
 
     def _session(self, stop: threading.Event) -> float:
-        """One watch, with a list before it where there is nothing to resume from. Seconds to wait after it."""
+        """Runs one watch, after a list if there is no version to resume from. Returns the seconds to wait."""
         self._watching_since = None
         lifetime_s = max(1, round(self._rng.uniform(*self._pace.lifetime_s)))
         failure: Failure | None = None
@@ -159,9 +159,9 @@ class PodWatch:
             status = failure.status if isinstance(failure, ApiError) else None
             self._contact.lost(f"{failure}{_ADVICE.get(status, '')}", status)
         elif step.relist:
-            _log.info("the pods are listed again: %s", failure)
+            _log.info("relisting the pods: %s", failure)
         else:
-            _log.info("the watch broke and is resumed: %s", failure)
+            _log.info("the watch broke, resuming it: %s", failure)
 
     def _pause(self, step: Next, failure: Failure | None) -> float:
         if step.pause is Pause.NEVER:
@@ -189,7 +189,7 @@ class PodWatch:
             self._watching_since = self._clock()
             self._contact.made()
             try:
-                # Asked before every read, the first one too: `close` may have come while there was nothing to close.
+                # Checked before every read, even the first: `close` may have been called before there was a stream.
                 while not stop.is_set() and (line := next(lines, None)) is not None:
                     self._beat.working(read_timeout_s + _GRACE_S)
                     self._apply(parse_event(line))
@@ -202,5 +202,5 @@ class PodWatch:
                 self._sink.upsert(event.pod)
             elif event.kind == "DELETED":
                 self._sink.remove(event.pod)
-        # Only now: what was not passed on must be sent again.
+        # Last: an event that was not passed on must be sent again.
         self._version = event.version or self._version

@@ -1,1 +1,1 @@
-"""Where users read what happened: the journal, and Events on the pod."""
+"""Reports to users: the journal, and Events on the pod."""

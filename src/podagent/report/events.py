@@ -1,4 +1,4 @@
-"""Outcomes as Events on the pod, for what is worth the attention of the pod's owner."""
+"""Reports outcomes that concern the pod's owner as Events on the pod."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _FAILURES: Mapping[Operation, str] = {
 
 
 class Recorder(Protocol):
-    """Posts Events on pods, without ever making the caller wait."""
+    """Posts Events on pods. Never blocks."""
 
     def emit(self, pod: Pod, event_type: str, reason: str, message: str) -> None: ...
 
 
 class PodEvents:
-    """A sink. The same failure is an Event only once in a row; a pod that is gone gets none."""
+    """A sink. Consecutive identical failures yield one Event; pods that are gone get none."""
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
@@ -43,4 +43,4 @@ class PodEvents:
             self._recorder.emit(outcome.pod, "Warning", _FAILURES[outcome.operation], what)
 
     def settled(self, key: PodKey, state: PodState) -> None:
-        """Nothing to say."""
+        """Nothing to report."""

@@ -1,9 +1,9 @@
-"""Where log records go: systemd's journal with structured fields, or stderr as one line each.
+"""Logging to systemd's journal with structured fields, or to stderr with one line per record.
 
-The rest of the agent logs to the logger tree "podagent" and hands facts over as upper-case attributes, for example
-``log.info("...", extra={"POD": name, "NETWORK": network})``; they become journal fields. What is logged may quote what
-strangers wrote (annotations, plugin output), so that nothing here trusts the text: control characters are escaped,
-lengths are bounded, and no record can make logging raise.
+The agent logs to the logger tree "podagent" and passes facts as upper-case attributes, for example
+``log.info("...", extra={"POD": name, "NETWORK": network})``, which become journal fields. Messages may quote untrusted
+text (annotations, plugin output). Therefore control characters are escaped, lengths are limited, and no record makes
+logging raise.
 """
 
 from __future__ import annotations
@@ -21,23 +21,22 @@ from podagent.foreign import printable
 
 _TRACEBACK_LIMIT = 16384
 _FIELD_LIMIT = 1024
-# Journal fields (systemd.journal-fields(7)); a leading underscore is the journal's own.
+# systemd.journal-fields(7); names with a leading underscore are reserved for the journal.
 _FIELD_NAME = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 _PLAIN_VALUE = re.compile(r"[\w./:@%+,=-]+", re.ASCII)
-# Libraries that narrate every request; what they say below a warning is of no use to operators.
+# Libraries that log every request; records below WARNING are of no use to operators.
 _CHATTY = ("urllib3", "docker", "kubernetes", "requests")
 
 Send = Callable[..., object]
-"""``systemd.journal.send``: the message, then fields as keyword arguments."""
+"""``systemd.journal.send``: the message, with fields as keyword arguments."""
 
 
 def setup(level: str, environ: Mapping[str, str] = os.environ) -> None:
-    """Send all log records of the process to the journal or to stderr. May be called again to change the level.
+    """Sends all log records of the process to the journal or to stderr. Call it again to change the level.
 
     Args:
-        level: error, warning, info or debug: the least severe records of the agent that are logged. Libraries are
-            heard from warning on.
-        environ: tells whether stderr is connected to the journal (systemd.exec(5), JOURNAL_STREAM).
+        level: error, warning, info or debug: the lowest level that is logged. Libraries log from warning on.
+        environ: the process environment; JOURNAL_STREAM identifies the journal's stream (systemd.exec(5)).
     """
     root = logging.getLogger()
     for old in root.handlers[:]:
@@ -51,7 +50,7 @@ def setup(level: str, environ: Mapping[str, str] = os.environ) -> None:
 
 
 def stderr_is_journal(environ: Mapping[str, str], descriptor: int = 2) -> bool:
-    """Whether `descriptor` is the very stream that JOURNAL_STREAM names (``device:inode``), not a redirection."""
+    """Whether `descriptor` is the stream identified by JOURNAL_STREAM (``device:inode``), not a redirection."""
     try:
         status = os.fstat(descriptor)
     except OSError:
@@ -60,28 +59,28 @@ def stderr_is_journal(environ: Mapping[str, str], descriptor: int = 2) -> bool:
 
 
 class _Handler(logging.Handler, ABC):
-    """Common to all of ours; never raises and never prints about its own failures: there is nowhere to say it."""
+    """Base class that never raises, and drops records it cannot deliver: there is no place to report that."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
             self.deliver(record)
-        except Exception:  # a full disk, a closed stderr, an object whose str() fails: the agent goes on
+        except Exception:  # a full disk, a closed stderr, an object whose str() fails: the agent must go on
             self.handleError(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name is logging's
-        """Let the record go."""
+        """Drops the record."""
 
     @abstractmethod
     def deliver(self, record: logging.LogRecord) -> None:
-        """Writes the record; may raise whatever it likes."""
+        """Writes the record; may raise anything."""
 
 
 class StderrHandler(_Handler):
-    """One line per record.
+    """Writes one line per record.
 
     Args:
-        stream: written to in one call per record, so that lines of several threads never mix.
-        priorities: begin lines with ``<N>`` (sd-daemon(3)) for a journal to read, instead of the level's name.
+        stream: gets one write per record, so that lines of different threads do not mix.
+        priorities: prefix lines with ``<N>`` (sd-daemon(3)) for the journal, instead of the level's name.
         fields: append the record's fields as ``KEY=value``.
     """
 
@@ -103,11 +102,11 @@ class StderrHandler(_Handler):
 
 
 class JournalHandler(_Handler):
-    """Structured records through the journal's own protocol.
+    """Sends structured records with the journal's native protocol.
 
     Args:
         send: ``systemd.journal.send``.
-        fallback: gets what `send` refuses.
+        fallback: handles records that `send` rejects.
     """
 
     def __init__(self, send: Send, fallback: logging.Handler) -> None:
@@ -118,12 +117,12 @@ class JournalHandler(_Handler):
     def deliver(self, record: logging.LogRecord) -> None:
         try:
             self._deliver_fields(record)
-        except Exception:  # a full socket, a field that cannot be sent: a line without fields is better than none
+        except Exception:  # a full socket, an invalid field: a line without fields is better than none
             self._fallback.handle(record)
 
     def _deliver_fields(self, record: logging.LogRecord) -> None:
         lines = [printable(_message(record))]
-        if record.exc_info:  # the journal keeps lines apart; a traceback in one line is hard to read
+        if record.exc_info:  # the journal keeps line breaks; a traceback on one line is hard to read
             lines += [printable(line) for line in _traceback(record)[:_TRACEBACK_LIMIT].splitlines()]
         about: dict[str, object] = {
             "PRIORITY": str(_priority(record.levelno)),
@@ -131,7 +130,7 @@ class JournalHandler(_Handler):
             "LOGGER": record.name,
             "THREAD_NAME": str(record.threadName),
             "CODE_FILE": record.pathname,
-            "CODE_LINE": record.lineno,  # the one field that systemd.journal wants as a number
+            "CODE_LINE": record.lineno,  # the only field that systemd.journal expects as a number
             "CODE_FUNC": record.funcName or "",
         }
         self._send("\n".join(lines), **{**_fields(record), **about})
@@ -146,7 +145,7 @@ def _choose_handler(level: str, environ: Mapping[str, str]) -> logging.Handler:
 
 
 def _journal_send() -> Send | None:
-    """The journal's own protocol, where the distribution's python3-systemd is installed for this interpreter."""
+    """The native protocol, if the distribution's python3-systemd is installed for this interpreter."""
     try:
         from systemd import journal  # noqa: PLC0415 - optional
 
@@ -159,7 +158,7 @@ def _journal_send() -> Send | None:
 def _message(record: logging.LogRecord) -> str:
     try:
         return record.getMessage()
-    except Exception:  # arguments that do not fit the text: better half a message than none
+    except Exception:  # arguments that do not match the format
         return f"{record.msg} {record.args!r}"
 
 

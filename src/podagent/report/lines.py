@@ -1,4 +1,4 @@
-"""Outcomes as lines of the journal, one for each thing that happened, with its facts as structured fields."""
+"""Reports outcomes as journal entries with structured fields."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _COMMANDS = {Operation.ATTACH: "ADD", Operation.DETACH: "DEL"}
 
 
 class JournalLines:
-    """A sink. What was said and has not changed is not said again, except for attempts that failed."""
+    """A sink. Repeats an unchanged outcome only for failed attempts."""
 
     def told(self, outcome: Outcome) -> None:
         _LINES[outcome.result](outcome)
 
     def settled(self, key: PodKey, state: PodState) -> None:
-        again = "no further look" if state.look_in is None else f"next look in {state.look_in:.1f} s"
+        again = "no further pass" if state.look_in is None else f"next pass in {state.look_in:.1f} s"
         _log.debug("pod %s: %d interfaces recorded, %s", key, len(state.records), again)
 
 

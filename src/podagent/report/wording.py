@@ -1,4 +1,4 @@
-"""What an outcome is called in words. Pure: the journal and the Events say the same."""
+"""Wording of outcomes, shared by the journal and the Events. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _DONE = {Result.INHERITED: "took over"}
 
 
 def described(outcome: Outcome) -> str:
-    """What happened, without the pod that it happened to."""
+    """Describes the outcome, without the pod."""
     attachment = outcome.attachment
     if attachment is None:
         return error_text(outcome.error)
@@ -23,8 +23,8 @@ def described(outcome: Outcome) -> str:
 
 
 def attempted(outcome: Outcome) -> str:
-    """What was tried in vain."""
-    assert outcome.attachment is not None  # noqa: S101 - for the type checker: only attaching and detaching fail
+    """Describes a failed operation."""
+    assert outcome.attachment is not None  # noqa: S101 - for the type checker: only ATTACH and DETACH fail
     network, ifname = outcome.attachment.network, outcome.attachment.ifname
     if outcome.operation is Operation.ATTACH:
         return f"attaching network {network} as {ifname}"
@@ -32,7 +32,7 @@ def attempted(outcome: Outcome) -> str:
 
 
 def error_text(error: Exception | None) -> str:
-    """The error for users; one that is no PodagentError is a bug, and says so."""
+    """The error text for users; errors other than PodagentError are marked as internal."""
     if not isinstance(error, PodagentError):
         return f"internal error: {error!r}"
     undone = error.__cause__

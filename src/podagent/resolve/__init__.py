@@ -1,1 +1,1 @@
-"""From an attachment to the CNI call that makes it. Runs nothing."""
+"""Resolves an attachment to the CNI call that makes it. Runs no plugin."""

@@ -1,4 +1,4 @@
-"""The CNI_ARGS that every attachment of a pod is made with. Pure."""
+"""The CNI_ARGS common to all attachments of a pod. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from podagent.model import Pod, Sandbox
 
 
 def pod_args(pod: Pod, sandbox: Sandbox) -> tuple[tuple[str, str], ...]:
-    """The arguments that every Kubernetes runtime passes, in the order the kubelet's dockershim used."""
+    """The arguments that Kubernetes runtimes pass, in the order of the kubelet's dockershim."""
     return (
         ("IgnoreUnknown", "1"),
         ("K8S_POD_NAMESPACE", pod.key.namespace),

@@ -1,4 +1,4 @@
-"""When today's definition of a network may clean up what the recorded one cannot. Pure but for the reading."""
+"""Decides whether DEL may use the current definition after it failed with the recorded one. Pure."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from podagent.netconf import NetConf
 
 
 def instead_of(recorded: NetConf, today: Callable[[], NetConf | None], *, attached: bool) -> NetConf | None:
-    """The configuration to try DEL with, after it failed with the recorded one; None if there is no other.
+    """The configuration for a second DEL after it failed with the recorded one, None if there is none.
 
-    A faulty configuration fails ADD and then DEL, every time. Only for what was never attached, and only if the network
-    kept its name, under which IPAM keeps its leases: else DEL could succeed and release nothing.
+    A faulty configuration makes ADD fail and then every DEL. The current definition may fix that, but only if nothing
+    was attached and the network name is the same: IPAM stores leases by that name, and DEL with another name would
+    succeed without releasing them.
 
     Args:
-        recorded: what ADD was run with.
-        today: gives what it would be run with now, None if there is none; not asked in vain.
-        attached: whether ADD succeeded, or somebody else's did.
+        recorded: the configuration of ADD.
+        today: reads the current one, None if there is none; called only if needed.
+        attached: an ADD succeeded, the agent's or another one's.
     """
     if attached:
         return None

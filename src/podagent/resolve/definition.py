@@ -1,7 +1,7 @@
-"""Turns a ``networks.kaloom.com/v1`` object into a network configuration list. Pure; its bytes are hostile.
+"""Converts a ``networks.kaloom.com/v1`` object to a network configuration list. Pure; the input is untrusted.
 
-``spec.plugin`` is the plugin's type, ``spec.config`` its configuration as JSON text. A config with a ``plugins`` list
-is a chain; ``spec.plugin`` then is the type of its first plugin.
+``spec.plugin`` is the plugin's type, ``spec.config`` its configuration as JSON text. If the configuration has a
+``plugins`` list (a chain), ``spec.plugin`` is the type of its first plugin.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ _LARGEST_CONFIG = 1 << 20
 
 
 def to_netconf(definition: Json, reference: DefinitionRef) -> NetConf:
-    """The network configuration list that `definition` stands for.
+    """The network configuration list for `definition`.
 
     Args:
         definition: the API object.
-        reference: where it was found; messages name it.
+        reference: its name and namespace, for messages.
 
     Raises:
         DefinitionError: it is malformed.
@@ -40,7 +40,7 @@ def to_netconf(definition: Json, reference: DefinitionRef) -> NetConf:
 
 @lru_cache(maxsize=128)
 def _netconf(plugin: str, text: str, reference: DefinitionRef) -> NetConf:
-    """Cached so that the records of one network share one copy; nobody changes it."""
+    """Cached so that all records of a network share one copy, which is never modified."""
     try:
         config = json_object(text)
     except ValueError as error:

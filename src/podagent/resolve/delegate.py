@@ -1,4 +1,4 @@
-"""The agent's own way: read the network definition, run the delegate plugin (or chain). No meta-plugin needed."""
+"""Delegate mode: reads the network definition and calls its plugin (or chain). Needs no meta-plugin."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from podagent.resolve.lookup import Read, find
 
 
 class DelegateNetworks:
-    """Attaches by running the plugin that the network's definition names."""
+    """Attaches by calling the plugin of the network's definition."""
 
     def __init__(self, read: Read, bin_dir: str, global_namespaces: Collection[str]) -> None:
         """
         Args:
             read: reads a definition from the API server; raises ApiError.
             bin_dir: the node's CNI plugin directory.
-            global_namespaces: those whose definitions the pods of every namespace may use.
+            global_namespaces: namespaces whose definitions the pods of every namespace may use.
         """
         self._read = read
         self._bin_dir = bin_dir
         self._global_namespaces = global_namespaces
 
     def call(self, pod: Pod, attachment: Attachment, sandbox: Sandbox) -> Invocation:
-        """How the delegate is called for this attachment.
+        """The delegate call for this attachment.
 
         Raises:
             DefinitionError: the definition is missing or malformed.
@@ -38,7 +38,7 @@ class DelegateNetworks:
         return Invocation(netconf, (self._bin_dir,), args, attachment.capabilities, reference)
 
     def netconf_today(self, record: Record) -> NetConf | None:
-        """What the definition that was used says today; None if it is gone. Raises DefinitionError, ApiError."""
+        """The current form of the definition that was used, None if it is gone. Raises DefinitionError, ApiError."""
         reference = record.invocation.definition
         definition = self._read(reference) if reference else None
         return None if reference is None or definition is None else to_netconf(definition, reference)

@@ -1,4 +1,4 @@
-"""Finds a network definition: in which namespaces, and in which order. Pure; the reading is the caller's."""
+"""Looks up a network definition in the permitted namespaces, in order. Pure; the caller supplies the reader."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from podagent.model import DefinitionRef
 _FALLBACK_NAMESPACE = "default"
 
 Read = Callable[[DefinitionRef], "Json | None"]
-"""Reads the object from the API server; None when there is none. Raises what the reader raises."""
+"""Reads the object from the API server, None if it does not exist. Passes on the reader's errors."""
 
 
 def find(
     wanted: DefinitionRef, pod_namespace: str, global_namespaces: Collection[str], read: Read
 ) -> tuple[DefinitionRef, Json]:
-    """The definition, and where it was found.
+    """The definition, and the reference it was found under.
 
     Args:
-        wanted: with a namespace it is looked for only there, else in the pod's and then in `default`.
-        pod_namespace: the pod's, "" if it is not known.
-        global_namespaces: those whose definitions the pods of every namespace may use.
+        wanted: if it has a namespace, only that one is searched, else the pod's and then `default`.
+        pod_namespace: namespace of the pod, "" if unknown.
+        global_namespaces: namespaces whose definitions the pods of every namespace may use.
         read: reads one object.
 
     Raises:
-        DefinitionError: there is none.
+        DefinitionError: it does not exist.
     """
     fallback = _FALLBACK_NAMESPACE if _FALLBACK_NAMESPACE in global_namespaces else ""
     candidates = [wanted.namespace] if wanted.namespace else [pod_namespace, fallback]

@@ -1,4 +1,4 @@
-"""How a network is attached: the ``attach-via`` setting chooses one of the two ways."""
+"""Selects system or delegate mode for an attachment, according to the ``attach-via`` setting."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _META_PLUGIN = "kactus"
 
 
 class ChosenNetworks:
-    """``system``, ``delegate``, or ``auto``: system when the node's CNI plugin is kactus, else delegate."""
+    """``system``, ``delegate``, or ``auto``: system if the node's CNI plugin is kactus, else delegate."""
 
     def __init__(self, attach_via: str, system: SystemNetworks, delegate: DelegateNetworks) -> None:
         self._attach_via = attach_via
@@ -21,22 +21,22 @@ class ChosenNetworks:
         self._delegate = delegate
 
     def resolve(self, pod: Pod, attachment: Attachment, sandbox: Sandbox) -> tuple[Via, Invocation]:
-        """The call that makes the attachment. The way is chosen each time: the node's configuration may change.
+        """The mode and the CNI call. The mode is selected each time: the node's configuration may change.
 
         Raises:
-            PodagentError: it is not known now; see the two ways.
+            PodagentError: the call cannot be determined now; see `SystemNetworks.call` and `DelegateNetworks.call`.
         """
         via = self.via()
         return via, (self._system if via is Via.SYSTEM else self._delegate).call(pod, attachment, sandbox)
 
     def corrected(self, record: Record) -> Invocation | None:
-        """The call with today's configuration, if DEL may be tried with that after the recorded one failed."""
+        """The call for a second DEL with the current configuration, None if there is none; see `instead_of`."""
         attached = record.result is not None or record.adopted
         corrected = instead_of(record.invocation.netconf, lambda: self._today(record), attached=attached)
         return None if corrected is None else record.invocation._replace(netconf=corrected)
 
     def via(self) -> Via:
-        """The way that is taken now."""
+        """The mode in effect now."""
         if self._attach_via != "auto":
             return Via(self._attach_via)
         try:
@@ -48,4 +48,4 @@ class ChosenNetworks:
         try:
             return self._system.netconf() if record.via is Via.SYSTEM else self._delegate.netconf_today(record)
         except PodagentError:
-            return None  # the failure of DEL is the one to report
+            return None  # the failure of DEL itself is the one to report

@@ -1,7 +1,7 @@
-"""The original's way: the node's system CNI plugin is called with the attachment named in CNI_ARGS.
+"""System mode, as in the original: calls the node's system CNI plugin with the attachment in CNI_ARGS.
 
-Only a meta-plugin such as kactus understands that. At pod start it attaches the annotated networks itself, so the agent
-keeps off until the kubelet has finished setting the pod up.
+Only a meta-plugin such as kactus supports that. At pod start it attaches the annotated networks itself, so the agent
+waits until the kubelet has finished setting up the pod.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ class SystemNetworks:
     def __init__(self, netconf: Callable[[], NetConf], bin_dir: str, vendor: str) -> None:
         """
         Args:
-            netconf: gives the CNI configuration of the node; raises NetConfError without one.
+            netconf: reads the CNI configuration of the node; raises NetConfError if there is none.
             bin_dir: the node's CNI plugin directory.
-            vendor: vendor name, "" for none; decides where the plugin is looked up first.
+            vendor: vendor name, "" for none; selects the directory that is searched first.
         """
         self.netconf = netconf
         self._bin_dir = bin_dir
         self._vendor = vendor
 
     def call(self, pod: Pod, attachment: Attachment, sandbox: Sandbox) -> Invocation:
-        """How the system plugin is called for this attachment.
+        """The system plugin call for this attachment.
 
         Raises:
-            PodNotReady: the kubelet has not finished with the pod.
+            PodNotReady: the kubelet is still setting up the pod.
             NetConfError: the node has no valid CNI configuration.
         """
         if pod.phase != "Running" or not sandbox.populated:
@@ -44,7 +44,7 @@ class SystemNetworks:
             ("K8S_POD_IFMAC", attachment.mac or ""),
         )
         if attachment.definition.namespace:
-            # An argument of ours, which Kaloom's kactus ignores: it knows the pod's namespace and `default` only.
+            # Kaloom's kactus ignores this argument: it supports the pod's namespace and `default` only.
             args = (*args, ("K8S_POD_NETWORK_NAMESPACE", attachment.definition.namespace))
         return Invocation(netconf, self._path(netconf), args)
 

@@ -1,4 +1,4 @@
-"""Container runtimes: from a pod to its running sandbox. The only code that talks to one."""
+"""Container runtimes: find the running sandbox of a pod. The only package that talks to one."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from podagent.runtimes.oncethere import Identify, OnceThere
 
 
 def make_runtime(container_type: str, endpoint: str, identify: Identify) -> Runtime:
-    """The runtime of that type.
+    """Creates the adapter for a runtime type.
 
     Args:
         container_type: ``docker``.
-        endpoint: ``unix://`` URL of its socket, which need not be there yet.
-        identify: makes the path of a network namespace a reference to it; raises NetnsGone.
+        endpoint: ``unix://`` URL of its socket, which need not exist yet.
+        identify: converts the path of a network namespace to a reference; raises NetnsGone.
     """
     return OnceThere(endpoint, {"docker": _docker}[container_type], identify)
 
 
 def _docker(endpoint: str, identify: Identify) -> Runtime:
-    from podagent.runtimes.docker import DockerRuntime  # noqa: PLC0415 - its libraries cost memory: only where it is
+    from podagent.runtimes.docker import DockerRuntime  # noqa: PLC0415 - saves memory on nodes without Docker
 
     return DockerRuntime(endpoint, identify)

@@ -1,6 +1,6 @@
-"""The Docker daemon, as dockershim and cri-dockerd use it: pod UID -> newest running sandbox -> network namespace.
+"""Docker behind dockershim or cri-dockerd: pod UID -> newest running sandbox -> network namespace.
 
-GET requests only: the agent looks at containers and never changes one.
+GET requests only: the agent never changes a container.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ class DockerRuntime:
     ) -> None:
         """
         Args:
-            endpoint: ``unix://`` URL of the Docker socket. It need not answer yet.
-            identify: makes the path of a network namespace a reference to it; raises NetnsGone.
-            timeout_s: of every request.
-            connect: makes a client, from the arguments of `docker.APIClient`.
-            retry_s: between two attempts to follow the events.
+            endpoint: ``unix://`` URL of the Docker socket, which need not respond yet.
+            identify: converts the path of a network namespace to a reference; raises NetnsGone.
+            timeout_s: timeout per request, in seconds.
+            connect: creates a client from the arguments of `docker.APIClient`.
+            retry_s: seconds between two attempts to subscribe to events.
         """
         self._endpoint = endpoint
         self._identify = identify
@@ -57,13 +57,13 @@ class DockerRuntime:
         self._namespaces: dict[str, NetnsRef] = {}
 
     def find_sandbox(self, pod: PodKey) -> Sandbox:
-        """The newest running sandbox of the pod.
+        """Finds the newest running sandbox of the pod.
 
-        Namespace and name are compared too: the UID of a static pod comes from an annotation that anybody can write.
+        Namespace and name must match too: the UID of a static pod comes from an annotation that anybody can write.
 
         Raises:
-            SandboxNotFound: it has none.
-            RuntimeUnavailable: Docker does not answer, or not sensibly.
+            SandboxNotFound: there is none.
+            RuntimeUnavailable: Docker does not respond, or not as expected.
         """
         try:
             labels = [f"{_NAMESPACE}={pod.namespace}", f"{_NAME}={pod.name}", f"{_UID}={pod.uid}"]
@@ -71,24 +71,24 @@ class DockerRuntime:
             running = [c for c in containers if c["State"] == "running" and _label(c, _TYPE) == "podsandbox"]
             if not running:
                 self._forget(containers)
-                raise SandboxNotFound(f"Docker knows no running sandbox of pod {pod} (UID {pod.uid})")
+                raise SandboxNotFound(f"Docker has no running sandbox of pod {pod} (UID {pod.uid})")
             newest = max(running, key=lambda container: container["Created"])
             populated = any(_label(container, _SANDBOX_ID) == newest["Id"] for container in containers)
             return Sandbox(newest["Id"], self._netns(newest), populated)
         except docker.errors.NotFound as error:
-            raise SandboxNotFound(f"the sandbox of pod {pod} ended while it was looked at") from error
+            raise SandboxNotFound(f"the sandbox of pod {pod} ended during the lookup") from error
         except (*_Errors, KeyError, TypeError) as error:
             self._renegotiate_after(error)
             reason = f"{type(error).__name__}: {error}"
             raise RuntimeUnavailable(f"Docker at {self._endpoint} does not answer: {reason}") from error
 
     def follow(self, changed: Callable[[PodKey], None], reconnected: Callable[[], None], stop: threading.Event) -> None:
-        """Tells of every sandbox that started or ended, until `stop`. Only a hint: it makes the agent look at once.
+        """Reports sandbox starts and ends until `stop`. They are only hints that trigger a pass.
 
         Args:
             changed: called with the pod.
             reconnected: called when events may have been missed.
-            stop: ends it; a read that is blocked meanwhile is given up with the process.
+            stop: ends the subscription; a blocked read is abandoned to the end of the process.
         """
         lost = False
         while not stop.is_set():
@@ -111,19 +111,19 @@ class DockerRuntime:
             stop.wait(self._retry_s)
 
     def _events_client(self) -> Any:
-        # A client of its own, without a read timeout: silence is normal here, and the socket is local.
+        # A separate client without a read timeout: silence is normal here, and the socket is local.
         return self._connect(base_url=self._endpoint, timeout=None, version=self._api().api_version)
 
     def _api(self) -> Any:
         client = self._client
         if client is None:
-            # Asks Docker for its version; without a lock, or a Docker that hangs would make the workers wait in a row.
+            # Connecting asks Docker for its version. A lock here would make all workers wait for a hanging Docker.
             client = self._connect(base_url=self._endpoint, timeout=self._timeout_s, version="auto")
             self._client = client
         return client
 
     def _renegotiate_after(self, error: Exception) -> None:
-        """Docker may have been replaced by a version that no longer speaks, or does not yet speak, what was agreed."""
+        """Drops the client if a replaced Docker no longer supports, or does not yet support, its API version."""
         if isinstance(error, docker.errors.APIError) and error.status_code == 400:
             self._client = None
 
@@ -140,9 +140,9 @@ class DockerRuntime:
             found = self._identify(f"/proc/{pid}/ns/net")
         except NetnsGone as error:
             raise SandboxNotFound(f"sandbox {container['Id'][:12]} is ending: {error}") from None
-        # The PID was read before the namespace: only if it is still the sandbox's was the right one identified.
+        # The namespace was identified by PID: it is the sandbox's only if the PID still is.
         if int(self._api().inspect_container(container["Id"])["State"]["Pid"]) != pid:
-            raise SandboxNotFound(f"sandbox {container['Id'][:12]} ended while it was looked at")
+            raise SandboxNotFound(f"sandbox {container['Id'][:12]} ended during the lookup")
         self._namespaces[container["Id"]] = found
         return found
 

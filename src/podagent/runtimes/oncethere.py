@@ -1,4 +1,4 @@
-"""A runtime whose client is loaded once its socket is there: a node without that runtime pays nothing for it."""
+"""Loads the client of a runtime once its socket exists, so that a node without that runtime saves the memory."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class OnceThere:
         """
         Args:
             endpoint: ``unix://`` URL of the socket.
-            load: makes the client.
-            identify: is passed to it.
-            poll_s: seconds between two looks for the socket.
+            load: creates the client.
+            identify: passed to `load`.
+            poll_s: seconds between two checks for the socket.
         """
         self._endpoint = endpoint
         self._load = load
@@ -38,7 +38,7 @@ class OnceThere:
         self._lock = threading.Lock()
         self._loaded: Runtime | None = None
         if self._is_there():
-            self._client()  # at the start, where memory is tidied up after what was imported
+            self._client()  # at startup, before the memory is tidied up after imports
 
     def find_sandbox(self, pod: PodKey) -> Sandbox:
         """See `Runtime`."""
@@ -63,7 +63,7 @@ class OnceThere:
         return f"container runtime at {self._endpoint} does not answer: there is no such socket"
 
     def _client(self) -> Runtime:
-        """Loads it if need be. It copes with a socket that is gone again, so that is not asked here."""
+        """The client, loaded if necessary. It handles a socket that vanishes again."""
         loaded = self._loaded
         if loaded is not None:
             return loaded

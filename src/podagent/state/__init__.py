@@ -1,1 +1,1 @@
-"""What was attached, on disk."""
+"""The durable records of attachments."""

@@ -1,7 +1,7 @@
-"""The format of a record on disk: JSON with a schema version and a checksum. Pure: bytes in, `Record` out, and back.
+"""The file format of a record: JSON with a schema version and a checksum. Pure: bytes to `Record` and back.
 
-The schema rises only when a reader of the one before would misread a record. What is merely added is read with a
-default where it is missing, and kept where it is not known: a node may go to a newer version and back.
+The schema version increases only if older readers would misread a record. New fields need no new version: readers use
+a default for missing fields and preserve unknown ones, so that a node can be upgraded and downgraded.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _ROOM = 20
 
 
 def encode(record: Record) -> bytes:
-    """`record` as the content of its file.
+    """Serialises `record`.
 
     Raises:
-        StoreError: its network configuration cannot be written.
+        StoreError: its network configuration cannot be serialised.
     """
     try:
         body = _canonical_with_room(_merged(_to_json(record), record.extra))
@@ -35,17 +35,17 @@ def encode(record: Record) -> bytes:
 
 
 def decode(content: bytes) -> Record:
-    """The record in a file's content.
+    """Parses the content of a record file.
 
     Raises:
         UnknownSchema: a newer version wrote it.
-        StoreError: the content is not a record, or was damaged.
+        StoreError: the content is malformed or damaged.
     """
     try:
         document = json.loads(content)
         if not isinstance(document, dict):
             raise StoreError(f"not a record but {json_kind(document)}")
-        read = _reader(document)  # first: whatever else a newer version wrote may have another form
+        read = _reader(document)  # first: a newer version may use another layout for the rest
         body = required(document, "record", dict)
         if hashlib.sha256(_canonical(body)).hexdigest() != required(document, "sha256", str):
             raise StoreError("the checksum does not match: the file was damaged")
@@ -71,7 +71,7 @@ def _canonical(body: Any) -> bytes:
 
 
 def _canonical_with_room(body: Json) -> bytes:
-    """Fails a few levels of nesting early: reading goes deeper than writing, and must not fail on what was written."""
+    """Refuses deep nesting a few levels early: the parser recurses deeper, and must be able to read it back."""
     nested: Any = body
     for _ in range(_ROOM):
         nested = [nested]
@@ -82,7 +82,7 @@ _PARTS = ("pod", "attachment", "netns", "invocation")
 
 
 def _unknown(body: Json, known: Json) -> Json:
-    """What is in `body` beyond the fields in `known`, down to the fields of its parts."""
+    """The fields of `body` and of its parts that `known` lacks."""
     found = {key: value for key, value in body.items() if key not in known}
     for part in _PARTS:
         if more := {key: value for key, value in body[part].items() if key not in known[part]}:
@@ -91,7 +91,7 @@ def _unknown(body: Json, known: Json) -> Json:
 
 
 def _merged(body: Json, extra: Mapping[str, Any]) -> Json:
-    """`body` with what `_unknown` found in an earlier one; where both have a field, it is that of `body`."""
+    """`body` with the unknown fields of an earlier version of the record; `body` takes precedence."""
     parts = {part: {**extra[part], **body[part]} for part in _PARTS if part in extra}
     return {**extra, **body, **parts}
 
@@ -109,7 +109,7 @@ def _to_json(record: Record) -> Json:
             "capabilities": dict(wanted.capabilities),
             "args": [list(pair) for pair in wanted.args],
             "upperInterfaces": list(wanted.upper_layers),
-            # For versions up to 0.3.0, which insist on both; without names they detach in the reverse order of ADD.
+            # Required by versions up to 0.3.0, which without names detach in the reverse order of ADD.
             "ips": [],
             "upperLayers": [],
         },
@@ -158,7 +158,7 @@ _READERS: Mapping[int, Callable[[Json], Record]] = {SCHEMA: _read_1}
 def _attachment(wanted: Json) -> Attachment:
     network, ifname = required(wanted, "network", str), required(wanted, "ifname", str)
     namespace, mac = optional(wanted, "namespace", str) or "", optional(wanted, "mac", str)
-    if "api" not in wanted:  # written by 0.3.0, which knew Kaloom's annotation only
+    if "api" not in wanted:  # written by 0.3.0, which supported only Kaloom's dialect
         stacked = _strings(wanted, "upperLayers")
         return kaloom_names.attachment(network, namespace, mac, stacked)._replace(ifname=ifname)
     return Attachment(
@@ -182,7 +182,7 @@ def _invocation(call: Json) -> Invocation:
 
 
 def _netconf(recorded: Json) -> NetConf:
-    """Not parsed again: DEL is run with what ADD was run with, whatever is thought of it today."""
+    """Not validated again: DEL must run with the configuration of ADD, even if it is invalid today."""
     for key in ("cniVersion", "name"):
         required(recorded, key, str)
     if not objects(recorded, "plugins"):
@@ -192,7 +192,7 @@ def _netconf(recorded: Json) -> NetConf:
 
 def _definition(call: Json) -> DefinitionRef | None:
     namespace, _, name = required(call, "definition", str).rpartition("/")
-    api = optional(call, "api", str)  # 0.3.0 has none: it knew Kaloom's only
+    api = optional(call, "api", str)  # absent in 0.3.0, which supported only Kaloom's definitions
     return DefinitionRef(kaloom_names.API if api is None else api, namespace, name) if name else None
 
 

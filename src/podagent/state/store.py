@@ -1,9 +1,9 @@
-"""The records on disk: one file for each attachment, written atomically, never trusted blindly.
+"""The record store: one file per attachment, written atomically and validated on load.
 
 Layout of the state directory: ``lock`` (one agent at a time), ``attachments/<hash>.json`` (the records) and
-``corrupt/`` (damaged files, kept for a human). What a newer version wrote in a way that this one cannot read stays
-where it is, and is not written over. The whole content is also held in memory; reads never touch the disk. File names
-are hashes: no string from outside becomes one.
+``corrupt/`` (damaged files, kept for inspection). Files that a newer version wrote in an unknown schema stay in place
+and are never overwritten. All records are cached in memory; reads never access the disk. File names are hashes, never
+strings from outside.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ _UNFINISHED = ".new"
 
 
 class Store:
-    """Thread-safe. One process at a time owns a state directory."""
+    """Thread-safe. A state directory belongs to one process at a time."""
 
     def __init__(self, directory: Path) -> None:
-        """Opens the directory, making it if need be, and loads every record.
+        """Opens the directory, creating it if necessary, and loads all records.
 
         Raises:
-            StoreError: it cannot be used, or another agent is using it.
+            StoreError: it is unusable, or in use by another agent.
         """
         self._lock = threading.Lock()
         self._records: dict[PodKey, dict[str, Record]] = {}
@@ -52,7 +52,7 @@ class Store:
         self._sequence = count(newest + 1)
 
     def of(self, pod: PodKey) -> list[Record]:
-        """The records of one pod, any order."""
+        """The records of one pod, in any order."""
         with self._lock:
             return list(self._records.get(pod, {}).values())
 
@@ -66,15 +66,15 @@ class Store:
             return sum(map(len, self._records.values()))
 
     def next_sequence(self) -> int:
-        """A number above that of every record that could be read, also of those that earlier processes wrote."""
+        """A number greater than that of every readable record, including those of earlier processes."""
         with self._lock:
             return next(self._sequence)
 
     def put(self, record: Record) -> None:
-        """Writes a record; on return it survives a crash of the process and of the machine.
+        """Writes a record durably: on return it survives a crash of the process and of the machine.
 
         Raises:
-            StoreError: it could not be written; then neither the disk nor the memory changed.
+            StoreError: it could not be written; neither disk nor memory changed.
         """
         path = self._path_to_change(record)
         try:
@@ -86,10 +86,10 @@ class Store:
             self._records.setdefault(record.pod, {})[record.attachment.ifname] = record
 
     def remove(self, record: Record) -> None:
-        """Forgets a record. Without fsync: should it come back after a power cut, its DEL is merely repeated.
+        """Removes a record. No fsync: if it reappears after a power failure, DEL is merely repeated.
 
         Raises:
-            StoreError: it could not be removed; then neither the disk nor the memory changed.
+            StoreError: it could not be removed; neither disk nor memory changed.
         """
         path = self._path_to_change(record)
         try:
@@ -107,7 +107,7 @@ class Store:
         if path in self._too_new and os.path.lexists(path):
             raise StoreError(
                 f"{path} was written by a newer podagent, and is left as it is: install that version again, or move"
-                " the file away, and with it all that is known of the interface"
+                " the file away, which loses the record of the interface"
             )
         self._too_new.discard(path)
         return path
@@ -132,13 +132,13 @@ class Store:
             if path.suffix == ".json":
                 self._load_file(path)
             elif path.suffix == _UNFINISHED:
-                path.unlink()  # a write that a crash cut short: the record it was to replace is still there
+                path.unlink()  # a write interrupted by a crash: the previous version of the record still exists
 
     def _load_file(self, path: Path) -> None:
         try:
             record = recordfile.decode(path.read_bytes())
             if self._path(record) != path:
-                raise StoreError("its name does not fit its content: it was copied or renamed")
+                raise StoreError("its name does not match its content: it was copied or renamed")
         except UnknownSchema as error:
             self._too_new.add(path)
             message = "record %s is left as it is, and so is its interface: %s"
@@ -153,7 +153,7 @@ class Store:
         self._records.setdefault(record.pod, {})[record.attachment.ifname] = record
 
     def _unused(self, path: Path) -> Path:
-        """Where to keep a file that is set aside; what was set aside before stays too."""
+        """An unused name in ``corrupt/``; earlier files there are kept."""
         places = (self._corrupt / f"{path.stem}{suffix}.json" for suffix in chain([""], map(".{}".format, count(2))))
         return next(place for place in places if not os.path.lexists(place))
 

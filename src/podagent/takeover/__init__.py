@@ -1,1 +1,1 @@
-"""What the agent before this one attached: read from its files, and recorded as ours."""
+"""Takes over the attachments of Kaloom's podagent from its files."""

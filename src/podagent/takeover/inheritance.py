@@ -1,4 +1,4 @@
-"""Takes over what the agent before this one attached to a pod, ahead of the pod's first reconciliation."""
+"""Takes over the attachments of the previous agent before the first reconciliation of a pod."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from podagent.model import Attachment, Operation, Pod, PodKey, Sandbox
 
 
 class Inheritance:
-    """At most one call for a pod at any time; pods in parallel."""
+    """Takes over pods. At most one call per pod at a time; different pods in parallel."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class Inheritance:
         self._global_namespaces = global_namespaces
 
     def ahead_of(self, reconcile: Reconcile) -> Reconcile:
-        """The same, for pods of which everything has been taken over."""
+        """Wraps `reconcile`: it runs once the pod has been taken over."""
         if self._predecessor.left_nothing():
             return reconcile
 
@@ -48,7 +48,7 @@ class Inheritance:
         return take_over_first
 
     def take_over(self, key: PodKey) -> float | None:
-        """Returns None when the pod may be reconciled, else the seconds until another try: it cannot be told yet."""
+        """Takes over a pod. Returns None if it can be reconciled now, else the seconds until the next retry."""
         left = self._predecessor.of(key)
         pod = self._pods.get(key) if left else None
         if pod is None:
@@ -66,10 +66,10 @@ class Inheritance:
         return None
 
     def _take_over(self, pod: Pod, desired: Desired, sandbox: Sandbox, left: Inherited) -> bool:
-        """Whether nothing is left to be done about it; what is faulty is told, tried again, and stops nothing else."""
+        """Returns whether the attachment is settled. A faulty one is reported and retried; it blocks no other."""
         attachment = _as_wanted(left.attachment, desired)
         known = any(record.attachment.ifname == attachment.ifname for record in self._records.of(pod.key))
-        # With a sandbox went all that was attached in it.
+        # The attachments of an earlier sandbox ended with it.
         if known or sandbox.netns is None or left.sandbox_id != sandbox.id:
             return True
         outcome = Outcome(pod.key, pod, Operation.TAKE_OVER, Result.INHERITED, attachment)
@@ -84,6 +84,6 @@ class Inheritance:
 
 
 def _as_wanted(left: Attachment, desired: Desired) -> Attachment:
-    """As the annotation has it, if that asks for the same: it may also tell the definition's namespace."""
+    """The wanted form of the attachment if it is the same: only that may specify the definition's namespace."""
     same = (wanted for wanted in desired.attachments if (wanted.ifname, wanted.mac) == (left.ifname, left.mac))
     return next(same, left)

@@ -1,9 +1,9 @@
-"""What Kaloom's podagent attached on this node, by its own records, until it has all been taken over.
+"""Reads the records of Kaloom's podagent until all of them have been taken over.
 
-It kept one file for each pod and network in ``/var/run/podagent/configstore``. Interfaces that are wanted would be
-adopted without them; but only they tell of what was to be detached, or was half done, when it was last stopped. A file
-that was taken over is moved to the folder beside, ``configstore.taken-over``: a way back stays open. Files of pods that
-are gone stay as they are: the kubelet had kactus detach their networks.
+It kept one file per pod and network in ``/var/run/podagent/configstore``. Wanted interfaces would be adopted without
+these files, but only the files identify attachments that were to be detached, or were in flight, when it last stopped.
+A settled file moves to the sibling directory ``configstore.taken-over``, so that a downgrade remains possible. Files of
+pods that are gone stay in place: the kubelet had kactus detach their networks.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from podagent.validate import is_dns1123_label, is_dns1123_subdomain, is_mac
 _log = logging.getLogger(__name__)
 
 _LARGEST = 64 * 1024
-# States of its records. Nil: nothing attached. Dirty: an ADD or DEL had begun.
+# States of its records. Nil: not attached. Dirty: an ADD or DEL had started.
 _ACTIVE, _DIRTY, _NIL = "Active", "Dirty", "Nil"
 
 
 @dataclass(frozen=True, slots=True)
 class Inherited:
-    """One network that it had attached, or had begun to attach or detach.
+    """One network that it attached, or started to attach or detach.
 
     Attributes:
         file: its record.
-        namespace, pod: of the pod.
-        attachment: as it was asked for, so far as the record tells.
-        sandbox_id: the sandbox that it was attached in.
-        complete: its ADD had succeeded, and no DEL begun.
+        namespace, pod: namespace and name of the pod.
+        attachment: the requested attachment, as far as recorded.
+        sandbox_id: the sandbox of the attachment.
+        complete: ADD had succeeded, and no DEL had started.
     """
 
     file: Path
@@ -46,10 +46,10 @@ class Inherited:
 
 
 class KaloomPredecessor:
-    """Its records. Each pod's are used by one worker at a time."""
+    """The records of Kaloom's podagent. One worker at a time uses those of a pod."""
 
     def __init__(self, directory: Path) -> None:
-        """Reads them, once. A file that cannot be used is told in the log, and left where it is."""
+        """Reads all records. An unusable file is logged and stays in place."""
         self._directory = directory
         self._left: dict[tuple[str, str], list[Inherited]] = {}
         for file in _files(directory):
@@ -62,21 +62,21 @@ class KaloomPredecessor:
                 self._left.setdefault((found.namespace, found.pod), []).append(found)
 
     def left_nothing(self) -> bool:
-        """Whether there is nothing to take over on this node."""
+        """Whether the node has nothing to take over."""
         return not self._left
 
     def of(self, pod: PodKey) -> list[Inherited]:
-        """What it attached to the pod of this name, also to an earlier one."""
+        """Its attachments for the pod of this name, which may include those of an earlier pod."""
         return list(self._left.get((pod.namespace, pod.name), ()))
 
     def settled(self, pod: PodKey) -> None:
-        """What it attached to this pod has been taken over. Its files are moved aside."""
+        """Moves the files of a pod aside after its takeover."""
         for each in self._left.pop((pod.namespace, pod.name), ()):
             aside = self._directory.with_name(f"{self._directory.name}.taken-over")
             try:
                 aside.mkdir(mode=0o700, exist_ok=True)
                 each.file.rename(aside / each.file.name)
-            except OSError as error:  # it is read again at the next start, and found to be settled
+            except OSError as error:  # the next start reads it again and finds it settled
                 _log.warning("record %s of the former podagent stays where it is: %s", each.file, error)
 
 
@@ -88,7 +88,7 @@ def _files(directory: Path) -> list[Path]:
 
 
 def _read(file: Path) -> Inherited | None:
-    """None: nothing was attached. Raises StoreError."""
+    """The inherited attachment, None if there was none. Raises StoreError."""
     try:
         if file.stat().st_size > _LARGEST:
             raise StoreError("it is too large")
@@ -97,7 +97,7 @@ def _read(file: Path) -> Inherited | None:
         if state == _NIL:
             return None
         if state not in (_ACTIVE, _DIRTY):
-            raise StoreError(f"state {shown(state)} is not known")
+            raise StoreError(f"unknown state {shown(state)}")
         return _inherited(file, required(running, "Data", dict), complete=state == _ACTIVE)
     except (OSError, ValueError) as error:
         raise StoreError(str(error)) from None

@@ -1,1 +1,1 @@
-"""The annotations that a pod may ask for networks in: each is a key and a parser, and all give the same `Desired`."""
+"""The dialects: each consists of an annotation key and a parser. All parse to the same `Desired`."""

@@ -1,6 +1,6 @@
-"""Kaloom's dialect: the ``networks`` annotation, a JSON list of objects. Pure; the annotation's bytes are hostile.
+"""Kaloom's dialect: the ``networks`` annotation, a JSON list of objects. Pure; the input is untrusted.
 
-Nothing here knows what is attached: that comparison is `plan`'s.
+It parses only; `plan` compares the result with the records.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from podagent.validate import is_dns1123_label, is_dns1123_subdomain, is_mac
 
 _FIELDS = frozenset({"name", "ifMac", "isPrimary", "podagentSkip", "namespace", "upperLayers"})
 _MOST_PROBLEMS = 20
-# Far above what any pod has; each entry costs requests to the API server and plugin runs, also when it fails.
+# Far more than any pod needs. Each entry costs API requests and plugin runs, even if it fails.
 _MOST_ENTRIES = 512
 
 
 class Entries(NamedTuple):
-    """The list, entry by entry.
+    """The parsed list.
 
     Attributes:
-        attachments: every entry that could be understood, lower layers first.
-        primaries: interface names of the entries that are ``isPrimary``.
-        skipped: interface names of those that are ``podagentSkip``.
-        faulty: interface names of the entries that could not be understood.
-        nameless: an entry, or all of the annotation, is such that it cannot be told which network is meant.
-        problems: one message for each fault.
+        attachments: all valid entries, lower layers first.
+        primaries: interface names of the entries with ``isPrimary``.
+        skipped: interface names of the entries with ``podagentSkip``.
+        faulty: interface names of the invalid entries.
+        nameless: at least one entry, or the whole annotation, identifies no network.
+        problems: one message per fault.
     """
 
     attachments: tuple[Attachment, ...] = ()
@@ -44,7 +44,7 @@ class Entries(NamedTuple):
 
 
 def read(text: str, pod_namespace: str, global_namespaces: Collection[str]) -> Desired:
-    """What the annotation asks the agent for: it leaves primary, skipped and faulty entries alone."""
+    """Parses the annotation for the agent, which leaves primary, skipped and faulty entries alone."""
     entries = read_entries(text, pod_namespace, global_namespaces)
     held = entries.primaries | entries.skipped | entries.faulty
     return Desired(
@@ -56,12 +56,12 @@ def read(text: str, pod_namespace: str, global_namespaces: Collection[str]) -> D
 
 
 def read_entries(text: str | None, pod_namespace: str, global_namespaces: Collection[str]) -> Entries:
-    """The entries of the annotation. Never raises.
+    """Parses the annotation. Never raises.
 
     Args:
-        text: the annotation's value; None or blank means that no networks are wanted.
-        pod_namespace: definitions of this namespace may be used,
-        global_namespaces: and those of these.
+        text: value of the annotation; None or blank requests no networks.
+        pod_namespace: namespace of the pod, whose definitions it may use.
+        global_namespaces: further namespaces whose definitions it may use.
     """
     if text is None or not text.strip():
         return Entries()
@@ -89,7 +89,7 @@ DIALECT = Dialect(ANNOTATION, read)
 
 
 class _Reading:
-    """The accumulator of one pass over the list."""
+    """Accumulates the result of one pass over the list."""
 
     def __init__(self, namespaces: Collection[str]) -> None:
         """`namespaces`: those whose definitions the pod may use."""
@@ -107,7 +107,7 @@ class _Reading:
             name = _name_of(where, entry)
         except AnnotationError as error:
             self.problems.append(str(error))
-            self.nameless = True  # whatever this entry meant, it may be attached right now
+            self.nameless = True  # the network it refers to may be attached right now
             return
         where = f"{where} ({name})"
         ifname = interface_name(name)

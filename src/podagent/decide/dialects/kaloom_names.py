@@ -1,4 +1,4 @@
-"""What Kaloom's dialect calls things: for kactus, the command line and the records, which read no annotation. Pure."""
+"""Names of Kaloom's dialect, for kactus, the command line and the records, which parse no annotation. Pure."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ API = "networks.kaloom.com/v1"
 
 
 def interface_name(network: str) -> str:
-    """The name of the interface that attaches `network`: ``net`` + 12 hex digits of the name's md5.
+    """The interface name for `network`: ``net`` + the first 12 hex digits of the name's MD5.
 
-    The original agent and kactus use the same rule, so that they find each other's interfaces.
+    The original agent and kactus use the same rule, so each recognises interfaces of the others.
     """
-    # Imported where it is needed: a kactus that detaches knows the names already.
+    # A lazy import: a detaching kactus has the names on record and needs no hash.
     import hashlib  # noqa: PLC0415
 
     return "net" + hashlib.md5(network.encode(), usedforsecurity=False).hexdigest()[:12]
 
 
 def mac_args(mac: str | None) -> tuple[tuple[str, str], ...]:
-    """A requested MAC address by both its names: CNI_IFMAC for Kaloom's own plugins, MAC for the reference plugins."""
+    """CNI_ARGS for a requested MAC address: CNI_IFMAC for Kaloom's own plugins, MAC for the reference plugins."""
     return (("CNI_IFMAC", mac), ("MAC", mac)) if mac else ()
 
 
 def attachment(
     network: str, namespace: str = "", mac: str | None = None, upper_layers: tuple[str, ...] = ()
 ) -> Attachment:
-    """The attachment that an entry of the annotation stands for.
+    """The attachment for an entry of the annotation.
 
     Args:
         network: name of the network.
-        namespace: of its definition, "" if the entry names none.
+        namespace: namespace of its definition, "" if the entry specifies none.
         mac: requested MAC address in lower case.
-        upper_layers: names of the networks that stack on this one.
+        upper_layers: names of the networks stacked on this one.
     """
     return Attachment(
         definition=DefinitionRef(API, namespace, network),
