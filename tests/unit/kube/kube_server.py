@@ -32,6 +32,7 @@ class ScriptedServer(ThreadingHTTPServer):
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
+        self.url = f"http://127.0.0.1:{self.server_port}"
         self.replies: deque[Reply | None] = deque()
         self.requests: list[Request] = []
 
@@ -43,9 +44,8 @@ class ScriptedServer(ThreadingHTTPServer):
         self.shutdown()
         self.server_close()
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
+    def handle_error(self, *_: object) -> None:
+        """A client that hangs up is no news."""
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-import json
+import io
 from collections.abc import Iterator
 
 import pytest
 from kubernetes.client import Configuration
+from urllib3.response import HTTPResponse
 
 from podagent import __version__
-from podagent.errors import AnswerTooLarge, ApiError, KubeconfigError
+from podagent.errors import AnswerTooLarge, ApiError, DefinitionError, KubeconfigError
+from podagent.foreign import Json
+from podagent.kube.answers import read_body, status_error
 from podagent.kube.api import KubeApi, api_path
+from podagent.kube.definitions import NetworkDefinitions
+from podagent.model import DefinitionRef
 from unit.kube.kube_server import DROP, Reply, ScriptedServer
+
+DATA = DefinitionRef("networks.kaloom.com/v1", "tenant", "data")
 
 
 class Credentials:
@@ -79,24 +86,42 @@ def test_a_stream_hands_out_lines(server: ScriptedServer, api: KubeApi) -> None:
         assert list(stream) == [b"one", b"two"]
 
 
-def test_a_refusal_carries_the_servers_words_its_status_and_how_long_to_wait(
-    server: ScriptedServer, api: KubeApi
+@pytest.mark.parametrize(
+    ("body", "retry_after", "words", "wait"),
+    [
+        (b'{"message": "slow\\ndown"}', "7", "slow down", 7),
+        *((body, "Wed, 21 Oct 2015", "Too Many Requests", None) for body in (b"", b"<html>", b"[]", b'{"message": 7}')),
+        (b"x" * 100_000, "", "Too Many Requests", None),
+    ],
+)
+def test_a_refusal_carries_its_status_the_servers_words_if_usable_and_how_long_to_wait(
+    server: ScriptedServer, api: KubeApi, body: bytes, retry_after: str, words: str, wait: float | None
 ) -> None:
-    status = json.dumps({"kind": "Status", "message": "slow\ndown"}).encode()
-    server.replies.append(Reply(429, status, (("Retry-After", "7"),)))
-    with pytest.raises(ApiError, match=r"^GET /api/v1/pods: 429 slow down$") as caught:
+    server.replies.append(Reply(429, body, (("Retry-After", retry_after),)))
+    with pytest.raises(ApiError, match=rf"^GET /api/v1/pods: 429 {words}$") as caught:
         api.get("/api/v1/pods")
-    assert (caught.value.status, caught.value.retry_after) == (429, 7.0)
+    assert (caught.value.status, caught.value.retry_after) == (429, wait)
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"message": 7}', b"x" * 100_000])
-def test_a_refusal_without_usable_words_carries_the_reason_of_its_status(
-    server: ScriptedServer, api: KubeApi, body: bytes
+@pytest.mark.parametrize(
+    ("status", "words", "wait"),
+    [
+        ({"code": 429, "message": "too\nmany \x1b[31m", "details": {"retryAfterSeconds": 3}}, "429 too many [31m", 3),
+        ({}, "500 error without a message", None),
+        ({"code": "410", "message": 7}, "500 error without a message", None),
+        ({"code": True, "reason": "Expired"}, "500 Expired", None),
+        ({"code": 0, "message": "no code"}, "500 no code", None),
+        ({"code": 429, "message": "busy", "details": {"retryAfterSeconds": -3}}, "429 busy", None),
+        ({"code": 429, "message": "busy", "details": {"retryAfterSeconds": "x"}}, "429 busy", None),
+        ({"code": 429, "message": "busy", "details": []}, "429 busy", None),
+        ({"message": "x" * 100_000}, "500 " + "x" * 600, None),
+    ],
+)
+def test_a_status_within_a_watch_reads_as_if_fields_of_other_types_were_absent(
+    status: Json, words: str, wait: float | None
 ) -> None:
-    server.replies.append(Reply(503, body, (("Retry-After", "Wed, 21 Oct 2015 07:28:00 GMT"),)))
-    with pytest.raises(ApiError, match="503 Service Unavailable") as caught:
-        api.get("/api/v1/pods")
-    assert caught.value.retry_after is None
+    error = status_error(status, "watch")
+    assert (str(error), error.status, error.retry_after) == (f"watch: {words}", int(words[:3]), wait)
 
 
 def test_refused_credentials_are_loaded_again_and_the_request_repeated_once(
@@ -111,17 +136,6 @@ def test_refused_credentials_are_loaded_again_and_the_request_repeated_once(
     assert sent(server) == ["token1", "token2", "token2", "token3"]
 
 
-def test_refused_credentials_without_newer_ones_are_an_error_that_says_both(
-    server: ScriptedServer, api: KubeApi, credentials: Credentials
-) -> None:
-    api.get("/x")
-    credentials.broken = KubeconfigError("kubeconfig is not YAML")
-    server.replies.append(Reply(401))
-    with pytest.raises(ApiError, match=r"401 .*; and there are no newer credentials: kubeconfig is not YAML") as caught:
-        api.get("/x")
-    assert caught.value.status == 401
-
-
 def test_a_reload_takes_the_newest_credentials_and_a_failed_one_leaves_the_present_ones(
     server: ScriptedServer, api: KubeApi, credentials: Credentials
 ) -> None:
@@ -132,6 +146,10 @@ def test_a_reload_takes_the_newest_credentials_and_a_failed_one_leaves_the_prese
         api.reload()
     api.get("/x")
     assert sent(server) == ["token1", "token2"]
+    server.replies.append(Reply(401))
+    with pytest.raises(ApiError, match=r"401 .*; and there are no newer credentials: kubeconfig is not YAML") as caught:
+        api.get("/x")
+    assert caught.value.status == 401
 
 
 @pytest.mark.parametrize("method", ["get", "patch"])
@@ -159,10 +177,10 @@ def test_a_server_that_is_away_is_an_error_without_a_status() -> None:
     assert caught.value.status == 0
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff"])
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"7", b"\xff\xfe", b"[" * 100_000])
 def test_an_answer_that_is_no_object_is_an_error(server: ScriptedServer, api: KubeApi, body: bytes) -> None:
     server.replies.append(Reply(body=body))
-    with pytest.raises(ApiError, match="GET /x: the answer cannot be used") as caught:
+    with pytest.raises(ApiError, match="GET /x: the answer cannot be used: ") as caught:
         api.get("/x")
     assert caught.value.status == 200
 
@@ -176,12 +194,17 @@ def test_an_answer_too_large_to_hold_is_refused_and_its_connection_not_used_agai
     assert api.get("/x") == {}
 
 
-@pytest.mark.parametrize(
-    "path", ["", "pods", "/api/../secrets", "/api//pods", "/a?b", "/a#b", "/a b", "/a\n", "/.", "/a/"]
-)
-def test_a_path_that_could_mean_another_one_is_never_asked_for(server: ScriptedServer, api: KubeApi, path: str) -> None:
-    with pytest.raises(ValueError, match="not an API path"):
-        api.get(path)
+def test_an_answer_that_trickles_in_is_given_up_and_its_connection_closed() -> None:
+    answer = HTTPResponse(body=io.BytesIO(b"{}"), preload_content=False)
+    with pytest.raises(ApiError, match="GET /x: the answer did not end in time"):
+        read_body(answer, limit=10, deadline=-1, what="GET /x")
+    assert answer.closed
+
+
+def test_a_path_that_could_mean_another_one_is_never_asked_for(server: ScriptedServer, api: KubeApi) -> None:
+    for path in ("", "pods", "/api/../secrets", "/api//pods", "/a?b", "/a#b", "/a b", "/a\n", "/.", "/a/"):
+        with pytest.raises(ValueError, match="not an API path"):
+            api.get(path)
     assert server.requests == []
 
 
@@ -203,3 +226,30 @@ def test_the_server_has_a_name_before_the_credentials_are_loaded_and_after(
 
 def test_the_longest_a_call_takes_is_known(api: KubeApi) -> None:
     assert api.patience_s == 2 * (5 + 2 * 5)
+
+
+def test_a_network_definition_is_read_by_its_reference(server: ScriptedServer, api: KubeApi) -> None:
+    server.replies.append(Reply(body=b'{"spec": {"plugin": "bridge"}}'))
+    assert NetworkDefinitions(api).read(DATA) == {"spec": {"plugin": "bridge"}}
+    assert server.requests[0].path == "/apis/kaloom.com/v1/namespaces/tenant/networks/data"
+
+
+def test_a_network_definition_that_is_not_there_is_none_and_every_other_refusal_an_error(
+    server: ScriptedServer, api: KubeApi
+) -> None:
+    definitions = NetworkDefinitions(api)
+    server.replies.append(Reply(404))
+    assert definitions.read(DATA) is None
+    for replies in [(Reply(401), Reply(401)), (Reply(403),), (Reply(500),), (DROP, DROP)]:
+        server.replies.extend(replies)
+        with pytest.raises(ApiError):
+            definitions.read(DATA)
+
+
+def test_the_name_of_a_network_that_no_object_can_have_never_reaches_the_server(
+    server: ScriptedServer, api: KubeApi
+) -> None:
+    for namespace, name in [("default", "../secrets/x"), ("a/b", "data"), ("", "data"), ("a.b", "c"), ("a", "")]:
+        with pytest.raises(DefinitionError, match="no object can have that name"):
+            NetworkDefinitions(api).read(DATA._replace(namespace=namespace, name=name))
+    assert server.requests == []
