@@ -9,6 +9,7 @@ import pytest
 
 from podagent.errors import ApiError
 from podagent.foreign import Json
+from podagent.kube.budget import Budgets
 from podagent.kube.events import EventRecorder
 from podagent.model import Pod, PodKey
 from unit.kube.kube_script import TurningClock
@@ -94,6 +95,8 @@ def test_one_pod_gets_25_at_once_then_one_in_five_minutes_and_others_their_own(d
     assert desk.write(*["web"] * 60, "other") == [25, 1]
     desk.clock.now += 301
     assert desk.write(*["web"] * 5) == [26, 1]
+    desk.clock.now += 1e6
+    assert desk.write(*["web"] * 60) == [51, 1], "nothing piles up beyond the burst"
 
 
 def test_a_burst_over_many_pods_is_spread_out(desk: Desk) -> None:
@@ -165,3 +168,8 @@ def test_only_so_many_events_are_remembered_for_counting(desk: Desk) -> None:
     for name in pods(range(1025)):
         desk.write(name)
     assert sorted(desk.write("pod0", "pod1024")) == [1] * 1025 + [2], "pod0 is forgotten, pod1024 is not"
+
+
+def test_only_so_many_budgets_are_remembered() -> None:
+    budgets = Budgets(1, 1 / 300, lambda: 0.0, most=2)
+    assert [budgets.allows(key) for key in "aabca"] == [True, False, True, True, True]

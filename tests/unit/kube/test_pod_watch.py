@@ -16,6 +16,11 @@ EXPIRED = ApiError("too old", 410)
 UNREADABLE = b"<html>please log in</html>\n"
 
 
+def about(*seconds: float) -> object:
+    """Waits of so many seconds each, give or take a fifth."""
+    return pytest.approx(list(seconds), rel=0.2)
+
+
 def test_the_pages_of_a_list_are_passed_on_as_one_and_then_every_change() -> None:
     changes = [line("ADDED", "new", "8"), line("MODIFIED", "web", "9"), line("DELETED", "db", "10")]
     world = World(page("web", more="p2"), page("db", version="7"), [*changes, LASTING], [], pace=Pace(page_size=1))
@@ -54,8 +59,7 @@ def test_half_a_short_lifetime_is_lasting_too() -> None:
 def test_a_server_that_ends_every_watch_at_once_is_waited_for_ever_longer() -> None:
     world = World(page(), *[[]] * 10)
     assert world.run() == ["list", *["watch from 1"] * 10]
-    for wait, middle in zip(world.waits, [2, 4, 8, 16, 30, 30, 30, 30, 30], strict=True):
-        assert 0.8 * middle <= wait <= 1.2 * middle
+    assert world.waits == about(2, 4, 8, 16, *[30] * 5)
 
 
 def test_a_watch_that_broke_is_resumed_at_once_from_the_last_bookmark_on_a_new_connection() -> None:
@@ -66,32 +70,28 @@ def test_a_watch_that_broke_is_resumed_at_once_from_the_last_bookmark_on_a_new_c
 
 def test_a_watch_that_lasted_makes_the_next_failure_a_first_one() -> None:
     world = World(page(), [BROKEN], [BROKEN], [LASTING, BROKEN], [BROKEN])
-    world.run()
-    assert [round(wait / 2) for wait in world.waits] == [1, 1], "after the second, and after the one after the fourth"
+    assert world.run() == ["list", *["watch from 1", "close idle"] * 4]
+    assert world.waits == about(2, 2), "after the second, and after the one after the third"
 
 
 def test_an_unreadable_event_costs_a_resume_and_the_next_one_a_list() -> None:
     world = World(page(), [UNREADABLE], [UNREADABLE], page(version="5"), [UNREADABLE], page(version="6"), [LASTING])
     assert world.run() == ["list", "watch from 1", "watch from 1", "list", "watch from 5", "list", "watch from 6"]
-    assert len(world.waits) == 2, "only the first was free"
+    assert world.waits == about(2, 4), "only the first is free"
 
 
 def test_an_unreadable_event_long_after_another_costs_no_list() -> None:
-    world = World(page(), [UNREADABLE], [LASTING, UNREADABLE], [LASTING], [UNREADABLE], [])
+    world = World(page(), [UNREADABLE], [LASTING, UNREADABLE], [LASTING], [UNREADABLE], [LASTING])
     assert world.run() == ["list", *["watch from 1"] * 5]
+    assert world.waits == []
 
 
-def test_a_refused_version_is_listed_again_at_once_and_not_in_a_storm() -> None:
-    again = page(version="2")
-    world = World(again, EXPIRED, again, EXPIRED, again, EXPIRED, again, [LASTING])
-    assert world.run() == ["list", "watch from 2"] * 4
-    assert len(world.waits) == 2
-
-
-def test_a_history_that_expires_within_a_watch_is_listed_again(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_version_that_expired_is_listed_again_at_once_and_not_in_a_storm(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    world = World(page(), [LASTING, line("ERROR", code=410, message="too old")], page("web", version="9"), [])
-    assert world.run() == ["list", "watch from 1", "list", "watch from 9"]
+    again, expires = page(version="2"), line("ERROR", code=410, message="too old")
+    world = World(again, EXPIRED, again, EXPIRED, again, EXPIRED, again, [LASTING, expires], again, [LASTING])
+    assert world.run() == ["list", "watch from 2"] * 5
+    assert world.waits == about(2, 4), "the first is free, and the first after a watch that lasted"
     assert "the pods are listed again: watch of /api/v1/pods: 410 too old" in caplog.messages
 
 
@@ -101,16 +101,20 @@ def test_a_list_whose_version_expires_between_two_pages_starts_over() -> None:
     assert world.pods == ["all: a b"]
 
 
-def test_a_busy_server_is_left_alone_for_longer_than_it_asks() -> None:
-    world = World(page(), ApiError("busy", 429, retry_after=7), [])
-    assert world.run() == ["list", "watch from 1", "watch from 1"]
-    assert 7.8 <= world.waits[0] <= 8.2
+def test_a_refusal_is_waited_for_every_time_and_one_within_a_watch_that_lasted_as_the_first() -> None:
+    refused, within = ApiError("no", 500), line("ERROR", code=500)
+    world = World(refused, page(), refused, [line("ADDED", "web", "4"), LASTING, within], refused, [LASTING])
+    assert world.run() == ["list", "list", "watch from 1", "watch from 1", "watch from 4", "watch from 4"]
+    assert world.waits == about(1, 2, 1, 2)
 
 
-def test_an_error_within_a_watch_is_waited_for_and_the_watch_is_resumed() -> None:
-    world = World(page(), [line("ADDED", "web", "4"), LASTING, line("ERROR", code=500, message="no leader")], [])
-    assert world.run() == ["list", "watch from 1", "watch from 4"]
-    assert 0.8 <= world.waits[0] <= 1.2
+@pytest.mark.parametrize("status", [429, 410])
+def test_a_busy_server_is_left_alone_for_longer_than_it_asks_but_not_for_ever(status: int) -> None:
+    world = World(ApiError("busy", status, retry_after=7), ApiError("busy", status, retry_after=1e9), page(), [LASTING])
+    world.run()
+    first, second = world.waits
+    assert 7.8 <= first <= 8.2
+    assert 121.6 <= second <= 122.4
 
 
 def test_an_outage_is_reported_when_it_begins_when_its_kind_changes_and_when_it_ends(
@@ -135,8 +139,9 @@ def test_an_outage_is_reported_when_it_begins_when_its_kind_changes_and_when_it_
 
 
 def test_a_server_that_stays_out_of_reach_has_the_credentials_loaded_again() -> None:
-    world = World(UNREACHABLE, UNREACHABLE, UNREACHABLE, page(), [])
+    world = World(UNREACHABLE, UNREACHABLE, UNREACHABLE, page(), [LASTING])
     assert world.run() == ["list", "list", "reload", "list", "reload", "list", "watch from 1"]
+    assert world.waits == about(1, 2, 4)
 
 
 def test_a_server_that_moved_is_listed_since_its_versions_are_others() -> None:
@@ -162,8 +167,8 @@ def test_credentials_that_cannot_be_loaded_again_stay_in_use() -> None:
 
 def test_a_missing_kubeconfig_is_looked_for_every_few_seconds(caplog: pytest.LogCaptureFixture) -> None:
     world = World(*[KubeconfigError("kubeconfig does not exist")] * 9, page("web"), [LASTING])
-    world.run()
-    assert len(world.waits) == 9
+    assert world.run() == [*["list"] * 10, "watch from 1"]
+    assert world.waits == about(1, 2, 4, *[5] * 6)
     assert max(world.waits) == 5
     assert caplog.messages == ["lost contact with https://one: kubeconfig does not exist"]
     assert world.pods == ["all: web"]
