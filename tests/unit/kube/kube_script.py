@@ -48,20 +48,12 @@ class TurningClock(threading.Event):
 
 
 class ScriptedResponse(HTTPResponse):
-    """A body that comes as scripted, and then ends.
+    """A body that comes as scripted, and then ends; `calls`: how its connection was ended, in order."""
 
-    Attributes:
-        calls: how its connection was ended, in order.
-    """
-
-    def __init__(
-        self, happenings: Iterable[Happening], clock: TurningClock | None = None, fails: Exception | None = None
-    ) -> None:
-        """`fails`: raised by a shutdown."""
+    def __init__(self, happenings: Iterable[Happening], clock: TurningClock | None = None) -> None:
         super().__init__(body=io.BytesIO(), preload_content=False)
         self._happenings = iter(happenings)
         self._clock = clock
-        self._fails = fails
         self.calls: list[str] = []
 
     def read1(self, amt: int | None = None, decode_content: bool | None = None) -> bytes:
@@ -78,8 +70,6 @@ class ScriptedResponse(HTTPResponse):
 
     def shutdown(self) -> None:
         self.calls.append("shutdown")
-        if self._fails:
-            raise self._fails
 
     def close(self) -> None:
         self.calls.append("close")
