@@ -1,4 +1,4 @@
-"""The import contracts of pyproject.toml: the tree keeps each, and none lets through what it is there to stop."""
+"""The import contracts of pyproject.toml: the tree keeps each, and each finds the imports that it forbids."""
 
 from __future__ import annotations
 
@@ -22,16 +22,14 @@ KINDS: dict[str, type[Contract]] = {
     "forbidden": ForbiddenContract,
     "protected": ProtectedContract,
 }
-LAYERS, EMPTY, CORE, PURE, WIRING, CLI, KACTUS, DOORS = (
-    "Dependencies point one way",
-    "The package itself imports nothing",
-    "The core imports no adapter and no third-party package",
-    "The core does no I/O",
-    "Only the daemon wires",
-    "The command line only starts the agent",
-    "kactus imports only what it shares with the agent",
-    "Each library has one door",
-)
+LAYERS = "Dependencies point one way"
+EMPTY = "The package itself imports nothing"
+CORE = "The core imports no adapter and no third-party package"
+PURE = "The core does no I/O"
+WIRING = "Only the daemon wires"
+CLI = "The command line only starts the agent"
+KACTUS = "kactus imports only what it shares with the agent"
+DOORS = "Each library has one door"
 
 # For each contract imports that it has to find, each on its own: the importing module, and what it imports.
 PLANTED = {
@@ -101,9 +99,7 @@ def kept(contract: str, graph: grimp.ImportGraph) -> bool:
 
 
 @pytest.mark.parametrize("contract", CONTRACTS)
-def test_the_tree_keeps_a_contract_which_finds_each_import_that_it_forbids(
-    tree: grimp.ImportGraph, contract: str
-) -> None:
+def test_the_tree_keeps_a_contract_that_finds_what_it_forbids(tree: grimp.ImportGraph, contract: str) -> None:
     assert kept(contract, tree)
     assert PLANTED.get(contract), f"plant an import that breaks {contract!r}: nothing shows yet that it finds one"
     for importer, imported in PLANTED[contract]:
@@ -124,7 +120,7 @@ def test_the_document_shows_the_layers_of_the_contract() -> None:
     expected = "\n".join(["```", *CONTRACTS[LAYERS]["layers"], "```"])
     document = (ROOT / "docs" / "architecture.md").read_text()
     shown = re.search(r"^## Layers$.*?^(```$.*?^```)$", document, re.MULTILINE | re.DOTALL)
-    assert shown is not None, f"docs/architecture.md needs a section '## Layers' with this block:\n{expected}"
+    assert shown
     assert shown[1] == expected, f"the block in docs/architecture.md, section Layers, has to be:\n{expected}"
 
 

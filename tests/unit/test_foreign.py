@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from podagent.foreign import (
     excerpt,
-    json_kind,
     json_object,
     lenient,
     objects,
@@ -25,9 +24,8 @@ from podagent.foreign import (
 HOSTILE = "\x1b[2J\u202e\r\n\0\ud800"
 
 
-@pytest.mark.parametrize("text", ['{"a": [1]}', b'{"a": [1]}', b' \n{"a": [1]}\n'])
-def test_an_object_is_read_from_text_and_from_bytes(text: str | bytes) -> None:
-    assert json_object(text) == {"a": [1]}
+def test_an_object_is_read_from_text_and_from_bytes() -> None:
+    assert json_object('{"a": [1]}') == json_object(b' \n{"a": [1]}\n') == {"a": [1]}
 
 
 @pytest.mark.parametrize(
@@ -40,6 +38,9 @@ def test_an_object_is_read_from_text_and_from_bytes(text: str | bytes) -> None:
         ("[" * 100_000, "nested too deeply"),
         ("[]", "a JSON object is needed, not a list"),
         ("7", "a JSON object is needed, not a number"),
+        ("1.5", "a JSON object is needed, not a number"),
+        ("true", "a JSON object is needed, not a boolean"),
+        ('""', "a JSON object is needed, not a string"),
         ("null", "a JSON object is needed, not null"),
     ],
 )
@@ -52,14 +53,6 @@ def test_a_text_that_is_no_object_is_refused_with_what_is_wrong(text: str | byte
 def test_any_text_is_an_object_or_a_value_error(text: str | bytes) -> None:
     with suppress(ValueError):
         assert isinstance(json_object(text), dict)
-
-
-@pytest.mark.parametrize(
-    ("value", "kind"),
-    [(True, "a boolean"), (1, "a number"), (1.5, "a number"), ("", "a string"), ([], "a list"), ({}, "an object")],
-)
-def test_a_kind_is_called_as_json_calls_it(value: object, kind: str) -> None:
-    assert json_kind(value) == kind
 
 
 @pytest.mark.parametrize("source", [{}, {"key": None}])

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from podagent.decide.dialects.kaloom_names import interface_name
 from podagent.foreign import Json
-from podagent.model import PodKey, Target, result_addresses
+from podagent.model import Target, result_addresses
 from podagent.validate import is_interface_name
 from unit.factory import record
 
@@ -18,10 +18,6 @@ BOTH = ("10.0.0.2/24", "fd00::2/64")
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=300))
 def test_every_network_has_a_valid_interface_name(network: str) -> None:
     assert is_interface_name(interface_name(network))
-
-
-def test_a_pod_is_called_by_namespace_and_name() -> None:
-    assert str(PodKey("shop", "web", "uid")) == "shop/web"
 
 
 def test_a_record_has_the_target_of_its_operations() -> None:

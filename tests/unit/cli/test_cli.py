@@ -166,7 +166,7 @@ def _no_faulthandler() -> Iterator[None]:
         (ZeroDivisionError("x"), "ends because of an error in itself"),
     ],
 )
-def test_an_agent_that_fails_says_why_and_ends_with_exit_code_1(
+def test_an_agent_that_fails_ends_with_its_reason_and_exit_code_1(
     environ: Environ, monkeypatch: pytest.MonkeyPatch, capsys: Output, fault: BaseException | None, words: str
 ) -> None:
     def fail(_: Settings) -> int:

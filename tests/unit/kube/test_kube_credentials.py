@@ -1,4 +1,4 @@
-"""From kubeconfig files and service accounts to credentials, or to a message that says what is wrong."""
+"""From kubeconfig files and service accounts to credentials, or to a message about the fault."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_a_user_without_credentials_stays_anonymous(path: Path) -> None:
     assert load_kubeconfig(path, user={}).api_key == {}
 
 
-def test_says_that_the_file_does_not_exist_or_cannot_be_read(path: Path) -> None:
+def test_a_file_that_does_not_exist_or_cannot_be_read_is_named(path: Path) -> None:
     with pytest.raises(KubeconfigError, match=f"kubeconfig {path} does not exist"):
         load(path, {})
     with pytest.raises(KubeconfigError, match="none given"):
@@ -112,7 +112,7 @@ def test_says_that_the_file_does_not_exist_or_cannot_be_read(path: Path) -> None
         ("{current-context: x, contexts: [{name: x}]}", "context"),
     ],
 )
-def test_says_what_is_wrong_with_the_file(path: Path, text: str, complaint: str) -> None:
+def test_a_fault_of_the_file_is_named(path: Path, text: str, complaint: str) -> None:
     path.write_text(text)
     with pytest.raises(KubeconfigError, match=f"(?s){path}.*{complaint}"):
         load(path, {})
@@ -137,7 +137,7 @@ def test_says_what_is_wrong_with_the_file(path: Path, text: str, complaint: str)
         ({"user": {"exec": {"apiVersion": "v1", "command": "/no"}}}, "exec of the current user yields no credentials"),
     ],
 )
-def test_says_what_is_wrong_with_the_cluster_or_the_user(path: Path, part: dict[str, Json], complaint: str) -> None:
+def test_a_fault_of_the_cluster_or_the_user_is_named(path: Path, part: dict[str, Json], complaint: str) -> None:
     with pytest.raises(KubeconfigError, match=f"{path}.*{complaint}"):
         load_kubeconfig(path, **part)
 
@@ -157,7 +157,7 @@ def test_uses_the_pods_service_account_unless_there_is_a_kubeconfig(path: Path, 
     assert load(path, IN_CLUSTER, service_account=service_account).host == "https://api.example:6443"
 
 
-def test_says_what_is_wrong_with_the_service_account(service_account: Path) -> None:
+def test_a_fault_of_the_service_account_is_named(service_account: Path) -> None:
     (service_account / "ca.crt").unlink()
     with pytest.raises(KubeconfigError, match=f"service account in {service_account}: .*does not exist"):
         load(None, IN_CLUSTER, service_account=service_account)

@@ -66,7 +66,7 @@ def pods(numbers: Iterable[int]) -> list[str]:
     return [f"pod{number}" for number in numbers]
 
 
-def test_an_event_says_what_happened_to_which_pod_object(desk: Desk) -> None:
+def test_an_event_names_the_pod_object_and_what_happened_to_it(desk: Desk) -> None:
     desk.write()
     [(path, event)] = desk.events.items()
     name = event["metadata"]["name"]
@@ -79,7 +79,7 @@ def test_an_event_says_what_happened_to_which_pod_object(desk: Desk) -> None:
     assert event["firstTimestamp"] == event["lastTimestamp"] == "2023-11-14T22:13:20Z"
 
 
-def test_the_same_said_again_is_counted_not_written_again(desk: Desk) -> None:
+def test_a_repetition_is_counted_not_written_again(desk: Desk) -> None:
     desk.emit("web", "web", "web")
     desk.emit(message="another")
     assert desk.write() == [4, 1]
@@ -139,7 +139,7 @@ def test_a_repetition_that_is_refused_is_dropped_and_not_counted(desk: Desk) -> 
     assert desk.write() == [2]
 
 
-def test_a_missing_permission_is_said_once_and_a_namespace_being_deleted_not_taken_for_it(
+def test_a_missing_permission_is_reported_once_and_is_not_that_of_a_namespace_being_deleted(
     desk: Desk, caplog: pytest.LogCaptureFixture
 ) -> None:
     desk.refuses = ApiError("403 namespace default because it is being terminated", 403)
@@ -165,8 +165,8 @@ def test_a_stop_while_the_turn_of_an_event_is_awaited_drops_it(desk: Desk) -> No
 
 
 def test_only_so_many_events_are_remembered_for_counting(desk: Desk) -> None:
-    for name in pods(range(1025)):
-        desk.write(name)
+    for first in range(0, 1025, 205):
+        desk.write(*pods(range(first, first + 205)))
     assert sorted(desk.write("pod0", "pod1024")) == [1] * 1025 + [2], "pod0 is forgotten, pod1024 is not"
 
 

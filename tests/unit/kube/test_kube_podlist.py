@@ -1,4 +1,4 @@
-"""Pages of a list and lines of a watch: what they yield, and what is wrong with them."""
+"""Pages of a list and lines of a watch, right ones and wrong ones."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from podagent.errors import AnswerTooLarge, ApiError
 from podagent.kube.podlist import GarbledWatch, Listing, list_pods, parse_event
-from unit.kube.kube_script import Answer, ScriptedApi, line, page
+from unit.kube.kube_script import Answer, ScriptedApi, page
 
 TOO_LARGE = AnswerTooLarge("too large", 200)
 
@@ -51,14 +51,6 @@ def test_a_list_without_a_version_is_an_error(metadata: object) -> None:
         listing(page() | {"metadata": metadata})
 
 
-def test_an_event_has_a_kind_a_version_and_a_pod_unless_it_is_a_bookmark() -> None:
-    event = parse_event(line("MODIFIED", "web", "7"))
-    assert event.pod is not None
-    assert (event.kind, event.version, event.pod.key.name) == ("MODIFIED", "7", "web")
-    bookmark = parse_event(line("BOOKMARK", version="9"))
-    assert (bookmark.kind, bookmark.version, bookmark.pod) == ("BOOKMARK", "9", None)
-
-
 @pytest.mark.parametrize(
     "text",
     [
@@ -76,9 +68,3 @@ def test_an_event_has_a_kind_a_version_and_a_pod_unless_it_is_a_bookmark() -> No
 def test_half_a_line_or_one_that_is_no_event_is_garbled(text: bytes) -> None:
     with pytest.raises(GarbledWatch):
         parse_event(text)
-
-
-def test_an_error_event_is_raised() -> None:
-    with pytest.raises(ApiError, match="410 too old") as caught:
-        parse_event(line("ERROR", code=410, message="too old"))
-    assert caught.value.status == 410

@@ -35,7 +35,7 @@ ROWS: list[tuple[Failure | None, tuple[End, End, End]]] = [
 
 @pytest.mark.parametrize("lasted", [SHORT, LASTED], ids=["short", "lasted"])
 @pytest.mark.parametrize("end", End, ids=lambda end: end.name)
-def test_every_cell_of_the_table_says_what_follows(end: End, lasted: bool) -> None:
+def test_every_end_is_followed_by_what_its_cell_of_the_table_has(end: End, lasted: bool) -> None:
     found = ""
     if step := POLICY.get((end, lasted)):
         flags = [flag for flag in ("forgive", "relist", "drop_idle", "lost", "reload") if getattr(step, flag)]

@@ -1,4 +1,4 @@
-"""Requests to a scripted server on loopback: what is sent, and what becomes of the answer, also line by line."""
+"""Requests to a scripted server on loopback, and their answers, as a whole or line by line."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def server() -> Iterator[ScriptedServer]:
         yield server
 
 
-def test_a_get_says_who_asks_and_for_what(server: ScriptedServer) -> None:
+def test_a_get_carries_its_query_the_agents_name_and_a_token(server: ScriptedServer) -> None:
     server.replies.append(Reply(body=b'{"kind": "PodList"}'))
     assert server.api.get("/api/v1/pods", [("limit", "1"), ("fieldSelector", "a!=b")]) == {"kind": "PodList"}
     [request] = server.requests

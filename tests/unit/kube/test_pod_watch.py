@@ -1,4 +1,4 @@
-"""The watch on a scripted API server: what it asks for next, how long it waits, and what it passes on."""
+"""The watch on a scripted API server: the requests it makes, its waits, and the pods it passes on."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import pytest
 from podagent.errors import ApiError, KubeconfigError
 from podagent.kube.watch import Pace
 from unit.kube.kube_script import LASTING, NODE, World, line, page
+
+Log = pytest.LogCaptureFixture
 
 BROKEN = ConnectionResetError("connection reset")
 UNREACHABLE = ApiError("no route to host")
@@ -84,7 +86,7 @@ def test_an_unreadable_event_long_after_another_costs_no_list() -> None:
     assert world.waits == []
 
 
-def test_a_version_that_expired_is_listed_again_at_once_and_not_in_a_storm(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_version_that_expired_is_listed_again_at_once_and_not_in_a_storm(caplog: Log) -> None:
     caplog.set_level(logging.INFO)
     again, expires = page(version="2"), line("ERROR", code=410, message="too old")
     world = World(again, EXPIRED, again, EXPIRED, again, EXPIRED, again, [LASTING, expires], again, [LASTING])
@@ -115,9 +117,7 @@ def test_a_busy_server_is_left_alone_for_longer_than_it_asks_but_not_for_ever(st
     assert 121.6 <= second <= 122.4
 
 
-def test_an_outage_is_reported_when_it_begins_when_its_kind_changes_and_when_it_ends(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_an_outage_is_reported_when_it_begins_when_its_kind_changes_and_when_it_ends(caplog: Log) -> None:
     caplog.set_level(logging.INFO, "podagent.kube.contact")
     refused = [
         ApiError("503 at port 1", 503),
@@ -158,7 +158,7 @@ def test_a_server_that_moved_is_listed_since_its_versions_are_others() -> None:
     assert world.run() == ["list", *["watch from 100"] * 3, "reload", "list", "watch from 3"]
 
 
-def test_a_missing_kubeconfig_is_looked_for_every_few_seconds(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_missing_kubeconfig_is_looked_for_every_few_seconds(caplog: Log) -> None:
     world = World(*[KubeconfigError("kubeconfig does not exist")] * 9, page("web"), [LASTING])
     assert world.run() == [*["list"] * 10, "watch from 1"]
     assert world.waits == about(1, 2, 4, *[5] * 6)
@@ -190,7 +190,7 @@ def test_a_stop_within_a_watch_ends_it_before_the_next_event() -> None:
     assert world.pods == ["all:", "there: web", "there: late"], "the line was there already"
 
 
-def test_closing_aborts_the_blocked_read_and_is_no_trouble_to_report(caplog: pytest.LogCaptureFixture) -> None:
+def test_closing_aborts_the_blocked_read_and_is_no_trouble_to_report(caplog: Log) -> None:
     caplog.set_level(logging.INFO, "podagent.kube.watch")
     world = World(page())
     world.watch.close()  # nothing yet to close

@@ -77,7 +77,7 @@ def test_a_hostile_text_cannot_forge_a_second_line_or_move_the_cursor(stream: io
     assert stream.getvalue() == "<6>network a\\n<0>forged\\r\\x1b[2J\\u2028\\u202e\\x9b\\x00\n"
 
 
-def test_an_endless_message_is_cut_and_says_so(stream: io.StringIO) -> None:
+def test_an_endless_message_is_cut_and_the_rest_counted(stream: io.StringIO) -> None:
     to_stderr(stream).info("x" * 1_000_000)
     assert len(stream.getvalue()) < 5000
     assert stream.getvalue().endswith("more characters)\n")

@@ -38,7 +38,7 @@ NOT_ATTACHED = ATTACHED._replace(
 NOT_DETACHED = NOT_ATTACHED._replace(operation=Operation.DETACH, record=record("red"))
 
 # The outcome; its line; fields besides those of the pod and the network; and its Event.
-TOLD = [
+REPORTED = [
     (
         ATTACHED,
         f"INFO attached {LEASED} to pod default/web in 12 ms",
@@ -49,7 +49,7 @@ TOLD = [
     (
         INHERITED,
         f"INFO took over {NAMED} of pod default/web from the former podagent",
-        {"RESULT": "inherited", **Message.INHERITED.field},
+        {"RESULT": "inherited", "MESSAGE_ID": Message.INHERITED},
         [],
     ),
     (
@@ -61,32 +61,32 @@ TOLD = [
     (
         NOT_ATTACHED,
         f"ERROR attaching {AS_RED} to pod default/web failed, next try in 4 s: {REFUSED}",
-        {"RESULT": "failed", "CNI_COMMAND": "ADD", **Message.ATTACH_FAILED.field},
+        {"RESULT": "failed", "CNI_COMMAND": "ADD", "MESSAGE_ID": Message.ATTACH_FAILED},
         [f"Warning NetworkAttachFailed: attaching {AS_RED} failed: {REFUSED}"],
     ),
     (
         NOT_DETACHED,
         f"ERROR detaching {NAMED} from pod default/web failed, next try in 4 s: {REFUSED}",
-        {"RESULT": "failed", "CNI_COMMAND": "DEL", **Message.DETACH_FAILED.field},
+        {"RESULT": "failed", "CNI_COMMAND": "DEL", "MESSAGE_ID": Message.DETACH_FAILED},
         [f"Warning NetworkDetachFailed: detaching {NAMED} failed: {REFUSED}"],
     ),
     (
         INVALID,
         "ERROR pod default/web: one",
-        {"RESULT": "invalid", **Message.ANNOTATION_INVALID.field},
+        {"RESULT": "invalid", "MESSAGE_ID": Message.ANNOTATION_INVALID},
         ["Warning NetworkAnnotationInvalid: one"],
     ),
     (
         DRIFTED,
         f"WARNING pod default/web: {VANISHED}",
-        {"RESULT": "drifted", **Message.DRIFTED.field},
+        {"RESULT": "drifted", "MESSAGE_ID": Message.DRIFTED},
         [f"Warning NetworkDrifted: {VANISHED}"],
     ),
     *[
         (
             WAITING._replace(error=reason),
             f"{level} pod default/web: waiting: {reason}",
-            {"RESULT": "waiting", **Message.SANDBOX_MISSING.field},
+            {"RESULT": "waiting", "MESSAGE_ID": Message.SANDBOX_MISSING},
             [],
         )
         for reason, level in [
@@ -130,7 +130,7 @@ def reader(caplog: pytest.LogCaptureFixture) -> Reader:
     return Reader(caplog)
 
 
-@pytest.mark.parametrize(("outcome", "line", "fields", "events"), TOLD)
+@pytest.mark.parametrize(("outcome", "line", "fields", "events"), REPORTED)
 def test_an_outcome_is_a_line_with_its_facts_and_an_event_if_it_is_worth_one(
     reader: Reader,
     caplog: pytest.LogCaptureFixture,
@@ -150,7 +150,7 @@ def test_every_result_has_its_words(reader: Reader) -> None:
     assert len(reader.lines) == len(Result)
 
 
-def test_an_attach_without_addresses_says_so(reader: Reader) -> None:
+def test_an_attach_without_addresses_is_reported_as_such(reader: Reader) -> None:
     reader.tell(ATTACHED._replace(record=record("red", result={})))
     assert "no address" in reader.lines[0]
 
@@ -160,14 +160,14 @@ def test_a_pod_that_is_gone_gets_lines_but_no_events(reader: Reader) -> None:
     assert (len(reader.lines), reader.events) == (2, [])
 
 
-def test_every_failed_try_is_a_line_but_only_news_an_event_and_waiting_is_told_once(reader: Reader) -> None:
+def test_every_failed_try_is_a_line_but_only_news_an_event_and_waiting_is_reported_once(reader: Reader) -> None:
     for outcome in (NOT_ATTACHED, WAITING):
         reader.tell(outcome, outcome._replace(news=False), outcome._replace(news=False))
     assert [line.split()[0] for line in reader.lines] == ["ERROR", "ERROR", "ERROR", "DEBUG"]
     assert len(reader.events) == 1
 
 
-def test_a_failure_that_could_not_be_undone_tells_both_reasons(reader: Reader) -> None:
+def test_a_failure_that_could_not_be_undone_is_reported_with_both_reasons(reader: Reader) -> None:
     error = PluginError("bridge", "route failed")
     error.__cause__ = NotUndone("undoing it failed too and will be tried again: no answer")
     reader.tell(NOT_ATTACHED._replace(error=error))
@@ -175,7 +175,7 @@ def test_a_failure_that_could_not_be_undone_tells_both_reasons(reader: Reader) -
         assert text.endswith("route failed [code 999]; undoing it failed too and will be tried again: no answer")
 
 
-def test_a_bug_is_told_with_where_it_is(reader: Reader, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_bug_is_reported_with_its_traceback(reader: Reader, caplog: pytest.LogCaptureFixture) -> None:
     reader.tell(NOT_ATTACHED._replace(error=ZeroDivisionError("x")), NOT_ATTACHED)
     assert [bool(record.exc_info) for record in caplog.records] == [True, False]
     assert "internal error: ZeroDivisionError" in reader.events[0]
