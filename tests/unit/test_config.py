@@ -52,10 +52,6 @@ def refusal(flags: Mapping[str, str], environ: Mapping[str, str], path: Path | N
     return str(caught.value)
 
 
-def test_the_node_is_called_as_its_host_by_default(empty: Path) -> None:
-    assert load({}, {}, empty).node == socket.gethostname().lower()
-
-
 def test_a_flag_goes_before_extra_args_before_a_variable_before_the_file(toml: Toml) -> None:
     path = toml("workers = 5")
     flags, extra, environ = {"workers": "2"}, {"workers": "3"}, {"PODAGENT_WORKERS": "4"}
@@ -63,15 +59,12 @@ def test_a_flag_goes_before_extra_args_before_a_variable_before_the_file(toml: T
     assert load({"workers": None}, environ, path, extra_flags=extra).workers == 3
     assert load({}, environ, path).workers == 4
     assert load({}, {"PODAGENT_WORKERS": ""}, path).workers == 5, "an empty variable counts as not set"
+    assert load({}, {"PODAGENT_CONFIG": str(path)}).workers == 5
 
 
-def test_the_variable_of_the_original_names_the_node(empty: Path) -> None:
-    assert load({}, {"PODAGENT_HOSTNAME": "worker-1"}, empty).node == "worker-1"
-    assert load({}, {"PODAGENT_HOSTNAME": "worker-1", "PODAGENT_NODE": "worker-2"}, empty).node == "worker-2"
-
-
-def test_the_settings_file_is_the_one_that_podagent_config_names(toml: Toml) -> None:
-    assert load({}, {"PODAGENT_CONFIG": str(toml("workers = 7"))}).workers == 7
+def test_the_node_is_called_as_its_host_unless_a_variable_of_ours_or_of_the_original_names_it(empty: Path) -> None:
+    host, original, ours = socket.gethostname().lower(), {"PODAGENT_HOSTNAME": "w1"}, {"PODAGENT_NODE": "w2"}
+    assert [load({}, environ, empty).node for environ in ({}, original, original | ours)] == [host, "w1", "w2"]
 
 
 def test_a_settings_file_that_is_missing_malformed_or_no_text_is_refused_by_its_name(
@@ -173,12 +166,9 @@ def test_the_file_may_use_the_types_of_toml_and_a_bare_path_for_a_socket(
         assert getattr(load({}, {}, toml(f"{key} = {text}")), key.replace("-", "_")) == value
 
 
-def test_durations_are_read_as_go_writes_them() -> None:
+def test_durations_are_read_as_go_writes_them_and_other_texts_refused() -> None:
     texts = ["5m", "30s", "1h30m", "1.5h", "250ms", "2", ".5s", "1m1ms"]
     assert [parse_duration(text) for text in texts] == pytest.approx([300, 30, 5400, 5400, 0.25, 2, 0.5, 60.001])
-
-
-def test_a_text_that_is_no_duration_is_refused() -> None:
     for text in ("", "s", "5x", "5m x", "m5", "-5m", "+5m", "1e3", "inf", "5 m", "\u0665s", "."):
         with pytest.raises(ValueError):  # noqa: PT011 - the caller words it
             parse_duration(text)

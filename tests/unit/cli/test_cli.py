@@ -30,11 +30,6 @@ def settings(environ: Environ, *arguments: str) -> Settings:
     return settle(run_flags(arguments), environ)
 
 
-@pytest.mark.parametrize("arguments", ["-node w1", "-node=w1", "--node w1", "--node=w1", "--node w0 -node w1"])
-def test_a_flag_takes_one_dash_or_two_and_its_value_either_way(environ: Environ, arguments: str) -> None:
-    assert settings(environ, *arguments.split()).node == "w1"
-
-
 def test_all_flags_of_the_original_are_understood(environ: Environ) -> None:
     found = settings(
         environ,
@@ -53,18 +48,19 @@ def test_a_value_that_looks_like_a_flag_is_a_value_as_in_go() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "level"),
+    ("arguments", "field", "value"),
     [
-        ("-v=4", "debug"),
-        ("-v 5", "debug"),
-        ("--v=10", "debug"),
-        ("-v=3", "info"),
-        ("-v=4 --log-level warning", "warning"),
-        ("--log-level=error", "error"),
+        *[(text, "node", "w1") for text in ("-node w1", "-node=w1", "--node w1", "--node=w1", "--node w0 -node w1")],
+        *[(text, "log_level", "debug") for text in ("-v=4", "-v 5", "--v=10")],
+        ("-v=3", "log_level", "info"),
+        ("-v=4 --log-level warning", "log_level", "warning"),
+        ("--log-level=error", "log_level", "error"),
     ],
 )
-def test_high_verbosity_means_debug_unless_a_level_is_given(environ: Environ, arguments: str, level: str) -> None:
-    assert settings(environ, *arguments.split()).log_level == level
+def test_a_flag_takes_its_value_as_in_go_and_high_verbosity_means_debug_unless_a_level_is_given(
+    environ: Environ, arguments: str, field: str, value: str
+) -> None:
+    assert getattr(settings(environ, *arguments.split()), field) == value
 
 
 def test_an_existing_podagent_conf_keeps_working(environ: Environ) -> None:

@@ -187,18 +187,11 @@ def test_the_longest_a_call_takes_is_known(server: ScriptedServer) -> None:
     assert server.api.patience_s == 2 * (5 + 2 * 5)
 
 
-def test_a_network_definition_is_read_by_its_reference(server: ScriptedServer) -> None:
-    server.replies.append(Reply(body=b'{"spec": {"plugin": "bridge"}}'))
-    assert NetworkDefinitions(server.api).read(DATA) == {"spec": {"plugin": "bridge"}}
-    assert server.requests[0].path == "/apis/kaloom.com/v1/namespaces/tenant/networks/data"
-
-
-def test_a_network_definition_that_is_not_there_is_none_and_every_other_refusal_an_error(
-    server: ScriptedServer,
-) -> None:
+def test_a_network_definition_is_read_by_its_reference_and_none_if_it_is_not_there(server: ScriptedServer) -> None:
     definitions = NetworkDefinitions(server.api)
-    server.replies.append(Reply(404))
-    assert definitions.read(DATA) is None
+    server.replies.extend([Reply(body=b'{"spec": {"plugin": "bridge"}}'), Reply(404)])
+    assert [definitions.read(DATA), definitions.read(DATA)] == [{"spec": {"plugin": "bridge"}}, None]
+    assert server.requests[0].path == "/apis/kaloom.com/v1/namespaces/tenant/networks/data"
     for replies in [(Reply(401), Reply(401)), (Reply(403),), (Reply(500),), (DROP, DROP)]:
         server.replies.extend(replies)
         with pytest.raises(ApiError):

@@ -61,26 +61,11 @@ def journal_stream(descriptor: int) -> dict[str, str]:
     return {"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"}
 
 
-def test_a_line_on_stderr_begins_with_the_level_and_has_no_fields(stream: io.StringIO) -> None:
-    to_stderr(stream).warning("plugin %s is slow", "bridge", extra={"POD": "web-0"})
-    assert stream.getvalue() == "WARNING plugin bridge is slow\n"
-
-
-def test_a_line_for_the_journal_begins_with_its_priority(stream: io.StringIO) -> None:
+def test_a_line_begins_with_its_level_or_for_the_journal_with_its_priority(stream: io.StringIO) -> None:
+    to_stderr(stream).warning("plugin %s is slow", "bridge")
     for level in (logging.CRITICAL, logging.ERROR, logging.WARNING, logging.INFO, logging.DEBUG):
         to_stderr(stream, priorities=True).log(level, "x")
-    assert stream.getvalue() == "<2>x\n<3>x\n<4>x\n<6>x\n<7>x\n"
-
-
-def test_a_hostile_text_cannot_forge_a_second_line_or_move_the_cursor(stream: io.StringIO) -> None:
-    to_stderr(stream, priorities=True).info("network %s", "a\n<0>forged\r\x1b[2J\u2028\u202e\x9b\0")
-    assert stream.getvalue() == "<6>network a\\n<0>forged\\r\\x1b[2J\\u2028\\u202e\\x9b\\x00\n"
-
-
-def test_an_endless_message_is_cut_and_the_rest_counted(stream: io.StringIO) -> None:
-    to_stderr(stream).info("x" * 1_000_000)
-    assert len(stream.getvalue()) < 5000
-    assert stream.getvalue().endswith("more characters)\n")
+    assert stream.getvalue() == "WARNING plugin bridge is slow\n<2>x\n<3>x\n<4>x\n<6>x\n<7>x\n"
 
 
 def test_fields_are_appended_when_asked_for(stream: io.StringIO) -> None:
@@ -92,8 +77,20 @@ def test_fields_are_appended_when_asked_for(stream: io.StringIO) -> None:
         "NETWORK": None,
         "lower": 1,
     }
-    to_stderr(stream, fields=True).info("attached", extra=extra)
-    assert stream.getvalue() == 'INFO attached POD=web-0 RESULT="say \\"no\\"\\\\n" DURATION_MS=12\n'
+    to_stderr(stream).info("without", extra=extra)
+    to_stderr(stream, fields=True).info("with", extra=extra)
+    assert stream.getvalue() == 'INFO without\nINFO with POD=web-0 RESULT="say \\"no\\"\\\\n" DURATION_MS=12\n'
+
+
+def test_a_hostile_text_cannot_forge_a_second_line_or_move_the_cursor(stream: io.StringIO) -> None:
+    to_stderr(stream, priorities=True).info("network %s", "a\n<0>forged\r\x1b[2J\u2028\u202e\x9b\0")
+    assert stream.getvalue() == "<6>network a\\n<0>forged\\r\\x1b[2J\\u2028\\u202e\\x9b\\x00\n"
+
+
+def test_an_endless_message_is_cut_and_the_rest_counted(stream: io.StringIO) -> None:
+    to_stderr(stream).info("x" * 1_000_000)
+    assert len(stream.getvalue()) < 5000
+    assert stream.getvalue().endswith("more characters)\n")
 
 
 def test_the_journal_gets_message_priority_and_fields_which_cannot_overwrite_each_other(stream: io.StringIO) -> None:
