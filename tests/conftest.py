@@ -1,4 +1,4 @@
-"""What needs root says so with the marker `root`; what was skipped for the lack of it is counted at the very end.
+"""Tests that need root have the marker `root`; those that are skipped without it are counted at the very end.
 
 With CI=true in the environment a skipped test fails the run: there, everything must be able to run.
 """

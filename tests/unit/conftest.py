@@ -1,4 +1,4 @@
-"""What unit tests of more than one module need."""
+"""Fixtures of several packages' unit tests."""
 
 from __future__ import annotations
 

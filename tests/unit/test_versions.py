@@ -1,3 +1,5 @@
+"""Versions of the CNI specification: read, ordered, chosen."""
+
 from __future__ import annotations
 
 import pytest
@@ -5,20 +7,17 @@ import pytest
 from podagent import versions
 
 
-@pytest.mark.parametrize(
-    ("text", "numbers"),
-    [("", (0, 1, 0)), ("1", (1, 0, 0)), ("1.0", (1, 0, 0)), ("0.3.1", (0, 3, 1)), ("10.20.30", (10, 20, 30))],
-)
-def test_missing_parts_of_a_version_are_zero_and_none_at_all_is_0_1_0(text: str, numbers: tuple[int, int, int]) -> None:
-    assert versions.parse(text) == numbers
+def test_missing_parts_of_a_version_are_zero_and_none_at_all_is_0_1_0() -> None:
+    found = [versions.parse(text) for text in ("", "1", "1.0", "0.3.1", "10.20.30")]
+    assert found == [(0, 1, 0), (1, 0, 0), (1, 0, 0), (0, 3, 1), (10, 20, 30)]
 
 
-@pytest.mark.parametrize(
-    "text", ["1.0.0.0", "1..0", "v1.0", "1.x", " 1.0", "1.0\n", "-1.0", "+1", "1.٣", ".", "9" * 5000]
-)
-def test_refuses_what_is_not_a_version(text: str) -> None:
-    with pytest.raises(ValueError, match="is not a CNI version"):
-        versions.parse(text)
+def test_a_text_that_is_no_version_is_refused_also_as_an_offer() -> None:
+    for text in ("1.0.0.0", "1..0", "v1.0", "1.x", " 1.0", "1.0\n", "-1.0", "+1", "1.٣", ".", "9" * 5000):
+        with pytest.raises(ValueError, match="is not a CNI version"):
+            versions.parse(text)
+        with pytest.raises(ValueError, match="is not a CNI version"):
+            versions.choose("1.0.0", ["0.4.0", text])
 
 
 @pytest.mark.parametrize(
@@ -45,8 +44,3 @@ def test_versions_are_ordered_as_numbers(text: str, floor: str, reached: bool) -
 )
 def test_chooses_the_highest_version_whose_rules_are_known(declared: str, offered: list[str], chosen: str) -> None:
     assert versions.choose(declared, offered) == chosen
-
-
-def test_one_unparsable_offer_spoils_the_choice() -> None:
-    with pytest.raises(ValueError, match="'new'"):
-        versions.choose("1.0.0", ["0.4.0", "new"])

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
 import random
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from kubernetes.client import Configuration
+from urllib3.response import HTTPResponse
+
 from podagent.errors import ApiError
+from podagent.foreign import Json
+from podagent.kube.api import KubeApi, Query
+from podagent.kube.stream import LineStream
 from podagent.kube.watch import Pace, PodWatch
 from podagent.model import Pod
 
@@ -17,10 +24,9 @@ NODE = "node1"
 LASTING = 6.0
 """Seconds after which a watch has lasted, by the default `Pace`."""
 
-Json = dict[str, Any]
 Happening = bytes | float | Exception | Callable[[], None]
-"""Within a watch: a line, seconds that pass, an error, or anything else."""
-Answer = Json | list[Happening] | Exception
+"""Within an answer: a piece of it, seconds that pass, an error, or anything else."""
+Answer = Json | Sequence[Happening] | Exception
 """To one request: a page of a list, what happens in a watch, or an error."""
 
 
@@ -41,136 +47,110 @@ class TurningClock(threading.Event):
         return self.is_set()
 
 
-class ScriptedStream:
-    """Stands in for LineStream."""
+class ScriptedResponse(HTTPResponse):
+    """A body that comes as scripted, and then ends; `calls`: how its connection was ended, in order."""
 
-    def __init__(self, happenings: Iterable[Happening], clock: TurningClock) -> None:
-        self._happenings = happenings
+    def __init__(self, happenings: Iterable[Happening], clock: TurningClock | None = None) -> None:
+        super().__init__(body=io.BytesIO(), preload_content=False)
+        self._happenings = iter(happenings)
         self._clock = clock
-        self.aborted = False
+        self.calls: list[str] = []
 
-    def __enter__(self) -> ScriptedStream:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def __iter__(self) -> Iterator[bytes]:
+    def read1(self, amt: int | None = None, decode_content: bool | None = None) -> bytes:
         for happening in self._happenings:
+            if isinstance(happening, bytes):
+                return happening
             if isinstance(happening, Exception):
                 raise happening
-            if isinstance(happening, bytes):
-                yield happening
-            elif isinstance(happening, float):
-                self._clock.now += happening
-            else:
+            if callable(happening):
                 happening()
+            elif self._clock:
+                self._clock.now += happening
+        return b""
 
-    def abort(self) -> None:
-        self.aborted = True
+    def shutdown(self) -> None:
+        self.calls.append("shutdown")
+
+    def close(self) -> None:
+        self.calls.append("close")
 
 
-class ScriptedApi:
-    """Stands in for KubeApi: each request takes the next answer of the script. A request too many sets `stop`."""
+class ScriptedApi(KubeApi):
+    """Each request takes the next answer of the script. A request too many sets the clock, which ends a watch."""
 
-    patience_s = 30.0
+    server = "https://one"
 
-    def __init__(self, script: Iterable[Answer], clock: TurningClock) -> None:
-        self._script = deque(script)
-        self._clock = clock
-        self.server = "https://one"
+    def __init__(self, *script: Answer, clock: TurningClock | None = None) -> None:
+        super().__init__(Configuration)
+        self.clock = clock or TurningClock()
+        self.script = deque(script)
         self.requests: list[str] = []
         self.queries: list[dict[str, str]] = []
-        self.streams: list[ScriptedStream] = []
-        self.reload: Callable[[], None] = lambda: self.requests.append("reload")
+        self.responses: list[ScriptedResponse] = []
+        self.on_reload: Callable[[], None] = lambda: None
 
-    def then(self, *answers: Answer) -> None:
-        """The script goes on with these."""
-        self._script.extend(answers)
-
-    def get(self, path: str, query: Iterable[tuple[str, str]]) -> Json:
+    def get(self, path: str, query: Query = ()) -> Json:
         asked = dict(query)
         page = self._answer(f"list after {asked['continue']}" if "continue" in asked else "list", asked)
         assert isinstance(page, dict), "the script has a watch here"
         return page
 
-    def stream(self, path: str, query: Iterable[tuple[str, str]], read_timeout_s: float) -> ScriptedStream:
+    def stream(self, path: str, query: Query, read_timeout_s: float) -> LineStream:
         asked = dict(query)
         happenings = self._answer(f"watch from {asked['resourceVersion']}", asked)
-        assert isinstance(happenings, list), "the script has a list here"
-        self.streams.append(ScriptedStream(happenings, self._clock))
-        return self.streams[-1]
+        assert not isinstance(happenings, dict), "the script has a list here"
+        self.responses.append(ScriptedResponse(happenings, self.clock))
+        return LineStream(self.responses[-1], "watch")
+
+    def reload(self) -> None:
+        self.requests.append("reload")
+        self.on_reload()
 
     def close(self) -> None:
         self.requests.append("close idle")
 
-    def _answer(self, request: str, query: dict[str, str]) -> Json | list[Happening]:
-        if not self._script:
-            self._clock.set()
+    def _answer(self, request: str, query: dict[str, str]) -> Json | Sequence[Happening]:
+        if not self.script:
+            self.clock.set()
             raise ApiError("the script has ended")
         self.requests.append(request)
         self.queries.append(query)
-        answer = self._script.popleft()
+        answer = self.script.popleft()
         if isinstance(answer, Exception):
             raise answer
         return answer
 
 
-class KnownPods:
-    """A PodSink that keeps a journal."""
-
-    def __init__(self) -> None:
-        self.journal: list[str] = []
-
-    def replace(self, pods: Iterable[Pod]) -> None:
-        self.journal.append(" ".join(["all:", *(pod.key.name for pod in pods)]))
-
-    def upsert(self, pod: Pod) -> None:
-        self.journal.append(f"there: {pod.key.name}")
-
-    def remove(self, pod: Pod) -> None:
-        self.journal.append(f"gone: {pod.key.name}")
-
-
-class Beats:
-    """A Beat that keeps what it was told; None for idle."""
-
-    def __init__(self) -> None:
-        self.told: list[float | None] = []
-
-    def working(self, allowance_s: float) -> None:
-        self.told.append(allowance_s)
-
-    def idle(self) -> None:
-        self.told.append(None)
-
-
 class World:
-    """A watch and all that it touches."""
+    """A watch, and all around it: World is where its pods go and its watchdog."""
 
     def __init__(self, *script: Answer, pace: Pace | None = None) -> None:
-        self.stop = TurningClock()
-        self.api = ScriptedApi(script, self.stop)
-        self.pods = KnownPods()
-        self.beats = Beats()
-        self.watch = PodWatch(
-            self.api,  # type: ignore[arg-type]
-            NODE,
-            self.pods,
-            self.beats,
-            rng=random.Random(1),
-            clock=self.stop,
-            pace=pace,
-        )
+        self.api = ScriptedApi(*script)
+        self.stop = self.api.clock
+        self.waits = self.stop.waits
+        self.pods: list[str] = []
+        self.beats: list[float | None] = []  # None: idle
+        self.watch = PodWatch(self.api, NODE, self, self, rng=random.Random(1), clock=self.stop, pace=pace)
 
     def run(self) -> list[str]:
         """Until the script has ended; the requests that were made."""
         self.watch.run(self.stop)
         return self.api.requests
 
-    @property
-    def waits(self) -> list[float]:
-        return self.stop.waits
+    def replace(self, pods: Iterable[Pod]) -> None:
+        self.pods.append(" ".join(["all:", *(pod.key.name for pod in pods)]))
+
+    def upsert(self, pod: Pod) -> None:
+        self.pods.append(f"there: {pod.key.name}")
+
+    def remove(self, pod: Pod) -> None:
+        self.pods.append(f"gone: {pod.key.name}")
+
+    def working(self, allowance_s: float) -> None:
+        self.beats.append(allowance_s)
+
+    def idle(self) -> None:
+        self.beats.append(None)
 
 
 def page(*names: str, version: str = "1", more: str = "") -> Json:
@@ -179,11 +159,7 @@ def page(*names: str, version: str = "1", more: str = "") -> Json:
     return {"kind": "PodList", "metadata": {"resourceVersion": version, "continue": more}, "items": items}
 
 
-def line(kind: str, name: str, version: str) -> bytes:
-    """An event about a pod; a bookmark has no name."""
+def line(kind: str, name: str = "", version: str = "", **obj: Any) -> bytes:
+    """An event about a pod, which a bookmark does not name; or about another object."""
     metadata = {"namespace": "default", "name": name, "resourceVersion": version}
-    return json.dumps({"type": kind, "object": {"metadata": metadata}}).encode()
-
-
-def error_line(code: int, message: str) -> bytes:
-    return json.dumps({"type": "ERROR", "object": {"kind": "Status", "code": code, "message": message}}).encode()
+    return json.dumps({"type": kind, "object": obj or {"metadata": metadata}}).encode() + b"\n"

@@ -1,4 +1,4 @@
-"""A server on loopback that answers as scripted, whatever it is asked."""
+"""A server on loopback that answers as scripted, whatever it is asked, and a client of it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ import threading
 from collections import deque
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
+
+from kubernetes.client import Configuration
+
+from podagent.errors import KubeconfigError
+from podagent.kube.api import KubeApi
 
 DROP = None
 """Instead of an answer: the connection is closed."""
@@ -26,26 +31,46 @@ class Request(NamedTuple):
 
 
 class ScriptedServer(ThreadingHTTPServer):
-    """A context manager. Requests take the next reply of `replies`, and an empty object after the last."""
+    """A context manager. Requests take the next reply of `replies`, and an empty object after the last.
+
+    Its client loads one token after the other; `broken` is raised instead when set.
+    """
 
     daemon_threads = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
+        self.url = f"http://127.0.0.1:{self.server_port}"
+        self.api = KubeApi(self._load, timeout_s=5)
         self.replies: deque[Reply | None] = deque()
         self.requests: list[Request] = []
+        self.broken: KubeconfigError | None = None
+        self.loads = 0
 
     def __enter__(self) -> ScriptedServer:
         threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.api.close()
         self.shutdown()
         self.server_close()
 
+    def handle_error(self, *_: object) -> None:
+        """A client that hangs up is no news."""
+
     @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
+    def tokens(self) -> list[str]:
+        """Those of the requests, in order."""
+        return [request.headers["authorization"].removeprefix("Bearer ") for request in self.requests]
+
+    def _load(self) -> Configuration:
+        if self.broken:
+            raise self.broken
+        self.loads += 1
+        configuration = Configuration(host=self.url, api_key={"BearerToken": f"Bearer token{self.loads}"})
+        configuration.retries = False
+        return configuration
 
 
 class _Handler(BaseHTTPRequestHandler):

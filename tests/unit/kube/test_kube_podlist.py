@@ -1,4 +1,4 @@
-"""Pages of a list and lines of a watch: what they yield, and what is wrong with them."""
+"""Pages of a list and lines of a watch, right ones and wrong ones."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import pytest
 
 from podagent.errors import AnswerTooLarge, ApiError
 from podagent.kube.podlist import GarbledWatch, Listing, list_pods, parse_event
-from unit.kube.kube_script import Answer, ScriptedApi, TurningClock, page
+from unit.kube.kube_script import Answer, ScriptedApi, page
 
 TOO_LARGE = AnswerTooLarge("too large", 200)
 
 
-def listing(*script: Answer, page_size: int = 500) -> tuple[Listing, list[str]]:
-    """What a list yields, and the limits of the pages asked for."""
-    api = ScriptedApi(script, TurningClock())
-    found = list_pods(api, "node1", page_size, before_page=lambda: None)  # type: ignore[arg-type]
-    return found, [query["limit"] for query in api.queries]
+def listing(*script: Answer, page_size: int = 500) -> Listing:
+    return list_pods(ScriptedApi(*script), "node1", page_size, before_page=lambda: None)
 
 
-def test_a_page_too_large_to_hold_is_asked_for_in_smaller_ones() -> None:
-    found, limits = listing(page("a", more="p2"), TOO_LARGE, TOO_LARGE, page("b", version="2"))
+def test_a_page_too_large_to_hold_is_announced_and_asked_for_again_in_smaller_ones() -> None:
+    announced: list[int] = []
+    api = ScriptedApi(page("a", more="p2"), TOO_LARGE, TOO_LARGE, page("b", version="2"))
+    found = list_pods(api, "node1", 500, before_page=lambda: announced.append(len(api.requests)))
     assert ([pod.key.name for pod in found.pods], found.version) == (["a", "b"], "2")
-    assert limits == ["500", "500", "125", "31"]
+    assert [query["limit"] for query in api.queries] == ["500", "500", "125", "31"]
+    assert announced == [0, 1, 2, 3]
 
 
 def test_a_single_pod_too_large_to_hold_is_an_error() -> None:
@@ -34,16 +34,9 @@ def test_a_list_that_never_ends_is_given_up() -> None:
         listing(*[page("a", more="again")] * 1001)
 
 
-def test_every_page_is_announced() -> None:
-    announced: list[int] = []
-    api = ScriptedApi([page(more="p2"), page()], TurningClock())
-    list_pods(api, "node1", 500, before_page=lambda: announced.append(len(api.requests)))  # type: ignore[arg-type]
-    assert announced == [0, 1]
-
-
 @pytest.mark.parametrize("items", [None, [], [{}], [7, None, "x"], [{"metadata": {"uid": "1"}}]])
 def test_a_list_without_items_or_with_nameless_ones_has_no_pods(items: object) -> None:
-    assert listing(page() | {"items": items})[0] == Listing([], "1")
+    assert listing(page() | {"items": items}) == Listing([], "1")
 
 
 @pytest.mark.parametrize("items", [7, "x", {"a": 1}, True])
@@ -58,20 +51,8 @@ def test_a_list_without_a_version_is_an_error(metadata: object) -> None:
         listing(page() | {"metadata": metadata})
 
 
-def test_reads_an_event() -> None:
-    event = parse_event(b'{"type":"MODIFIED","object":{"metadata":{"name":"web","resourceVersion":"7"}}}')
-    assert (event.kind, event.version) == ("MODIFIED", "7")
-    assert event.pod is not None
-    assert event.pod.key.name == "web"
-
-
-def test_a_bookmark_is_a_version_without_a_pod() -> None:
-    event = parse_event(b'{"type":"BOOKMARK","object":{"kind":"Pod","metadata":{"resourceVersion":"9"}}}')
-    assert (event.version, event.pod) == ("9", None)
-
-
 @pytest.mark.parametrize(
-    "line",
+    "text",
     [
         b"",
         b'{"type":"ADDED","object":{"metad',
@@ -84,12 +65,6 @@ def test_a_bookmark_is_a_version_without_a_pod() -> None:
         b'{"type":"ERROR","object":"x"}',
     ],
 )
-def test_half_a_line_or_what_is_no_event_is_garbled(line: bytes) -> None:
+def test_half_a_line_or_one_that_is_no_event_is_garbled(text: bytes) -> None:
     with pytest.raises(GarbledWatch):
-        parse_event(line)
-
-
-def test_an_error_event_is_raised() -> None:
-    with pytest.raises(ApiError, match="410 too old") as caught:
-        parse_event(b'{"type":"ERROR","object":{"code":410,"message":"too old"}}')
-    assert caught.value.status == 410
+        parse_event(text)

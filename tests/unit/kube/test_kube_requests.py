@@ -1,34 +1,27 @@
-"""Single requests to a scripted server on loopback: what is sent, and what becomes of the answer."""
+"""Requests to a scripted server on loopback, and their answers, as a whole or line by line."""
 
 from __future__ import annotations
 
-import json
+import io
 from collections.abc import Iterator
 
 import pytest
-from kubernetes.client import Configuration
+from urllib3.connection import HTTPConnection
+from urllib3.response import HTTPResponse
 
 from podagent import __version__
-from podagent.errors import AnswerTooLarge, ApiError, KubeconfigError
-from podagent.kube.api import KubeApi, api_path
+from podagent.errors import AnswerTooLarge, ApiError, DefinitionError, KubeconfigError
+from podagent.foreign import Json
+from podagent.kube.answers import read_body, status_error
+from podagent.kube.api import api_path
+from podagent.kube.definitions import NetworkDefinitions
+from podagent.kube.stream import LineStream
+from podagent.model import DefinitionRef
+from unit.kube.kube_script import ScriptedResponse
 from unit.kube.kube_server import DROP, Reply, ScriptedServer
 
-
-class Credentials:
-    """Loads one token after the other; `broken` is raised instead when set."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self.loads = 0
-        self.broken: KubeconfigError | None = None
-
-    def __call__(self) -> Configuration:
-        if self.broken:
-            raise self.broken
-        self.loads += 1
-        configuration = Configuration(host=self._url, api_key={"BearerToken": f"Bearer token{self.loads}"})
-        configuration.retries = False
-        return configuration
+BREAK = ConnectionResetError("reset by peer")
+DATA = DefinitionRef("networks.kaloom.com/v1", "tenant", "data")
 
 
 @pytest.fixture
@@ -37,151 +30,142 @@ def server() -> Iterator[ScriptedServer]:
         yield server
 
 
-@pytest.fixture
-def credentials(server: ScriptedServer) -> Credentials:
-    return Credentials(server.url)
-
-
-@pytest.fixture
-def api(credentials: Credentials) -> Iterator[KubeApi]:
-    api = KubeApi(credentials, timeout_s=5)
-    yield api
-    api.close()
-
-
-def sent(server: ScriptedServer) -> list[str]:
-    """The tokens that came, in order."""
-    return [request.headers["authorization"].removeprefix("Bearer ") for request in server.requests]
-
-
-def test_a_get_says_who_asks_and_for_what(server: ScriptedServer, api: KubeApi) -> None:
+def test_a_get_carries_its_query_the_agents_name_and_a_token(server: ScriptedServer) -> None:
     server.replies.append(Reply(body=b'{"kind": "PodList"}'))
-    assert api.get("/api/v1/pods", [("limit", "1"), ("fieldSelector", "a!=b")]) == {"kind": "PodList"}
+    assert server.api.get("/api/v1/pods", [("limit", "1"), ("fieldSelector", "a!=b")]) == {"kind": "PodList"}
     [request] = server.requests
     assert (request.method, request.path) == ("GET", "/api/v1/pods?limit=1&fieldSelector=a%21%3Db")
     assert request.headers["user-agent"] == f"podagent/{__version__}"
     assert request.headers["accept"] == "application/json"
-    assert sent(server) == ["token1"]
+    assert server.tokens == ["token1"]
 
 
-def test_a_post_and_a_merge_patch_carry_their_kind_of_json(server: ScriptedServer, api: KubeApi) -> None:
-    api.post("/api/v1/events", {"a": "ü"})
-    api.patch("/api/v1/events/x", {"a": None})
+def test_a_post_and_a_merge_patch_carry_their_kind_of_json(server: ScriptedServer) -> None:
+    server.api.post("/api/v1/events", {"a": "ü"})
+    server.api.patch("/api/v1/events/x", {"a": None})
     assert [(request.method, request.headers["content-type"], request.body) for request in server.requests] == [
         ("POST", "application/json", {"a": "ü"}),
         ("PATCH", "application/merge-patch+json", {"a": None}),
     ]
 
 
-def test_a_stream_hands_out_lines(server: ScriptedServer, api: KubeApi) -> None:
+def test_a_stream_hands_out_lines(server: ScriptedServer) -> None:
     server.replies.append(Reply(body=b"one\ntwo\n"))
-    with api.stream("/api/v1/pods", [("watch", "true")], read_timeout_s=5) as stream:
+    with server.api.stream("/api/v1/pods", [("watch", "true")], read_timeout_s=5) as stream:
         assert list(stream) == [b"one", b"two"]
 
 
-def test_a_refusal_carries_the_servers_words_its_status_and_how_long_to_wait(
-    server: ScriptedServer, api: KubeApi
+@pytest.mark.parametrize(
+    ("body", "retry_after", "words", "wait"),
+    [
+        (b'{"message": "slow\\ndown"}', "7", "slow down", 7),
+        *((body, "Wed, 21 Oct 2015", "Too Many Requests", None) for body in (b"", b"<html>", b"[]", b'{"message": 7}')),
+        (b"x" * 100_000, "", "Too Many Requests", None),
+    ],
+)
+def test_a_refusal_carries_its_status_the_servers_words_if_usable_and_how_long_to_wait(
+    server: ScriptedServer, body: bytes, retry_after: str, words: str, wait: float | None
 ) -> None:
-    status = json.dumps({"kind": "Status", "message": "slow\ndown"}).encode()
-    server.replies.append(Reply(429, status, (("Retry-After", "7"),)))
-    with pytest.raises(ApiError, match=r"^GET /api/v1/pods: 429 slow down$") as caught:
-        api.get("/api/v1/pods")
-    assert (caught.value.status, caught.value.retry_after) == (429, 7.0)
+    server.replies.append(Reply(429, body, (("Retry-After", retry_after),)))
+    with pytest.raises(ApiError, match=rf"^GET /api/v1/pods: 429 {words}$") as caught:
+        server.api.get("/api/v1/pods")
+    assert (caught.value.status, caught.value.retry_after) == (429, wait)
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"message": 7}', b"x" * 100_000])
-def test_a_refusal_without_usable_words_carries_the_reason_of_its_status(
-    server: ScriptedServer, api: KubeApi, body: bytes
+@pytest.mark.parametrize(
+    ("status", "words", "wait"),
+    [
+        ({"code": 429, "message": "too\nmany \x1b[31m", "details": {"retryAfterSeconds": 3}}, "429 too many [31m", 3),
+        ({}, "500 error without a message", None),
+        ({"code": "410", "message": 7}, "500 error without a message", None),
+        ({"code": True, "reason": "Expired"}, "500 Expired", None),
+        ({"code": 0, "message": "no code"}, "500 no code", None),
+        ({"code": 429, "message": "busy", "details": {"retryAfterSeconds": -3}}, "429 busy", None),
+        ({"code": 429, "message": "busy", "details": {"retryAfterSeconds": "x"}}, "429 busy", None),
+        ({"code": 429, "message": "busy", "details": []}, "429 busy", None),
+        ({"message": "x" * 100_000}, "500 " + "x" * 600, None),
+    ],
+)
+def test_a_status_within_a_watch_reads_as_if_fields_of_other_types_were_absent(
+    status: Json, words: str, wait: float | None
 ) -> None:
-    server.replies.append(Reply(503, body, (("Retry-After", "Wed, 21 Oct 2015 07:28:00 GMT"),)))
-    with pytest.raises(ApiError, match="503 Service Unavailable") as caught:
-        api.get("/api/v1/pods")
-    assert caught.value.retry_after is None
+    error = status_error(status, "watch")
+    assert (str(error), error.status, error.retry_after) == (f"watch: {words}", int(words[:3]), wait)
 
 
-def test_refused_credentials_are_loaded_again_and_the_request_repeated_once(
-    server: ScriptedServer, api: KubeApi
-) -> None:
+def test_refused_credentials_are_loaded_again_and_the_request_repeated_once(server: ScriptedServer) -> None:
     server.replies.append(Reply(401))
-    api.get("/x")
-    assert sent(server) == ["token1", "token2"]
+    server.api.get("/x")
+    assert server.tokens == ["token1", "token2"]
     server.replies.extend([Reply(401), Reply(401), Reply()])
     with pytest.raises(ApiError, match="401 Unauthorized"):
-        api.get("/x")
-    assert sent(server) == ["token1", "token2", "token2", "token3"]
+        server.api.get("/x")
+    assert server.tokens == ["token1", "token2", "token2", "token3"]
 
 
-def test_refused_credentials_without_newer_ones_are_an_error_that_says_both(
-    server: ScriptedServer, api: KubeApi, credentials: Credentials
-) -> None:
-    api.get("/x")
-    credentials.broken = KubeconfigError("kubeconfig is not YAML")
+def test_a_reload_takes_the_newest_credentials_and_a_failed_one_leaves_the_present_ones(server: ScriptedServer) -> None:
+    server.api.get("/x")
+    server.api.reload()
+    server.broken = KubeconfigError("kubeconfig is not YAML")
+    with pytest.raises(KubeconfigError):
+        server.api.reload()
+    server.api.get("/x")
+    assert server.tokens == ["token1", "token2"]
     server.replies.append(Reply(401))
     with pytest.raises(ApiError, match=r"401 .*; and there are no newer credentials: kubeconfig is not YAML") as caught:
-        api.get("/x")
+        server.api.get("/x")
     assert caught.value.status == 401
 
 
-def test_a_reload_takes_the_newest_credentials_and_a_failed_one_leaves_the_present_ones(
-    server: ScriptedServer, api: KubeApi, credentials: Credentials
-) -> None:
-    api.get("/x")
-    api.reload()
-    credentials.broken = KubeconfigError("kubeconfig is not YAML")
-    with pytest.raises(KubeconfigError):
-        api.reload()
-    api.get("/x")
-    assert sent(server) == ["token1", "token2"]
-
-
 @pytest.mark.parametrize("method", ["get", "patch"])
-def test_a_connection_that_the_server_had_closed_costs_nothing(
-    server: ScriptedServer, api: KubeApi, method: str
-) -> None:
+def test_a_connection_that_the_server_had_closed_costs_nothing(server: ScriptedServer, method: str) -> None:
     server.replies.extend([DROP, Reply(body=b'{"a": 1}')])
-    answer = api.get("/x") if method == "get" else api.patch("/x", {})
+    answer = server.api.get("/x") if method == "get" else server.api.patch("/x", {})
     assert answer == {"a": 1}
 
 
-def test_an_object_is_not_created_twice_when_the_connection_breaks(server: ScriptedServer, api: KubeApi) -> None:
+def test_an_object_is_not_created_twice_when_the_connection_breaks(server: ScriptedServer) -> None:
     server.replies.append(DROP)
     with pytest.raises(ApiError, match=f"POST {server.url}/x: ") as caught:
-        api.post("/x", {})
+        server.api.post("/x", {})
     assert caught.value.status == 0
     assert len(server.requests) == 1
 
 
 def test_a_server_that_is_away_is_an_error_without_a_status() -> None:
     with ScriptedServer() as server:
-        api = KubeApi(Credentials(server.url))
+        pass
     with pytest.raises(ApiError, match="Connection refused") as caught:
-        api.get("/x")
+        server.api.get("/x")
     assert caught.value.status == 0
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff"])
-def test_an_answer_that_is_no_object_is_an_error(server: ScriptedServer, api: KubeApi, body: bytes) -> None:
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"7", b"\xff\xfe", b"[" * 100_000])
+def test_an_answer_that_is_no_object_is_an_error(server: ScriptedServer, body: bytes) -> None:
     server.replies.append(Reply(body=body))
-    with pytest.raises(ApiError, match="GET /x: the answer cannot be used") as caught:
-        api.get("/x")
+    with pytest.raises(ApiError, match="GET /x: the answer cannot be used: ") as caught:
+        server.api.get("/x")
     assert caught.value.status == 200
 
 
-def test_an_answer_too_large_to_hold_is_refused_and_its_connection_not_used_again(
-    server: ScriptedServer, api: KubeApi
-) -> None:
+def test_an_answer_too_large_to_hold_is_refused_and_its_connection_not_used_again(server: ScriptedServer) -> None:
     server.replies.append(Reply(body=b" " * ((16 << 20) + 1)))
     with pytest.raises(AnswerTooLarge, match="larger than 16777216 bytes"):
-        api.get("/x")
-    assert api.get("/x") == {}
+        server.api.get("/x")
+    assert server.api.get("/x") == {}
 
 
-@pytest.mark.parametrize(
-    "path", ["", "pods", "/api/../secrets", "/api//pods", "/a?b", "/a#b", "/a b", "/a\n", "/.", "/a/"]
-)
-def test_a_path_that_could_mean_another_one_is_never_asked_for(server: ScriptedServer, api: KubeApi, path: str) -> None:
-    with pytest.raises(ValueError, match="not an API path"):
-        api.get(path)
+def test_an_answer_that_trickles_in_is_given_up_and_its_connection_closed() -> None:
+    answer = HTTPResponse(body=io.BytesIO(b"{}"), preload_content=False)
+    with pytest.raises(ApiError, match="GET /x: the answer did not end in time"):
+        read_body(answer, limit=10, deadline=-1, what="GET /x")
+    assert answer.closed
+
+
+def test_a_path_that_could_mean_another_one_is_never_asked_for(server: ScriptedServer) -> None:
+    for path in ("", "pods", "/api/../secrets", "/api//pods", "/a?b", "/a#b", "/a b", "/a\n", "/.", "/a/"):
+        with pytest.raises(ValueError, match="not an API path"):
+            server.api.get(path)
     assert server.requests == []
 
 
@@ -192,14 +176,82 @@ def test_path_segments_are_quoted() -> None:
             api_path("api", segment)
 
 
-def test_the_server_has_a_name_before_the_credentials_are_loaded_and_after(
-    server: ScriptedServer, api: KubeApi, credentials: Credentials
-) -> None:
-    api.close()
-    assert (api.server, credentials.loads) == ("the API server", 0)
-    api.get("/x")
-    assert (api.server, credentials.loads) == (server.url, 1)
+def test_the_server_has_a_name_before_the_credentials_are_loaded_and_after(server: ScriptedServer) -> None:
+    server.api.close()
+    assert (server.api.server, server.loads) == ("the API server", 0)
+    server.api.get("/x")
+    assert (server.api.server, server.loads) == (server.url, 1)
 
 
-def test_the_longest_a_call_takes_is_known(api: KubeApi) -> None:
-    assert api.patience_s == 2 * (5 + 2 * 5)
+def test_the_longest_a_call_takes_is_known(server: ScriptedServer) -> None:
+    assert server.api.patience_s == 2 * (5 + 2 * 5)
+
+
+def test_a_network_definition_is_read_by_its_reference_and_none_if_it_is_not_there(server: ScriptedServer) -> None:
+    definitions = NetworkDefinitions(server.api)
+    server.replies.extend([Reply(body=b'{"spec": {"plugin": "bridge"}}'), Reply(404)])
+    assert [definitions.read(DATA), definitions.read(DATA)] == [{"spec": {"plugin": "bridge"}}, None]
+    assert server.requests[0].path == "/apis/kaloom.com/v1/namespaces/tenant/networks/data"
+    for replies in [(Reply(401), Reply(401)), (Reply(403),), (Reply(500),), (DROP, DROP)]:
+        server.replies.extend(replies)
+        with pytest.raises(ApiError):
+            definitions.read(DATA)
+
+
+def test_the_name_of_a_network_that_no_object_can_have_never_reaches_the_server(server: ScriptedServer) -> None:
+    for namespace, name in [("default", "../secrets/x"), ("a/b", "data"), ("", "data"), ("a.b", "c"), ("a", "")]:
+        with pytest.raises(DefinitionError, match="no object can have that name"):
+            NetworkDefinitions(server.api).read(DATA._replace(namespace=namespace, name=name))
+    assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    ("pieces", "lines"),
+    [
+        ([b"one\ntwo\nthree\n"], [b"one", b"two", b"three"]),
+        ([b"one\n", b"two\n", b"three\n"], [b"one", b"two", b"three"]),
+        ([b"o", b"ne\ntw", b"o\nthre", b"e", b"\n"], [b"one", b"two", b"three"]),
+        ([b"one\ntwo\nthree"], [b"one", b"two", b"three"]),
+        ([], []),
+        ([b"\n\n"], [b"", b""]),
+    ],
+)
+def test_lines_are_the_same_however_the_answer_comes_in_pieces(pieces: list[bytes], lines: list[bytes]) -> None:
+    assert list(LineStream(ScriptedResponse(pieces), "GET /x")) == lines
+
+
+def test_a_line_without_end_is_refused_before_it_fills_the_memory() -> None:
+    with pytest.raises(AnswerTooLarge, match="GET /x: a line is longer than 16777216 bytes"):
+        list(LineStream(ScriptedResponse([b"x" * (1 << 20)] * 17), "GET /x"))
+
+
+def test_a_break_is_an_error_after_the_lines_that_came() -> None:
+    lines = iter(LineStream(ScriptedResponse([b"one\ntw", BREAK]), "GET /x"))
+    assert next(lines) == b"one"
+    with pytest.raises(ApiError, match="GET /x: reset by peer") as caught:
+        next(lines)
+    assert caught.value.status == 0
+
+
+def test_the_connection_is_kept_only_when_the_answer_was_read_to_its_end() -> None:
+    whole, left, broken = (
+        ScriptedResponse([b"one\n"]),
+        ScriptedResponse([b"one\n", b"two\n"]),
+        ScriptedResponse([BREAK]),
+    )
+    with LineStream(whole, "") as stream:
+        list(stream)
+    with LineStream(left, "") as stream:
+        next(iter(stream))
+    with pytest.raises(ApiError), LineStream(broken, "") as stream:
+        list(stream)
+    assert [answer.calls for answer in (whole, left, broken)] == [[], ["close"], ["close"]]
+
+
+def test_an_abort_that_comes_too_late_is_no_trouble() -> None:
+    def gone(_: int) -> None:
+        raise OSError("gone")
+
+    connection = HTTPConnection("127.0.0.1")
+    for of_its_socket in ({}, {"sock_shutdown": gone}, {"sock_shutdown": gone, "connection": connection}):
+        LineStream(HTTPResponse(body=io.BytesIO(), preload_content=False, **of_its_socket), "").abort()

@@ -6,49 +6,13 @@ import io
 import logging
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
-from podagent.foreign import printable
 from podagent.report import journal
 from podagent.report.journal import JournalHandler, StderrHandler, stderr_is_journal
-
-
-@pytest.fixture
-def stream() -> io.StringIO:
-    return io.StringIO()
-
-
-def logger_to(handler: logging.Handler) -> logging.Logger:
-    logger = logging.Logger("podagent.test", logging.DEBUG)
-    logger.addHandler(handler)
-    return logger
-
-
-def to_stderr(stream: io.StringIO, *, priorities: bool = False, fields: bool = False) -> logging.Logger:
-    return logger_to(StderrHandler(stream, priorities=priorities, fields=fields))
-
-
-class Received:
-    """Stands where systemd.journal.send would, and is as particular about types as that."""
-
-    def __init__(self) -> None:
-        self.entries: list[dict[str, str]] = []
-
-    def __call__(self, message: str, **fields: object) -> None:
-        line = fields.pop("CODE_LINE")
-        assert isinstance(line, int)
-        self.entries.append({"MESSAGE": message, "CODE_LINE": f"{line:d}"})
-        for name, value in fields.items():
-            assert isinstance(value, str)
-            self.entries[-1][name] = value
-
-
-def to_journal(received: Callable[..., None], stream: io.StringIO | None = None) -> logging.Logger:
-    fallback = StderrHandler(stream or io.StringIO(), priorities=True, fields=True)
-    return logger_to(JournalHandler(received, fallback))
 
 
 class Unprintable:
@@ -58,41 +22,50 @@ class Unprintable:
     __repr__ = __str__
 
 
-def test_a_line_on_stderr_begins_with_the_level(stream: io.StringIO) -> None:
+class Journal:
+    """Stands where systemd.journal would, and is as particular about types as that. One that is full refuses."""
+
+    def __init__(self, *, full: bool = False) -> None:
+        self.entries: list[dict[str, str]] = []
+        self._full = full
+
+    def send(self, message: str, *, CODE_LINE: int, **fields: str) -> None:  # noqa: N803 - the journal's name
+        if self._full:
+            raise OSError("no journal")
+        assert CODE_LINE > 0
+        assert all(isinstance(value, str) for value in fields.values())
+        self.entries.append({"MESSAGE": message, **fields})
+
+
+@pytest.fixture
+def stream() -> io.StringIO:
+    return io.StringIO()
+
+
+def to_stderr(stream: io.StringIO, *, priorities: bool = False, fields: bool = False) -> logging.Logger:
+    return logger_to(StderrHandler(stream, priorities=priorities, fields=fields))
+
+
+def to_journal(receiver: Journal, stream: io.StringIO) -> logging.Logger:
+    return logger_to(JournalHandler(receiver.send, StderrHandler(stream, priorities=True, fields=True)))
+
+
+def logger_to(handler: logging.Handler) -> logging.Logger:
+    logger = logging.Logger("podagent.test", logging.DEBUG)
+    logger.addHandler(handler)
+    return logger
+
+
+def journal_stream(descriptor: int) -> dict[str, str]:
+    status = os.fstat(descriptor)
+    return {"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"}
+
+
+def test_a_line_begins_with_its_level_or_for_the_journal_with_its_priority(stream: io.StringIO) -> None:
     to_stderr(stream).warning("plugin %s is slow", "bridge")
-    assert stream.getvalue() == "WARNING plugin bridge is slow\n"
-
-
-@pytest.mark.parametrize(
-    ("level", "priority"), [("critical", 2), ("error", 3), ("warning", 4), ("info", 6), ("debug", 7)]
-)
-def test_a_line_for_the_journal_begins_with_its_priority(stream: io.StringIO, level: str, priority: int) -> None:
-    to_stderr(stream, priorities=True).log(getattr(logging, level.upper()), "x")
-    assert stream.getvalue() == f"<{priority}>x\n"
-
-
-def test_a_hostile_text_cannot_forge_a_second_line_or_move_the_cursor(stream: io.StringIO) -> None:
-    to_stderr(stream, priorities=True).info("network %s", "a\n<0>forged\r\x1b[2J\u2028\u202e\x9b\0")
-    assert stream.getvalue() == "<6>network a\\n<0>forged\\r\\x1b[2J\\u2028\\u202e\\x9b\\x00\n"
-
-
-def test_letters_of_all_scripts_stay_readable() -> None:
-    assert printable("Zürich 東京") == "Zürich 東京"
-
-
-def test_an_endless_message_is_cut_and_says_so(stream: io.StringIO) -> None:
-    to_stderr(stream).info("x" * 1_000_000)
-    assert len(stream.getvalue()) < 5000
-    assert stream.getvalue().endswith("more characters)\n")
-
-
-def test_an_exception_stays_in_one_line_of_stderr(stream: io.StringIO) -> None:
-    try:
-        raise ValueError("first\nsecond")
-    except ValueError:
-        to_stderr(stream).exception("it failed")
-    assert stream.getvalue().count("\n") == 1
-    assert "ValueError: first\\nsecond" in stream.getvalue()
+    for level in (logging.CRITICAL, logging.ERROR, logging.WARNING, logging.INFO, logging.DEBUG):
+        to_stderr(stream, priorities=True).log(level, "x")
+    assert stream.getvalue() == "WARNING plugin bridge is slow\n<2>x\n<3>x\n<4>x\n<6>x\n<7>x\n"
 
 
 def test_fields_are_appended_when_asked_for(stream: io.StringIO) -> None:
@@ -104,84 +77,76 @@ def test_fields_are_appended_when_asked_for(stream: io.StringIO) -> None:
         "NETWORK": None,
         "lower": 1,
     }
-    to_stderr(stream, fields=True).info("attached", extra=extra)
-    assert stream.getvalue() == 'INFO attached POD=web-0 RESULT="say \\"no\\"\\\\n" DURATION_MS=12\n'
+    to_stderr(stream).info("without", extra=extra)
+    to_stderr(stream, fields=True).info("with", extra=extra)
+    assert stream.getvalue() == 'INFO without\nINFO with POD=web-0 RESULT="say \\"no\\"\\\\n" DURATION_MS=12\n'
 
 
-def test_fields_are_left_out_otherwise(stream: io.StringIO) -> None:
-    to_stderr(stream).info("attached", extra={"POD": "web-0"})
-    assert stream.getvalue() == "INFO attached\n"
+def test_a_hostile_text_cannot_forge_a_second_line_or_move_the_cursor(stream: io.StringIO) -> None:
+    to_stderr(stream, priorities=True).info("network %s", "a\n<0>forged\r\x1b[2J\u2028\u202e\x9b\0")
+    assert stream.getvalue() == "<6>network a\\n<0>forged\\r\\x1b[2J\\u2028\\u202e\\x9b\\x00\n"
 
 
-def test_the_journal_gets_message_priority_and_fields() -> None:
-    received = Received()
-    extra = {"POD": "web-0", "DURATION_MS": 12, "MESSAGE_ID": "0" * 32, "POD_NAMESPACE": None}
-    to_journal(received).info("attached %s", "green\nx", extra=extra)
-    (entry,) = received.entries
-    assert entry["MESSAGE"] == "attached green\\nx"
-    assert (entry["PRIORITY"], entry["POD"], entry["DURATION_MS"]) == ("6", "web-0", "12")
-    assert entry["MESSAGE_ID"] == "0" * 32
-    assert entry["SYSLOG_IDENTIFIER"] == "podagent"
-    assert entry["LOGGER"] == "podagent.test"
-    assert "POD_NAMESPACE" not in entry
-    assert int(entry["CODE_LINE"]) > 0
+def test_an_endless_message_is_cut_and_the_rest_counted(stream: io.StringIO) -> None:
+    to_stderr(stream).info("x" * 1_000_000)
+    assert len(stream.getvalue()) < 5000
+    assert stream.getvalue().endswith("more characters)\n")
 
 
-def test_a_field_cannot_overwrite_what_the_journal_is_told_about_the_record() -> None:
-    received = Received()
-    to_journal(received).info("x", extra={"PRIORITY": "0", "MESSAGE": "forged", "_PID": "1"})
-    (entry,) = received.entries
-    assert (entry["MESSAGE"], entry["PRIORITY"]) == ("x", "6")
-    assert "_PID" not in entry
+def test_the_journal_gets_message_priority_and_fields_which_cannot_overwrite_each_other(stream: io.StringIO) -> None:
+    receiver = Journal()
+    fields = {"POD": "web-0", "DURATION_MS": 12, "MESSAGE_ID": "0" * 32, "POD_NAMESPACE": None}
+    forged = {"PRIORITY": "0", "MESSAGE": "forged", "_PID": "1"}
+    to_journal(receiver, stream).info("attached %s", "green\nx", extra=fields | forged)
+    [entry] = receiver.entries
+    assert {name: value for name, value in entry.items() if not name.startswith(("CODE_", "THREAD"))} == {
+        "MESSAGE": "attached green\\nx",
+        "PRIORITY": "6",
+        "POD": "web-0",
+        "DURATION_MS": "12",
+        "MESSAGE_ID": "0" * 32,
+        "SYSLOG_IDENTIFIER": "podagent",
+        "LOGGER": "podagent.test",
+    }
 
 
-def test_an_exception_is_readable_in_the_journal() -> None:
-    received = Received()
+def test_an_exception_stays_in_one_line_of_stderr_and_is_readable_in_the_journal(stream: io.StringIO) -> None:
+    receiver = Journal()
     try:
-        raise ValueError("boom")
+        raise ValueError("first\nsecond")
     except ValueError:
-        to_journal(received).exception("it failed")
-    lines = received.entries[0]["MESSAGE"].splitlines()
-    assert lines[0] == "it failed"
-    assert lines[-1] == "ValueError: boom"
-
-
-def test_arguments_that_do_not_fit_the_text_are_logged_all_the_same(stream: io.StringIO) -> None:
-    to_stderr(stream).error("%s and %s", "one")
-    assert "one" in stream.getvalue()
+        to_stderr(stream).exception("it failed")
+        to_journal(receiver, stream).exception("it failed")
+    assert stream.getvalue().count("\n") == 1
+    assert "ValueError: first\\nsecond" in stream.getvalue()
+    lines = receiver.entries[0]["MESSAGE"].splitlines()
+    assert (lines[0], lines[-2:]) == ("it failed", ["ValueError: first", "second"])
 
 
 def test_logging_never_raises(stream: io.StringIO) -> None:
     closed = io.StringIO()
     closed.close()
     to_stderr(closed).error("x")
+    to_journal(Journal(full=True), closed).error("x")
     to_stderr(stream).error("%s", Unprintable())
     to_stderr(stream, fields=True).error("x", extra={"POD": Unprintable()})
-
-    def refuse(*_: object, **__: object) -> None:
-        raise OSError("no journal")
-
-    to_journal(refuse).error("x")
+    assert stream.getvalue() == ""
+    to_stderr(stream).error("%s and %s", "one")
     to_stderr(stream).info("still here")
-    assert stream.getvalue().endswith("INFO still here\n")
+    assert stream.getvalue() == "ERROR %s and %s ('one',)\nINFO still here\n"
 
 
-def test_what_the_journal_refuses_goes_to_stderr(stream: io.StringIO) -> None:
-    def refuse(*_: object, **__: object) -> None:
-        raise OSError("no journal")
-
-    to_journal(refuse, stream).error("it failed", extra={"POD": "web-0"})
+def test_a_record_that_the_journal_refuses_goes_to_stderr(stream: io.StringIO) -> None:
+    to_journal(Journal(full=True), stream).error("it failed", extra={"POD": "web-0"})
     assert stream.getvalue() == "<3>it failed POD=web-0\n"
 
 
 def test_stderr_is_the_journal_only_if_it_is_the_very_stream(tmp_path: Path) -> None:
     with (tmp_path / "stream").open("w") as file:
-        status = os.fstat(file.fileno())
-        same = {"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"}
+        same = journal_stream(file.fileno())
         assert stderr_is_journal(same, file.fileno())
-        assert not stderr_is_journal({"JOURNAL_STREAM": "1:1"}, file.fileno())
-        assert not stderr_is_journal({"JOURNAL_STREAM": "rubbish"}, file.fileno())
-        assert not stderr_is_journal({}, file.fileno())
+        for other in ({"JOURNAL_STREAM": "1:1"}, {"JOURNAL_STREAM": "rubbish"}, {}):
+            assert not stderr_is_journal(other, file.fileno())
     assert not stderr_is_journal(same, 987654)
 
 
@@ -190,18 +155,28 @@ def test_setup_lets_through_the_agents_level_and_the_warnings_of_libraries(
     monkeypatch: pytest.MonkeyPatch, stream: io.StringIO
 ) -> None:
     monkeypatch.setattr(sys, "stderr", stream)
-    journal.setup("info", {})
+    journal.setup("error", {})
+    journal.setup("info", {})  # may be called again to change the level
     logging.getLogger("podagent.x").debug("ours, debug")
     logging.getLogger("podagent.x").info("ours, info")
     logging.getLogger("urllib3.connectionpool").info("theirs, info")
     logging.getLogger("kubernetes").warning("theirs, warning")
-    assert stream.getvalue() == "INFO ours, info\nWARNING theirs, warning\n"
+    journal.setup("debug", {})
+    logging.getLogger("podagent.x").debug("with fields", extra={"POD": "web-0"})
+    assert stream.getvalue() == "INFO ours, info\nWARNING theirs, warning\nDEBUG with fields POD=web-0\n"
 
 
 @pytest.mark.usefixtures("restored_logging")
-def test_setup_may_be_called_again_to_change_the_level(monkeypatch: pytest.MonkeyPatch, stream: io.StringIO) -> None:
+@pytest.mark.parametrize("installed", [True, False])
+def test_setup_takes_the_journals_own_protocol_where_it_is_installed_else_priorities(
+    monkeypatch: pytest.MonkeyPatch, stream: io.StringIO, installed: bool
+) -> None:
+    receiver = Journal()
+    systemd = ModuleType("systemd")
+    vars(systemd).update({"journal": receiver} if installed else {})
+    monkeypatch.setitem(sys.modules, "systemd", systemd)
     monkeypatch.setattr(sys, "stderr", stream)
-    journal.setup("error", {})
-    journal.setup("debug", {})
-    logging.getLogger("podagent.x").debug("once", extra={"POD": "web-0"})
-    assert stream.getvalue() == "DEBUG once POD=web-0\n"
+    journal.setup("info", journal_stream(2))
+    logging.getLogger("podagent.x").info("attached", extra={"POD": "web-0"})
+    assert [entry["POD"] for entry in receiver.entries] == ["web-0"] * installed
+    assert stream.getvalue() == ("" if installed else "<6>attached\n")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
@@ -17,24 +15,100 @@ from podagent.report.lines import JournalLines
 from unit.factory import attachment, pod, record
 
 POD = pod()
+KEY = POD.key
 RED = attachment("red")
-ATTACHED = Outcome(POD.key, POD, Operation.ATTACH, Result.ATTACHED, RED, record("red"), seconds=0.01234)
-DETACHED = Outcome(POD.key, POD, Operation.DETACH, Result.DETACHED, RED, record("red"), seconds=0.002)
-FAILED = Outcome(POD.key, POD, Operation.ATTACH, Result.FAILED, RED, error=PluginError("bridge", "no such bridge", 7))
-WHO = {"POD": "web", "POD_NAMESPACE": "default", "POD_UID": POD.key.uid}
+NAMED = f"{RED.ifname} (network red)"
+LEASED = f"{RED.ifname} (network red, 10.0.0.2/24)"
+AS_RED = f"network red as {RED.ifname}"
+VANISHED = f"interface {RED.ifname} vanished from the pod and is attached again"
+REFUSED = "CNI plugin bridge: no such bridge [code 7]"
+WHO = {"POD": "web", "POD_NAMESPACE": "default", "POD_UID": KEY.uid}
 WHAT = WHO | {"NETWORK": "red", "IFNAME": RED.ifname}
 
+ATTACHED = Outcome(KEY, POD, Operation.ATTACH, Result.ATTACHED, RED, record("red"), seconds=0.01234)
+ADOPTED = ATTACHED._replace(result=Result.ADOPTED)
+DETACHED = Outcome(KEY, POD, Operation.DETACH, Result.DETACHED, RED, record("red"), seconds=0.002)
+INHERITED = Outcome(KEY, POD, Operation.TAKE_OVER, Result.INHERITED, RED, record("red"))
+DRIFTED = Outcome(KEY, POD, Operation.VERIFY, Result.DRIFTED, RED, record("red"))
+INVALID = Outcome(KEY, POD, Operation.READ, Result.INVALID, error=AnnotationError("one"))
+WAITING = Outcome(KEY, POD, Operation.FIND, Result.WAITING, error=SandboxNotFound("none"), retry_in=1.0)
+NOT_ATTACHED = ATTACHED._replace(
+    result=Result.FAILED, record=None, error=PluginError("bridge", "no such bridge", 7), retry_in=4.0
+)
+NOT_DETACHED = NOT_ATTACHED._replace(operation=Operation.DETACH, record=record("red"))
 
-class Events:
-    """Both sinks, and the Events that come out."""
+# The outcome; its line; fields besides those of the pod and the network; and its Event.
+REPORTED = [
+    (
+        ATTACHED,
+        f"INFO attached {LEASED} to pod default/web in 12 ms",
+        {"RESULT": "attached", "CNI_COMMAND": "ADD", "DURATION_MS": "12.3"},
+        [f"Normal NetworkAttached: attached {LEASED}"],
+    ),
+    (ADOPTED, f"INFO adopted {NAMED} of pod default/web: it was there already", {"RESULT": "adopted"}, []),
+    (
+        INHERITED,
+        f"INFO took over {NAMED} of pod default/web from the former podagent",
+        {"RESULT": "inherited", "MESSAGE_ID": Message.INHERITED},
+        [],
+    ),
+    (
+        DETACHED,
+        f"INFO detached {NAMED} from pod default/web in 2 ms",
+        {"RESULT": "detached", "CNI_COMMAND": "DEL", "DURATION_MS": "2.0"},
+        [f"Normal NetworkDetached: detached {NAMED}"],
+    ),
+    (
+        NOT_ATTACHED,
+        f"ERROR attaching {AS_RED} to pod default/web failed, next try in 4 s: {REFUSED}",
+        {"RESULT": "failed", "CNI_COMMAND": "ADD", "MESSAGE_ID": Message.ATTACH_FAILED},
+        [f"Warning NetworkAttachFailed: attaching {AS_RED} failed: {REFUSED}"],
+    ),
+    (
+        NOT_DETACHED,
+        f"ERROR detaching {NAMED} from pod default/web failed, next try in 4 s: {REFUSED}",
+        {"RESULT": "failed", "CNI_COMMAND": "DEL", "MESSAGE_ID": Message.DETACH_FAILED},
+        [f"Warning NetworkDetachFailed: detaching {NAMED} failed: {REFUSED}"],
+    ),
+    (
+        INVALID,
+        "ERROR pod default/web: one",
+        {"RESULT": "invalid", "MESSAGE_ID": Message.ANNOTATION_INVALID},
+        ["Warning NetworkAnnotationInvalid: one"],
+    ),
+    (
+        DRIFTED,
+        f"WARNING pod default/web: {VANISHED}",
+        {"RESULT": "drifted", "MESSAGE_ID": Message.DRIFTED},
+        [f"Warning NetworkDrifted: {VANISHED}"],
+    ),
+    *[
+        (
+            WAITING._replace(error=reason),
+            f"{level} pod default/web: waiting: {reason}",
+            {"RESULT": "waiting", "MESSAGE_ID": Message.SANDBOX_MISSING},
+            [],
+        )
+        for reason, level in [
+            (SandboxNotFound("none"), "DEBUG"),
+            (PodNotReady("not yet"), "DEBUG"),
+            (RuntimeUnavailable("down"), "WARNING"),
+        ]
+    ],
+]
 
-    def __init__(self) -> None:
-        self.emitted: list[tuple[str, str, str]] = []
+
+class Reader:
+    """Both sinks, and what comes out of them."""
+
+    def __init__(self, log: pytest.LogCaptureFixture) -> None:
+        self._log = log
         self._sinks = (JournalLines(), PodEvents(self))
+        self.events: list[str] = []
 
     def emit(self, pod: Pod, event_type: str, reason: str, message: str) -> None:
         assert pod == POD
-        self.emitted.append((event_type, reason, message))
+        self.events.append(f"{event_type} {reason}: {message}")
 
     def tell(self, *outcomes: Outcome) -> None:
         for outcome in outcomes:
@@ -43,163 +117,72 @@ class Events:
 
     def settle(self, state: PodState) -> None:
         for sink in self._sinks:
-            sink.settled(POD.key, state)
+            sink.settled(KEY, state)
+
+    @property
+    def lines(self) -> list[str]:
+        return [f"{record.levelname} {record.getMessage()}" for record in self._log.records]
 
 
 @pytest.fixture
-def events() -> Events:
-    return Events()
+def reader(caplog: pytest.LogCaptureFixture) -> Reader:
+    caplog.set_level(logging.DEBUG, "podagent")
+    return Reader(caplog)
 
 
-class Lines(logging.Handler):
-    """Keeps what is logged."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.DEBUG)
-        self.records: list[logging.LogRecord] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.records.append(record)
-
-
-@pytest.fixture
-def lines() -> Iterator[list[logging.LogRecord]]:
-    logger, handler = logging.getLogger("podagent"), Lines()
-    level = logger.level
-    logger.setLevel(logging.DEBUG)
-    logger.addHandler(handler)
-    yield handler.records
-    logger.removeHandler(handler)
-    logger.setLevel(level)
-    assert all("\n" not in line.getMessage() for line in handler.records)
+@pytest.mark.parametrize(("outcome", "line", "fields", "events"), REPORTED)
+def test_an_outcome_is_a_line_with_its_facts_and_an_event_if_it_is_worth_one(
+    reader: Reader,
+    caplog: pytest.LogCaptureFixture,
+    outcome: Outcome,
+    line: str,
+    fields: dict[str, str],
+    events: list[str],
+) -> None:
+    reader.tell(outcome)
+    assert (reader.lines, reader.events) == ([line], events)
+    found = {name: value for name, value in vars(caplog.records[0]).items() if name.isupper()}
+    assert found == (WHAT if outcome.attachment else WHO) | fields
 
 
-def fields(line: logging.LogRecord) -> dict[str, Any]:
-    return {name: value for name, value in vars(line).items() if name.isupper()}
+def test_every_result_has_its_words(reader: Reader) -> None:
+    reader.tell(*[ATTACHED._replace(result=result, error=RuntimeUnavailable("down")) for result in Result])
+    assert len(reader.lines) == len(Result)
 
 
-def test_an_attach_is_one_line_with_its_facts_and_an_event(events: Events, lines: list[logging.LogRecord]) -> None:
-    events.tell(ATTACHED)
-    (line,) = lines
-    assert line.levelno == logging.INFO
-    assert line.getMessage() == f"attached {RED.ifname} (network red, 10.0.0.2/24) to pod default/web in 12 ms"
-    assert fields(line) == WHAT | {"RESULT": "attached", "CNI_COMMAND": "ADD", "DURATION_MS": "12.3"}
-    assert events.emitted == [("Normal", "NetworkAttached", f"attached {RED.ifname} (network red, 10.0.0.2/24)")]
+def test_an_attach_without_addresses_is_reported_as_such(reader: Reader) -> None:
+    reader.tell(ATTACHED._replace(record=record("red", result={})))
+    assert "no address" in reader.lines[0]
 
 
-def test_an_attach_without_addresses_says_so(events: Events, lines: list[logging.LogRecord]) -> None:
-    events.tell(ATTACHED._replace(record=record("red", result={})))
-    assert "no address" in lines[0].getMessage()
+def test_a_pod_that_is_gone_gets_lines_but_no_events(reader: Reader) -> None:
+    reader.tell(DETACHED._replace(pod=None), NOT_DETACHED._replace(pod=None))
+    assert (len(reader.lines), reader.events) == (2, [])
 
 
-def test_adopting_is_a_line_without_a_command_or_an_event(events: Events, lines: list[logging.LogRecord]) -> None:
-    events.tell(ATTACHED._replace(result=Result.ADOPTED))
-    assert lines[0].getMessage() == f"adopted {RED.ifname} (network red) of pod default/web: it was there already"
-    assert fields(lines[0]) == WHAT | {"RESULT": "adopted"}
-    assert events.emitted == []
+def test_every_failed_try_is_a_line_but_only_news_an_event_and_waiting_is_reported_once(reader: Reader) -> None:
+    for outcome in (NOT_ATTACHED, WAITING):
+        reader.tell(outcome, outcome._replace(news=False), outcome._replace(news=False))
+    assert [line.split()[0] for line in reader.lines] == ["ERROR", "ERROR", "ERROR", "DEBUG"]
+    assert len(reader.events) == 1
 
 
-def test_taking_over_is_a_line_that_names_the_former_agent(events: Events, lines: list[logging.LogRecord]) -> None:
-    events.tell(Outcome(POD.key, POD, Operation.TAKE_OVER, Result.INHERITED, RED, record("red")))
-    assert lines[0].getMessage() == (
-        f"took over {RED.ifname} (network red) of pod default/web from the former podagent"
-    )
-    assert fields(lines[0]) == WHAT | {"RESULT": "inherited"} | Message.INHERITED.field
-
-
-def test_a_detach_is_one_line_and_an_event_while_the_pod_exists(events: Events, lines: list[logging.LogRecord]) -> None:
-    events.tell(DETACHED, DETACHED._replace(pod=None))
-    assert [line.getMessage() for line in lines] == [
-        f"detached {RED.ifname} (network red) from pod default/web in 2 ms"
-    ] * 2
-    assert fields(lines[1]) == WHAT | {"RESULT": "detached", "CNI_COMMAND": "DEL", "DURATION_MS": "2.0"}
-    assert events.emitted == [("Normal", "NetworkDetached", f"detached {RED.ifname} (network red)")]
-
-
-def test_every_failed_try_is_a_line_but_only_news_an_event(events: Events, lines: list[logging.LogRecord]) -> None:
-    events.tell(*(FAILED._replace(retry_in=seconds, news=seconds == 1) for seconds in (1.0, 2.0, 4.0)))
-    assert [line.levelno for line in lines] == [logging.ERROR] * 3
-    assert lines[2].getMessage() == (
-        f"attaching network red as {RED.ifname} to pod default/web failed, next try in 4 s:"
-        " CNI plugin bridge: no such bridge [code 7]"
-    )
-    assert fields(lines[0]) == WHAT | {"RESULT": "failed", "CNI_COMMAND": "ADD"} | Message.ATTACH_FAILED.field
-    ((event_type, reason, message),) = events.emitted
-    assert (event_type, reason) == ("Warning", "NetworkAttachFailed")
-    assert "no such bridge" in message
-
-
-def test_failures_of_detaching_are_told_alike(events: Events, lines: list[logging.LogRecord]) -> None:
-    failed = FAILED._replace(operation=Operation.DETACH, record=record("red"), retry_in=1.0)
-    events.tell(failed, failed._replace(pod=None))
-    assert f"detaching {RED.ifname} (network red) from pod default/web failed" in lines[0].getMessage()
-    assert fields(lines[0]) == WHAT | {"RESULT": "failed", "CNI_COMMAND": "DEL"} | Message.DETACH_FAILED.field
-    assert [(kind, reason) for kind, reason, _ in events.emitted] == [("Warning", "NetworkDetachFailed")]
-
-
-def test_a_failure_that_could_not_be_undone_tells_both_reasons(events: Events, lines: list[logging.LogRecord]) -> None:
+def test_a_failure_that_could_not_be_undone_is_reported_with_both_reasons(reader: Reader) -> None:
     error = PluginError("bridge", "route failed")
     error.__cause__ = NotUndone("undoing it failed too and will be tried again: no answer")
-    events.tell(FAILED._replace(error=error))
-    assert (
-        lines[0]
-        .getMessage()
-        .endswith("route failed [code 999]; undoing it failed too and will be tried again: no answer")
-    )
-    assert "no answer" in events.emitted[0][2]
+    reader.tell(NOT_ATTACHED._replace(error=error))
+    for text in (*reader.lines, *reader.events):
+        assert text.endswith("route failed [code 999]; undoing it failed too and will be tried again: no answer")
 
 
-def test_a_bug_is_told_with_where_it_is(events: Events, lines: list[logging.LogRecord]) -> None:
-    events.tell(FAILED._replace(error=ZeroDivisionError("x")), FAILED)
-    assert [bool(line.exc_info) for line in lines] == [True, False]
-    assert "internal error: ZeroDivisionError" in events.emitted[0][2]
-
-
-def test_a_fault_of_an_annotation_is_a_line_and_an_event(events: Events, lines: list[logging.LogRecord]) -> None:
-    events.tell(Outcome(POD.key, POD, Operation.READ, Result.INVALID, error=AnnotationError("one")))
-    assert lines[0].getMessage() == "pod default/web: one"
-    assert fields(lines[0]) == WHO | {"RESULT": "invalid"} | Message.ANNOTATION_INVALID.field
-    assert events.emitted == [("Warning", "NetworkAnnotationInvalid", "one")]
-
-
-@pytest.mark.parametrize(
-    ("reason", "level"),
-    [
-        (SandboxNotFound("none"), logging.DEBUG),
-        (PodNotReady("not yet"), logging.DEBUG),
-        (RuntimeUnavailable("down"), logging.WARNING),
-    ],
-)
-def test_waiting_is_told_once_and_is_no_failure(
-    events: Events, lines: list[logging.LogRecord], reason: Exception, level: int
-) -> None:
-    waiting = Outcome(POD.key, POD, Operation.FIND, Result.WAITING, error=reason, retry_in=1.0)
-    events.tell(waiting, waiting._replace(news=False))
-    assert [line.levelno for line in lines] == [level]
-    assert fields(lines[0]) == WHO | {"RESULT": "waiting"} | Message.SANDBOX_MISSING.field
-    assert events.emitted == []
-
-
-def test_drift_is_told_with_its_interface(events: Events, lines: list[logging.LogRecord]) -> None:
-    events.tell(Outcome(POD.key, POD, Operation.VERIFY, Result.DRIFTED, RED, record("red")))
-    message = f"interface {RED.ifname} vanished from the pod and is attached again"
-    assert lines[0].getMessage() == f"pod default/web: {message}"
-    assert fields(lines[0]) == WHAT | {"RESULT": "drifted"} | Message.DRIFTED.field
-    assert events.emitted == [("Warning", "NetworkDrifted", message)]
+def test_a_bug_is_reported_with_its_traceback(reader: Reader, caplog: pytest.LogCaptureFixture) -> None:
+    reader.tell(NOT_ATTACHED._replace(error=ZeroDivisionError("x")), NOT_ATTACHED)
+    assert [bool(record.exc_info) for record in caplog.records] == [True, False]
+    assert "internal error: ZeroDivisionError" in reader.events[0]
 
 
 @pytest.mark.parametrize(("look_in", "words"), [(None, "no further look"), (2.5, "next look in 2.5 s")])
-def test_the_end_of_a_pass_is_a_line_for_those_who_debug(
-    events: Events, lines: list[logging.LogRecord], look_in: float | None, words: str
-) -> None:
-    events.settle(PodState(POD, (record("red"),), look_in))
-    assert [(line.levelno, line.getMessage()) for line in lines] == [
-        (logging.DEBUG, f"pod default/web: 1 interfaces recorded, {words}")
-    ]
-    assert events.emitted == []
-
-
-@pytest.mark.parametrize("result", Result)
-def test_every_result_has_its_words(events: Events, lines: list[logging.LogRecord], result: Result) -> None:
-    events.tell(ATTACHED._replace(result=result, error=RuntimeUnavailable("down")))
-    assert len(lines) == 1
+def test_the_end_of_a_pass_is_a_line_for_those_who_debug(reader: Reader, look_in: float | None, words: str) -> None:
+    reader.settle(PodState(POD, (record("red"),), look_in))
+    assert reader.lines == [f"DEBUG pod default/web: 1 interfaces recorded, {words}"]
+    assert reader.events == []
