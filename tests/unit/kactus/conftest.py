@@ -1,12 +1,11 @@
-"""The certificates are made once; the nodes each time."""
-
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from podagent.cni import plugin
+from podagent.kactus import pods
 from unit.kactus.loopback import Authority, make_authority
 from unit.kactus.scripted import PodNode
 
@@ -17,6 +16,8 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 
 @pytest.fixture
-def node(tmp_path: Path) -> Iterator[PodNode]:
-    with PodNode(tmp_path) as made:
-        yield made
+def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PodNode:
+    made = PodNode(tmp_path)
+    monkeypatch.setattr(plugin, "run", made.run_plugin)
+    monkeypatch.setattr(pods, "get_json", made.get_object)
+    return made
