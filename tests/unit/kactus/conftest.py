@@ -1,18 +1,25 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from podagent.cni import plugin
 from podagent.kactus import pods
-from unit.kactus.loopback import Authority, make_authority
+from unit.kactus.loopback import Authority, Server, make_authority, serving
 from unit.kactus.scripted import PodNode
 
 
 @pytest.fixture(scope="session")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return make_authority(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with serving() as started:
+        yield started
 
 
 @pytest.fixture

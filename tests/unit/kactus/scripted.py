@@ -16,16 +16,11 @@ from podagent.foreign import Json
 from podagent.kactus.call import Call, read_call
 from podagent.kactus.credentials import Credentials
 from podagent.kactus.operations import OPERATIONS, add, check
+from unit.kactus.loopback import kubeconfig
 
 RESULT: Json = {"cniVersion": "0.4.0", "ips": [{"version": "4", "address": "10.1.0.5/16"}]}
 POD_ARGS = "IgnoreUnknown=1;K8S_POD_NAMESPACE=shop;K8S_POD_NAME=web"
 RED, GREEN = interface_name("red"), interface_name("green")
-KUBECONFIG = {
-    "current-context": "c",
-    "contexts": [{"name": "c", "context": {"cluster": "k", "user": "u"}}],
-    "clusters": [{"name": "k", "cluster": {"server": "http://127.0.0.1:1"}}],
-    "users": [{"name": "u", "user": {"token": "t"}}],
-}
 
 
 class Given(NamedTuple):
@@ -60,7 +55,7 @@ class PodNode:
         self.netns = directory / "netns"
         self.netns.touch()
         (directory / "bin").mkdir()
-        (directory / "kubeconfig").write_text(json.dumps(KUBECONFIG))
+        self.kubeconfig = kubeconfig(directory, "http://127.0.0.1:1")
         self.container = "c1"
         self.objects: dict[str, Json] = {}
         self.asked: list[str] = []
@@ -136,8 +131,7 @@ class PodNode:
 
     def conf(self, version: str = "0.4.0", **changes: Any) -> Json:
         master = {"type": "master", "cniVersion": version, "masterPlugin": True}
-        kubeconfig = str(self.directory / "kubeconfig")
-        own = {"cniDir": str(self.cni_dir), "kubeconfig": kubeconfig, "delegates": [master]}
+        own = {"cniDir": str(self.cni_dir), "kubeconfig": self.kubeconfig, "delegates": [master]}
         return {"cniVersion": version, "name": "cluster", "type": "kactus", **own, **changes}
 
     def environ(self, command: str, network: str = "", args: str = POD_ARGS, **changes: str) -> dict[str, str]:
