@@ -25,6 +25,6 @@ def server() -> Iterator[Server]:
 @pytest.fixture
 def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PodNode:
     made = PodNode(tmp_path)
-    monkeypatch.setattr(plugin, "run", made.run_plugin)
+    monkeypatch.setattr(plugin, "run", made.run)
     monkeypatch.setattr(pods, "get_json", made.get_object)
     return made

@@ -7,7 +7,7 @@ import ssl
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import NamedTuple
@@ -53,8 +53,14 @@ class Server:
     def handle(self, handler: BaseHTTPRequestHandler) -> None:
         self.requests.append(Request(handler.path, dict(handler.headers)))
         give = self.answers[0] if len(self.answers) == 1 else self.answers.pop(0)
-        with suppress(OSError):  # the client has hung up
-            give(handler)
+        give(handler)
+
+
+class _Listening(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """The client has hung up."""
 
 
 @contextmanager
@@ -68,8 +74,7 @@ def serving(tls: ssl.SSLContext | None = None) -> Iterator[Server]:
         def log_message(self, *_: object) -> None:
             """Silence."""
 
-    listening = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    listening.daemon_threads = True
+    listening = _Listening(("127.0.0.1", 0), Handler)
     if tls:
         listening.socket = tls.wrap_socket(listening.socket, server_side=True)
     served = Server(f"{'https' if tls else 'http'}://127.0.0.1:{listening.server_port}")

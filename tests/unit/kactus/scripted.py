@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
@@ -16,40 +16,24 @@ from podagent.foreign import Json
 from podagent.kactus.call import Call, read_call
 from podagent.kactus.credentials import Credentials
 from podagent.kactus.operations import OPERATIONS, add, check
+from unit.cni.plugins import Plugins
 from unit.kactus.loopback import kubeconfig
 
-RESULT: Json = {"cniVersion": "0.4.0", "ips": [{"version": "4", "address": "10.1.0.5/16"}]}
 POD_ARGS = "IgnoreUnknown=1;K8S_POD_NAMESPACE=shop;K8S_POD_NAME=web"
 RED, GREEN = interface_name("red"), interface_name("green")
 
 
-class Given(NamedTuple):
-    """What a plugin found when it ran: its input, its environment, and the delegates that were kept."""
-
-    conf: Json
-    env: Mapping[str, str]
-    kept: list[Json]
-
-    @property
-    def args(self) -> list[str]:
-        return self.env["CNI_ARGS"].split(";")
-
-
-class PodNode:
+class PodNode(Plugins):
     """One pod, and the calls of kactus for it. A plugin is named as its network; the default one is ``master``.
 
     Attributes:
         container: ID of the sandbox that calls are made for.
         objects: what the API server has, by path; `asked` are the paths it was asked for.
-        links: in the pod.
-        calls: of the plugins, as ``COMMAND plugin interface``.
-        given: to each plugin by its last call.
-        results: of ADD, by plugin, where it is not `RESULT`.
-        failures: error objects by ``COMMAND plugin``; an ADD that fails has made its link.
-        stderr: of every plugin.
+        kept_then: the delegates that were kept when a plugin was last run.
     """
 
     def __init__(self, directory: Path) -> None:
+        super().__init__()
         self.directory = directory
         self.cni_dir = directory / "kactus"
         self.netns = directory / "netns"
@@ -59,27 +43,12 @@ class PodNode:
         self.container = "c1"
         self.objects: dict[str, Json] = {}
         self.asked: list[str] = []
-        self.links: set[str] = set()
-        self.calls: list[str] = []
-        self.given: dict[str, Given] = {}
-        self.results: dict[str, Json] = {}
-        self.failures: dict[str, Json] = {}
-        self.stderr = b""
+        self.kept_then: list[Json] = []
         self.define("master", "red", "green")
 
-    def run_plugin(self, executable: str, env: Mapping[str, str], stdin: bytes, timeout: float, name: str) -> Ended:
-        """In the place of `podagent.cni.plugin.run`."""
-        command, ifname = env["CNI_COMMAND"], env["CNI_IFNAME"]
-        self.calls.append(f"{command} {name} {ifname}".rstrip())
-        self.given[name] = Given(json.loads(stdin), env, self.kept)
-        failure = self.failures.get(f"{command} {name}")
-        if command == "ADD":
-            self.links.add(ifname)
-        elif command == "DEL" and failure is None:
-            self.links.discard(ifname)
-        if failure is not None:
-            return Ended(1, json.dumps(failure).encode(), b"")
-        return Ended(0, json.dumps(self.results.get(name, RESULT)).encode() if command == "ADD" else b"", self.stderr)
+    def run(self, executable: str, env: Mapping[str, str], stdin: bytes, timeout: float, name: str) -> Ended:
+        self.kept_then = self.kept
+        return super().run(executable, env, stdin, timeout, name)
 
     def get_object(self, credentials: Credentials, path: str) -> Json | None:
         """In the place of `podagent.kactus.requests.get_json`."""
@@ -107,9 +76,6 @@ class PodNode:
         self.add()
         self.calls.clear()
         self.asked.clear()
-
-    def fail(self, call: str, code: int = 104, message: str = "no") -> None:
-        self.failures[call] = {"code": code, "msg": message}
 
     def keep(self, *delegates: Json) -> None:
         """As if an earlier call had kept these."""
@@ -153,7 +119,7 @@ class PodNode:
     def add(self, network: str = "", conf: Json | None = None, **environ: str) -> Json:
         return add(self.call("ADD", network, conf, **environ), self._look)
 
-    def run(self, command: str, network: str = "", conf: Json | None = None, **environ: str) -> None:
+    def perform(self, command: str, network: str = "", conf: Json | None = None, **environ: str) -> None:
         """Any command, whatever its result is."""
         call = self.call(command, network, conf, **environ)
         looking = {"ADD": add, "CHECK": check}
@@ -165,7 +131,7 @@ class PodNode:
     def refused(self, code: int, command: str, network: str = "", conf: Json | None = None, **environ: str) -> str:
         """What is said of a call that fails with this code."""
         with pytest.raises(CniError) as caught:
-            self.run(command, network, conf, **environ)
+            self.perform(command, network, conf, **environ)
         assert caught.value.code == code
         return str(caught.value)
 

@@ -26,7 +26,7 @@ def test_the_result_is_that_of_the_default_interface_in_the_version_asked_for(
     node: PodNode, version: str, ip: Json
 ) -> None:
     node.annotate({"name": "red"})
-    node.results["red"] = {"cniVersion": "0.4.0"}
+    node.answers["red"] = {"cniVersion": "0.4.0"}
     assert node.add(conf=node.conf(cniVersion=version)) == {"cniVersion": version, "ips": [ip]}
 
 
@@ -50,7 +50,7 @@ def test_a_primary_network_takes_the_place_of_the_default_interface(node: PodNod
 
 def test_a_master_that_is_a_chain_is_run_and_kept_as_one(node: PodNode) -> None:
     node.add(args="", conf=node.conf(delegates=[{"plugins": [{"type": "master"}, {"type": "red"}]}]))
-    node.run("DEL", args="")
+    node.perform("DEL", args="")
     assert node.calls == ["ADD master eth0", "ADD red eth0", "DEL red eth0", "DEL master eth0"]
     assert node.kept == []
 
@@ -90,7 +90,7 @@ def test_a_delegate_that_cannot_be_run_leaves_nothing_to_be_detached(
 
 
 def test_a_result_that_the_caller_could_not_read_is_the_last_plugins_fault_and_is_taken_back(node: PodNode) -> None:
-    node.results["red"] = {"cniVersion": "0.4.0"}
+    node.answers["red"] = {"cniVersion": "0.4.0"}
     chain = {"cniVersion": "0.4.0", "plugins": [{"type": "master"}, {"type": "red"}]}
     with pytest.raises(PluginError, match="without addresses") as caught:
         node.add(args="", conf=node.conf(cniVersion="0.2.0", delegates=[chain]))
@@ -169,4 +169,4 @@ def test_an_interface_that_is_not_ours_is_left_alone(node: PodNode) -> None:
 
 def test_a_delegate_is_kept_before_it_is_run(node: PodNode) -> None:
     node.add("red")
-    assert [ADDING in each for each in (*node.given["red"].kept, *node.kept)] == [True, False]
+    assert [ADDING in each for each in (*node.kept_then, *node.kept)] == [True, False]

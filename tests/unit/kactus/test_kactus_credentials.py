@@ -107,7 +107,8 @@ def test_a_malformed_kubeconfig_is_named(tmp_path: Path, content: str) -> None:
 def test_a_kubeconfig_without_a_section_is_named_with_it(tmp_path: Path, section: str) -> None:
     document = yaml.safe_load(Path(write(tmp_path)).read_text())
     path = tmp_path / "broken"
-    for value in (None, [], {}, "x", [None], [{"name": "here"}]):
+    malformed: list[object] = [None, [], {}, "x", [None], [{"name": "here"}]]
+    for value in malformed:
         path.write_text(json.dumps({**document, section: value}))
         assert f"kubeconfig {path}: {section} has no" in refused(7, str(path))
 

@@ -10,7 +10,8 @@ from podagent.kactus.delegates import Delegates
 from podagent.kactus.failure import Failure
 from podagent.kactus.lock import MARK
 from podagent.kactus.state import ADDING, DEFINITION, IFNAME
-from unit.kactus.scripted import RESULT, PodNode
+from unit.cni.plugins import RESULT
+from unit.kactus.scripted import PodNode
 
 DATA: Json = {"cniVersion": "0.4.0", "type": "red", "name": "red-net", "networkName": "red"}
 MASTER: Json = {"cniVersion": "0.4.0", "type": "master", "name": "pods", "masterPlugin": True}
@@ -47,9 +48,7 @@ def test_a_kept_result_that_cannot_be_read_does_not_keep_a_delegate_from_going(
 
 
 @pytest.mark.parametrize("kept", [DATA, {**DATA, "cniVersion": "0.3.1", "prevResult": {"cniVersion": "0.3.1"}}])
-def test_a_delegate_without_a_result_or_a_check_is_not_checked(
-    node: PodNode, delegates: Delegates, kept: Json
-) -> None:
+def test_a_delegate_without_a_result_or_a_check_is_not_checked(node: PodNode, delegates: Delegates, kept: Json) -> None:
     delegates.check(kept, "net0")
     assert node.calls == []
 
@@ -68,7 +67,7 @@ def test_a_delegate_that_kaloom_kept_without_a_name_gets_one(
 @pytest.mark.parametrize(
     ("args", "delegate", "mac", "passed_on"),
     [
-        (f"IgnoreUnknown=1;{POD};K8S_POD_NETWORK=red;K8S_POD_IFMAC={MAC}", DATA, MAC, f"{POD};CNI_IFMAC={MAC};MAC={MAC}"),
+        (f"IgnoreUnknown=1;{POD};K8S_POD_IFMAC={MAC}", DATA, MAC, f"{POD};CNI_IFMAC={MAC};MAC={MAC}"),
         ("K8S_POD_NAME=x;K8S_POD_NAME=web", MASTER, None, "K8S_POD_NAME=web"),
         # The address that the runtime asks for is the default interface's, unless a network is named.
         (f"IP=10.1.0.9;MAC={MAC}", MASTER, None, f"IP=10.1.0.9;MAC={MAC}"),

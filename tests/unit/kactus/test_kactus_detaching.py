@@ -22,32 +22,32 @@ def started(node: PodNode) -> PodNode:
 
 
 def test_everything_goes_in_reverse_without_a_request(started: PodNode) -> None:
-    started.run("DEL")
+    started.perform("DEL")
     assert started.calls == [f"DEL green {GREEN}", f"DEL red {RED}", "DEL master eth0"]
     assert (started.links, started.kept, started.asked) == (set(), [], [])
 
 
 def test_the_default_interface_goes_last_wherever_it_is_kept(node: PodNode) -> None:
     node.keep({"type": "red", "networkName": "red"}, {"type": "master", "masterPlugin": True})
-    node.run("DEL")
+    node.perform("DEL")
     assert node.calls == [f"DEL red {RED}", "DEL master eth0"]
 
 
 def test_one_network_goes_alone_and_may_go_twice(started: PodNode) -> None:
     for _ in range(2):
-        started.run("DEL", "red")
+        started.perform("DEL", "red")
         assert started.calls == [f"DEL red {RED}"]
         assert started.kept_names == ["default", "green"]
 
 
 def test_the_default_interface_goes_even_if_its_record_is_lost(node: PodNode) -> None:
-    node.run("DEL")
+    node.perform("DEL")
     assert node.calls == ["DEL master eth0"]
 
 
 @pytest.mark.parametrize("gone", ["", "/nowhere"])
 def test_without_a_namespace_the_plugins_give_addresses_back(started: PodNode, gone: str) -> None:
-    started.run("DEL", CNI_NETNS=gone)
+    started.perform("DEL", CNI_NETNS=gone)
     assert len(started.calls) == 3
     assert started.given["red"].env["CNI_NETNS"] == ""
 
@@ -62,7 +62,7 @@ def test_a_network_that_fails_stays_kept_and_the_others_go(started: PodNode) -> 
     assert "CNI plugin red: busy" in started.refused(105, "DEL")
     assert (started.links, started.kept_names) == ({RED}, ["red"])
     started.failures.clear()
-    started.run("DEL")
+    started.perform("DEL")
     assert (started.links, started.kept) == (set(), [])
 
 
@@ -82,7 +82,7 @@ def test_a_half_attached_delegate_goes_with_the_corrected_configuration(
     node: PodNode, half_attached: Json, network: str, call: str
 ) -> None:
     node.keep(half_attached)
-    node.run("DEL", network)
+    node.perform("DEL", network)
     assert (node.calls, node.kept) == ([call], [])
 
 
@@ -100,6 +100,6 @@ def test_a_kactus_called_by_its_own_delegate_has_nothing_to_detach(
     started: PodNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(MARK, started.container)
-    started.run("DEL")
+    started.perform("DEL")
     assert started.calls == []
     assert "called by itself" in started.refused(7, "ADD")

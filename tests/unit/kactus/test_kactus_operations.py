@@ -23,9 +23,9 @@ def valid(node: PodNode, *alive: str, key: str = "cni.dev/valid-attachments") ->
 
 
 def test_a_check_asks_every_plugin_that_has_attached_something_or_the_one_of_a_network(started: PodNode) -> None:
-    started.run("CHECK")
+    started.perform("CHECK")
     assert started.calls == ["CHECK master eth0", f"CHECK red {RED}"]
-    started.run("CHECK", "red")
+    started.perform("CHECK", "red")
     assert started.calls[2:] == [f"CHECK red {RED}"]
 
 
@@ -63,14 +63,14 @@ def test_a_configuration_older_than_a_command_does_not_have_it(node: PodNode, co
 
 
 def test_the_delegates_of_a_container_that_is_gone_are_detached(started: PodNode) -> None:
-    started.run("GC", conf=valid(started))
+    started.perform("GC", conf=valid(started))
     assert started.calls == [f"DEL red {RED}", "DEL master eth0", "GC master"]
     assert started.kept == []
 
 
 @pytest.mark.parametrize("key", ["cni.dev/valid-attachments", "cni.dev/attachments"])
 def test_the_delegates_of_a_container_that_lives_stay(started: PodNode, key: str) -> None:
-    started.run("GC", conf=valid(started, "c1", key=key))
+    started.perform("GC", conf=valid(started, "c1", key=key))
     assert started.calls == ["GC master"]
     assert started.kept_names == ["default", "red"]
     passed_on = started.given["master"].conf["cni.dev/valid-attachments"]
@@ -79,7 +79,7 @@ def test_the_delegates_of_a_container_that_lives_stay(started: PodNode, key: str
 
 def test_a_default_interface_of_another_name_is_detached_under_that_name(node: PodNode) -> None:
     node.add(args="", CNI_IFNAME="ens3")
-    node.run("GC", conf=valid(node))
+    node.perform("GC", conf=valid(node))
     assert node.calls[1:] == ["DEL master ens3", "GC master"]
 
 
@@ -109,7 +109,7 @@ def test_a_malformed_list_of_attachments_collects_nothing(started: PodNode, list
 
 
 def test_kactus_is_ready_when_its_master_is(node: PodNode) -> None:
-    node.run("STATUS", conf=node.conf("1.1.0"))
+    node.perform("STATUS", conf=node.conf("1.1.0"))
     assert node.calls == ["STATUS master"]
 
 

@@ -43,9 +43,7 @@ def test_an_object_that_is_not_there_is_none(server: Server) -> None:
 
 
 def test_an_answer_in_chunks_is_read(server: Server) -> None:
-    server.answers = [
-        raw(b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n{"a"\r\n4\r\n: 1}\r\n0\r\n\r\n')
-    ]
+    server.answers = [raw(b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n{"a"\r\n4\r\n: 1}\r\n0\r\n\r\n')]
     assert get_json(credentials(server), "/x") == {"a": 1}
 
 
@@ -134,9 +132,9 @@ def test_a_certificate_has_to_be_of_the_authority_and_for_the_name_expected(
     named = make_authority(tmp_path, "DNS:api.example")
     with serving(named.context()) as server:
         expected = credentials(server)._replace(ca_file=str(named.certificate), tls_server_name="api.example")
-        for change in ({"ca_file": str(authority.certificate)}, {"tls_server_name": ""}):
+        for other in (expected._replace(ca_file=str(authority.certificate)), expected._replace(tls_server_name="")):
             with pytest.raises(NotReached, match="certificate"):
-                get_json(expected._replace(**change), "/x")
+                get_json(other, "/x")
         assert server.requests == []
         assert get_json(expected, "/x") == {}
 
@@ -148,18 +146,17 @@ def test_a_client_certificate_is_shown(authority: Authority) -> None:
         assert get_json(ours, "/x") == {}
 
 
-@pytest.mark.parametrize(
-    ("code", "unusable"),
-    [(7, {"ca_data": "nonsense"}), (11, {"ca_file": "/nowhere/ca.crt"}),
-     (7, {"server": f"http://{'x' * 80}.example"})],
-)  # fmt: skip
-def test_credentials_that_cannot_be_used_are_reported_with_the_kubeconfig_and_without_the_token(
-    code: int, unusable: dict[str, str]
-) -> None:
-    bad = Credentials("kubeconfig /k", "https://127.0.0.1:1", token="secret")._replace(**unusable)
-    reported = refused(code, lambda: get_json(bad, "/x"))
-    assert "kubeconfig /k" in reported
-    assert "secret" not in reported
+def test_unusable_credentials_are_reported_with_the_kubeconfig_and_without_the_token() -> None:
+    usable = Credentials("kubeconfig /k", "https://127.0.0.1:1", token="secret")
+    for code, bad in (
+        (7, usable._replace(ca_data="nonsense")),
+        (11, usable._replace(ca_file="/nowhere/ca.crt")),
+        (7, usable._replace(server=f"http://{'x' * 80}.example")),
+    ):
+        with pytest.raises(Failure, match="kubeconfig /k") as caught:
+            get_json(bad, "/x")
+        assert caught.value.code == code
+        assert "secret" not in str(caught.value)
 
 
 # --- the questions --------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import tempfile
 from collections.abc import Iterator
 
 import pytest
@@ -42,7 +43,7 @@ class Kactus:
                 raise end
             return end
 
-        self._monkeypatch.setitem(OPERATIONS, command, operation)  # type: ignore[arg-type]
+        self._monkeypatch.setitem(OPERATIONS, command, operation)
 
     def run(self, command: str, stdin: bytes | None = None, **environ: str) -> int:
         reading, writing = os.pipe()
@@ -138,12 +139,11 @@ def test_a_configuration_that_cannot_be_read_is_reported_in_the_latest_version(k
 
 
 def test_for_an_unknown_command_nothing_is_read(kactus: Kactus) -> None:
-    reading, writing = os.pipe()
-    with open(reading, "rb") as rest, open(writing, "wb") as stdin:
+    with tempfile.TemporaryFile() as stdin:
         stdin.write(b"left")
-        stdin.close()
-        assert kactus.run_on(reading, CNI_COMMAND="UPDATE") == 1
-        assert rest.read() == b"left"
+        stdin.seek(0)
+        assert kactus.run_on(stdin.fileno(), CNI_COMMAND="UPDATE") == 1
+        assert stdin.tell() == 0
     assert kactus.printed[0]["code"] == 4
 
 
