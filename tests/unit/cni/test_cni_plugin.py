@@ -125,10 +125,9 @@ def test_a_process_left_behind_that_writes_without_end_is_ended(make_plugin: Mak
 
 
 def test_a_daemon_that_let_go_of_the_output_lives_on_after_success(make_plugin: MakePlugin, tmp_path: Path) -> None:
-    let_go = "until read -r name < /proc/$!/comm && [ $name = sleep ]; do :; done"
-    assert run(make_plugin(f'sleep 60 {LET_GO} & {let_go}; echo $! > "$here/child"; echo {{}}')) == Ended(
-        0, b"{}\n", b""
-    )
+    has_let_go = "until read -r name < /proc/$!/comm && [ $name = sleep ]; do :; done"
+    executable = make_plugin(f'sleep 60 {LET_GO} & {has_let_go}; echo $! > "$here/child"; echo {{}}')
+    assert run(executable) == Ended(0, b"{}\n", b"")
     pid = child_of_plugin(tmp_path)
     assert is_alive(pid)
     os.kill(pid, signal.SIGKILL)
@@ -162,17 +161,14 @@ def test_an_executable_being_replaced_is_tried_again_for_a_while(
 ) -> None:
     executable = make_plugin("echo {}")
     monkeypatch.setattr(plugin, "_BUSY_WAITS_S", (0.01, 0.01))
-    writer = os.open(executable, os.O_RDWR)
-    try:
-        with pytest.raises(PluginError, match="it is still being written to") as raised:
-            run(executable)
-        assert raised.value.code == 5
-        monkeypatch.setattr(plugin, "_BUSY_WAITS_S", (0.01,) * 3000)
-        timer = threading.Timer(0.05, os.close, (writer,))
-        timer.start()
-        assert run(executable).stdout == b"{}\n"
-    finally:
-        timer.join()
+    with Path(executable).open("r+b"), pytest.raises(PluginError, match="it is still being written to") as raised:
+        run(executable)
+    assert raised.value.code == 5
+    monkeypatch.setattr(plugin, "_BUSY_WAITS_S", (0.01,) * 1000)
+    timer = threading.Timer(0.05, os.close, (os.open(executable, os.O_RDWR),))
+    timer.start()
+    assert run(executable).stdout == b"{}\n"
+    timer.join()
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import os
 import resource
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -168,19 +169,20 @@ def test_the_longest_container_id_has_room_for_every_file(tmp_path: Path) -> Non
         assert saved.delegates == []
 
 
-@pytest.fixture
+@contextmanager
 def small_disk() -> Iterator[None]:
     """Where a file can have 100 bytes."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-@pytest.mark.usefixtures("small_disk")
 def test_a_full_disk_leaves_the_file_as_it_was(cni_dir: Path) -> None:
     keep(cni_dir, {"type": "bridge"})
-    with hold(cni_dir) as saved:
+    with hold(cni_dir) as saved, small_disk():
         assert "cannot write" in refused(lambda: saved.put(DATA))
         assert saved.delegates == [{"type": "bridge"}]
     assert kept(cni_dir) == [{"type": "bridge"}]
