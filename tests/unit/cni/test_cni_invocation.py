@@ -12,33 +12,12 @@ from podagent.model import Target
 from podagent.netconf import NetConf
 
 TARGET = Target("abc123", "/proc/42/ns/net", "net8d777f385d3d")
-SIX = {"CNI_COMMAND", "CNI_CONTAINERID", "CNI_NETNS", "CNI_ARGS", "CNI_IFNAME", "CNI_PATH"}
 
 
 def stdin(plugin: Json, previous: Json | None = None, capability_args: Json | None = None) -> Json:
     netconf = NetConf({"cniVersion": "1.0.0", "name": "data", "plugins": [plugin], "disableCheck": True})
     sent: Json = json.loads(invocation.attachment_stdin(netconf, plugin, previous, capability_args or {}))
     return sent
-
-
-@pytest.mark.parametrize("command", ["ADD", "CHECK", "DEL"])
-def test_an_attachment_command_sets_all_six_variables(command: str) -> None:
-    args = [("IgnoreUnknown", "1"), ("K8S_POD_NETWORK", "data"), ("K8S_POD_IFMAC", "")]
-    assert invocation.attachment_variables(command, TARGET, args, ["/a", "/b"], "data") == {
-        "CNI_COMMAND": command,
-        "CNI_CONTAINERID": "abc123",
-        "CNI_NETNS": "/proc/42/ns/net",
-        "CNI_ARGS": "IgnoreUnknown=1;K8S_POD_NETWORK=data;K8S_POD_IFMAC=",
-        "CNI_IFNAME": "net8d777f385d3d",
-        "CNI_PATH": "/a:/b",
-    }
-
-
-@pytest.mark.parametrize("command", ["STATUS", "GC"])
-def test_a_node_command_sets_the_path_and_leaves_the_others_empty(command: str) -> None:
-    variables = invocation.node_variables(command, ["/a"], "data")
-    assert set(variables) == SIX
-    assert {key: value for key, value in variables.items() if value} == {"CNI_COMMAND": command, "CNI_PATH": "/a"}
 
 
 @pytest.mark.parametrize(

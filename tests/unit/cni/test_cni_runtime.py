@@ -35,7 +35,8 @@ class Chain(Plugins):
     def call(self, version: str = "1.0.0", types: tuple[str, ...] = ("first", "second"), **changed: Any) -> Invocation:
         plugins = [{"type": name, "capabilities": {"mac": name == "second"}} for name in types]
         netconf = NetConf({"cniVersion": version, "name": "data", "plugins": plugins, **changed})
-        return Invocation(netconf, (self.path,), (("IgnoreUnknown", "1"),), {"mac": MAC})
+        args = (("IgnoreUnknown", "1"), ("K8S_POD_NETWORK", "data"), ("K8S_POD_IFMAC", ""))
+        return Invocation(netconf, (self.path, "/nowhere"), args, {"mac": MAC})
 
 
 @pytest.fixture
@@ -64,9 +65,9 @@ def test_a_plugin_has_the_six_variables_and_a_path_and_the_time_limit_to_itself(
         "CNI_COMMAND": "ADD",
         "CNI_CONTAINERID": "sandbox1",
         "CNI_NETNS": "/proc/1/ns/net",
-        "CNI_ARGS": "IgnoreUnknown=1",
+        "CNI_ARGS": "IgnoreUnknown=1;K8S_POD_NETWORK=data;K8S_POD_IFMAC=",
         "CNI_IFNAME": "net0",
-        "CNI_PATH": chain.path,
+        "CNI_PATH": f"{chain.path}:/nowhere",
     }
 
 
@@ -176,8 +177,9 @@ def test_status_asks_each_plugin_and_reports_the_first_that_is_not_ready(chain: 
     assert chain.calls == ["STATUS first", "STATUS second"]
     sent = {"type": "second", "capabilities": {"mac": True}, "name": "data", "cniVersion": "1.1.0"}
     assert chain.given["second"].conf == sent
-    variables = [chain.given["first"].env[f"CNI_{name}"] for name in ("CONTAINERID", "NETNS", "IFNAME", "ARGS")]
-    assert variables == [""] * 4
+    none = dict.fromkeys(("CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME", "CNI_ARGS"), "")
+    search = {"PATH": "/usr/bin:/bin", "CNI_PATH": f"{chain.path}:/nowhere"}
+    assert chain.given["first"].env == {**none, **search, "CNI_COMMAND": "STATUS"}
     chain.fail("STATUS first", 50, "not ready")
     with pytest.raises(PluginError, match="not ready") as raised:
         chain.runtime.status(chain.call("1.1.0"))

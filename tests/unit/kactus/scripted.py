@@ -95,7 +95,7 @@ class PodNode(Plugins):
 
     # --- calls
 
-    def conf(self, version: str = "0.4.0", **changes: Any) -> Json:
+    def conf(self, version: str = "0.4.0", /, **changes: Any) -> Json:
         master = {"type": "master", "cniVersion": version, "masterPlugin": True}
         own = {"cniDir": str(self.cni_dir), "kubeconfig": self.kubeconfig, "delegates": [master]}
         return {"cniVersion": version, "name": "cluster", "type": "kactus", **own, **changes}

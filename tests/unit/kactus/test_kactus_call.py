@@ -1,4 +1,4 @@
-"""A call and its configuration: how they are read, and everything for which they are refused."""
+"""A call and its configuration: how they are read, and all values for which they are refused."""
 
 from __future__ import annotations
 
@@ -151,16 +151,14 @@ REFUSED: list[tuple[int, str, str, Sequence[object]]] = [
 
 
 @pytest.mark.parametrize(("code", "message", "key", "values"), REFUSED)
-@pytest.mark.parametrize("command", ["ADD", "DEL", "CHECK"])
-def test_a_call_is_refused(command: str, code: int, message: str, key: str, values: Sequence[object]) -> None:
+def test_a_call_is_refused(code: int, message: str, key: str, values: Sequence[object]) -> None:
     for value in values:
         change = {key: str(value)} if key.startswith("CNI_") else {}
         conf = CONF if change else CONF | {key: value}
-        assert message in refused(code, conf, {"CNI_COMMAND": command} | change)
+        assert message in refused(code, conf, change)
 
 
-@pytest.mark.parametrize("command", REQUIRED)
-def test_a_configuration_that_is_no_json_object_is_refused(command: str) -> None:
+def test_a_configuration_that_is_no_json_object_is_refused() -> None:
     for stdin in (b"", b"nonsense", b"[]", b"null", b'"x"', b"{", b"\xff\xfe", b'{"a": NaN}', b"[" * 100_000):
-        refused(6, stdin, {"CNI_COMMAND": command})
+        refused(6, stdin)
     assert "16 MiB" in refused(6, b" " * (LONGEST_INPUT + 1))

@@ -53,12 +53,6 @@ def test_our_own_namespace_is_not_checked(started: PodNode) -> None:
     started.refused(8, "CHECK", CNI_NETNS="/proc/self/ns/net")
 
 
-@pytest.mark.parametrize(("command", "version"), [("CHECK", "0.3.1"), ("GC", "1.0.0"), ("STATUS", "1.0.0")])
-def test_a_configuration_older_than_a_command_does_not_have_it(node: PodNode, command: str, version: str) -> None:
-    refused = node.refused(1, command, conf=node.conf(cniVersion=version))
-    assert f"CNI version {version} has no {command}" in refused
-
-
 # --- GC -------------------------------------------------------------------------------------------------------------
 
 
