@@ -17,6 +17,11 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 
 @pytest.fixture
+def cni_dir(tmp_path: Path) -> Path:
+    return tmp_path / "kactus"
+
+
+@pytest.fixture
 def server() -> Iterator[Server]:
     with serving() as started:
         yield started

@@ -24,11 +24,6 @@ with SavedDelegates(sys.argv[1], "c1"):
 """
 
 
-@pytest.fixture
-def cni_dir(tmp_path: Path) -> Path:
-    return tmp_path / "kactus"
-
-
 def hold(cni_dir: Path, patience_s: float = 60.0) -> SavedDelegates:
     return SavedDelegates(str(cni_dir), "c1", patience_s)
 

@@ -31,22 +31,13 @@ def definition(config: Json | str = BRIDGE, plugin: str = "bridge") -> Json:
 
 
 class Defined:
-    """The definitions there are, by namespace, and which of them were read."""
+    """The definitions there are, by namespace."""
 
     def __init__(self, **by_namespace: Json) -> None:
         self._found = by_namespace
-        self.asked: list[str] = []
 
     def __call__(self, reference: DefinitionRef) -> Json | None:
-        self.asked.append(str(reference))
         return self._found.get(reference.namespace)
-
-
-def refused(defined: Defined, namespace: str = "default", *more: Any, network: str = "") -> str:
-    with pytest.raises(Failure) as caught:
-        delegate_for(attachment("green", network), namespace, defined, *more)
-    assert caught.value.code == 7
-    return caught.value.message
 
 
 @pytest.mark.parametrize("annotation", [None, "", "  \n", "[]"])
@@ -87,29 +78,15 @@ def test_the_networks_of_global_namespaces_may_be_used() -> None:
 # --- definitions ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("namespace", "network", "global_namespaces", "asked"),
-    [
-        ("shop", "", ("default",), ["shop/green", "default/green"]),
-        ("shop", "", ("infra",), ["shop/green"]),
-        ("shop", "default", ("default",), ["default/green"]),
-        ("default", "", ("default",), ["default/green"]),
-        ("", "", ("default",), ["default/green"]),
-        ("", "", (), []),
-    ],
-)
-def test_where_a_definition_is_looked_for(
-    namespace: str, network: str, global_namespaces: tuple[str, ...], asked: list[str]
-) -> None:
-    defined = Defined()
-    assert "network green is not defined" in refused(defined, namespace, global_namespaces, network=network)
-    assert defined.asked == asked
-
-
-def test_the_definition_of_the_pods_namespace_comes_before_the_default_one() -> None:
+def test_a_definition_is_looked_for_in_the_pods_namespace_and_in_default_where_that_is_global() -> None:
     both = Defined(shop=definition({**BRIDGE, "bridge": "of-shop"}), default=definition())
     assert delegate_for(GREEN, "shop", both)["bridge"] == "of-shop"
     assert delegate_for(GREEN, "elsewhere", both)["bridge"] == "br-green"
+    with pytest.raises(Failure, match="network green is not defined") as caught:
+        delegate_for(GREEN, "elsewhere", both, ("infra",))
+    assert caught.value.code == 7
+    with pytest.raises(Failure, match=r"of that name in namespace infra \[code 7\]$"):
+        delegate_for(attachment("green", "infra"), "shop", both)
 
 
 def test_a_delegate_is_the_definition_with_its_type_and_the_networks_name() -> None:
@@ -139,7 +116,9 @@ def test_a_definition_cannot_pass_for_the_default_interface_or_for_something_att
 
 def test_a_malformed_definition_is_reported_with_its_name() -> None:
     for malformed in (definition("nonsense"), definition("{}", "../bridge"), {"spec": None}):
-        assert "default/green" in refused(Defined(default=malformed))
+        with pytest.raises(Failure, match="default/green") as caught:
+            delegate_for(GREEN, "default", Defined(default=malformed))
+        assert caught.value.code == 7
 
 
 def test_a_kept_delegate_leads_back_to_its_definition_of_today() -> None:

@@ -26,11 +26,6 @@ FLANNEL: Json = {"cniVersion": "0.3.1", "type": "flannel", "masterPlugin": True,
 PRIMARY: Json = {**DATA, "masterPlugin": True}
 
 
-@pytest.fixture
-def cni_dir(tmp_path: Path) -> Path:
-    return tmp_path / "kactus"
-
-
 def hold(cni_dir: Path) -> SavedDelegates:
     return SavedDelegates(str(cni_dir), ID)
 
