@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -12,11 +11,11 @@ from podagent.errors import NetConfError
 from podagent.foreign import Json
 from podagent.netconf import NetConf, parse
 
-PLUGIN = {"cniVersion": "0.4.0", "name": "data", "type": "bridge", "bridge": "br0"}
-LIST = {"cniVersion": "1.0.0", "name": "data", "plugins": [{"type": "bridge"}, {"type": "tuning"}]}
+PLUGIN: Json = {"cniVersion": "0.4.0", "name": "data", "type": "bridge", "bridge": "br0"}
+LIST: Json = {"cniVersion": "1.0.0", "name": "data", "plugins": [{"type": "bridge"}, {"type": "tuning"}]}
 
 
-def write(path: Path, content: Any) -> Path:
+def write(path: Path, content: Json | str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(content if isinstance(content, str) else json.dumps(content))
     return path
@@ -32,53 +31,39 @@ def test_text_never_reads_a_plugin_folder(tmp_path: Path, monkeypatch: pytest.Mo
     assert types(parse({"name": "data", "plugins": [{"type": "bridge"}]}, "x")) == ["bridge"]
 
 
-@pytest.mark.parametrize("name", ["10-data.conf", "10-data.json"])
-def test_a_list_in_a_plugin_file_lacks_a_type(tmp_path: Path, name: str) -> None:
-    with pytest.raises(NetConfError, match=rf"{name}: missing 'type'"):
-        load_file(write(tmp_path / name, LIST))
-
-
-def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(NetConfError, match=r"10\.conflist\.bak: the file name must end in"):
-        load_file(write(tmp_path / "10.conflist.bak", LIST))
-
-
-def test_the_plugin_folder_of_a_list_file_follows_its_inline_plugins_in_order_of_names(tmp_path: Path) -> None:
-    path = write(tmp_path / "10.conflist", {"cniVersion": "1.1.0", "name": "data", "plugins": [{"type": "bridge"}]})
+@pytest.mark.parametrize(
+    ("conf", "expected"),
+    [
+        (LIST, ["bridge", "tuning", "first", "second"]),
+        ({"name": "data"}, ["first", "second"]),
+        ({**LIST, "loadOnlyInlinedPlugins": True}, ["bridge", "tuning"]),
+    ],
+)
+def test_the_plugin_folder_of_a_list_file_follows_its_inline_plugins_in_order_of_names(
+    tmp_path: Path, conf: Json, expected: list[str]
+) -> None:
     for name, plugin_type in (("20.conf", "second"), ("10.conf", "first"), ("30.conflist", "no"), ("40.json", "no")):
         write(tmp_path / "data" / name, {"type": plugin_type})
     (tmp_path / "data" / "50.conf").mkdir()
-    assert types(load_file(path)) == ["bridge", "first", "second"]
-
-
-def test_a_list_file_may_draw_all_its_plugins_from_its_folder(tmp_path: Path) -> None:
-    write(tmp_path / "data" / "10.conf", {"type": "bridge"})
-    assert types(load_file(write(tmp_path / "10.conflist", {"name": "data"}))) == ["bridge"]
-
-
-def test_a_list_file_that_loads_only_inline_plugins_ignores_its_folder(tmp_path: Path) -> None:
-    write(tmp_path / "data" / "10.conf", {"type": "tuning"})
-    path = write(tmp_path / "10.conflist", {**LIST, "loadOnlyInlinedPlugins": True})
-    assert types(load_file(path)) == ["bridge", "tuning"]
+    assert types(load_file(write(tmp_path / "10.conflist", conf))) == expected
 
 
 @pytest.mark.parametrize(
-    ("conf", "complaint"),
+    ("name", "conf", "complaint"),
     [
-        ({"name": "data"}, "no plugins.* holds no .conf file"),
-        ({"name": "data", "loadOnlyInlinedPlugins": "true"}, "missing 'plugins', though 'loadOnlyInlinedPlugins'"),
-        ({"name": "..", "plugins": [{"type": "t"}]}, "is not a network name"),
+        ("10-data.conf", LIST, "10-data.conf: missing 'type'"),
+        ("10-data.json", LIST, "10-data.json: missing 'type'"),
+        ("10.conflist.bak", LIST, r"10\.conflist\.bak: the file name must end in"),
+        ("10.conflist", {"name": "other"}, "no plugins.* holds no .conf file"),
+        ("10.conflist", {"name": "x", "loadOnlyInlinedPlugins": "true"}, "missing 'plugins', though 'loadOnlyInlined"),
+        ("10.conflist", {"name": "..", "plugins": [{"type": "t"}]}, "is not a network name"),
+        ("10.conflist", LIST, r"data/10\.conf: not JSON"),
     ],
 )
-def test_a_list_file_without_plugins_is_refused(tmp_path: Path, conf: Json, complaint: str) -> None:
-    with pytest.raises(NetConfError, match=complaint):
-        load_file(write(tmp_path / "10.conflist", conf))
-
-
-def test_one_bad_file_in_the_plugin_folder_spoils_the_list_and_is_named(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_used_is_refused(tmp_path: Path, name: str, conf: Json, complaint: str) -> None:
     write(tmp_path / "data" / "10.conf", "{")
-    with pytest.raises(NetConfError, match=r"data/10\.conf: not JSON"):
-        load_file(write(tmp_path / "10.conflist", LIST))
+    with pytest.raises(NetConfError, match=complaint):
+        load_file(write(tmp_path / name, conf))
 
 
 def test_a_fifo_among_the_files_does_not_block(tmp_path: Path) -> None:
@@ -105,13 +90,8 @@ def test_when_no_file_is_valid_each_is_listed_with_its_fault(tmp_path: Path) -> 
     (tmp_path / "07.conf").symlink_to("nowhere")
     with pytest.raises(NetConfError) as raised:
         first_valid(tmp_path)
-    text = str(raised.value)
-    assert "05.conf: not JSON" in text
-    assert "06.conflist: no plugins" in text
-    assert "07.conf: cannot be read: No such file or directory" in text
-
-
-def test_a_missing_directory_has_no_configuration(tmp_path: Path) -> None:
+    for fault in ("05.conf: not JSON", "06.conflist: no plugins", "07.conf: cannot be read: No such file or directory"):
+        assert fault in str(raised.value)
     with pytest.raises(NetConfError, match=r"nowhere: no \.conf, \.conflist or \.json file there"):
         first_valid(tmp_path / "nowhere")
 
@@ -120,25 +100,18 @@ def test_the_system_configuration_follows_every_change_of_the_directory(tmp_path
     system = SystemConf(tmp_path / "net.d")
     with pytest.raises(NetConfError):
         system.current()
-    write(tmp_path / "net.d" / "10.conf", {**PLUGIN, "type": "aaa"})
-    assert types(system.current()) == ["aaa"]
     # Same size, same inode, and usually within the same tick of the clock.
-    write(tmp_path / "net.d" / "10.conf", {**PLUGIN, "type": "bbb"})
-    assert types(system.current()) == ["bbb"]
-    write(tmp_path / "net.d" / "05.conf", {**PLUGIN, "type": "ccc"})
-    assert types(system.current()) == ["ccc"]
-    (tmp_path / "net.d" / "05.conf").unlink()
-    assert types(system.current()) == ["bbb"]
-
-
-def test_the_system_configuration_follows_a_change_in_a_plugin_folder(tmp_path: Path) -> None:
-    write(tmp_path / "10.conflist", LIST)
-    system = SystemConf(tmp_path)
+    for kind in ("aaa", "bbb"):
+        write(tmp_path / "net.d" / "10.conf", {**PLUGIN, "type": kind})
+        assert types(system.current()) == [kind]
+    write(tmp_path / "net.d" / "05.conflist", LIST)
     assert types(system.current()) == ["bridge", "tuning"]
-    write(tmp_path / "data" / "10.conf", {"type": "portmap"})
+    write(tmp_path / "net.d" / "data" / "10.conf", {"type": "portmap"})
     assert types(system.current()) == ["bridge", "tuning", "portmap"]
-    (tmp_path / "data" / "10.conf").unlink()
+    (tmp_path / "net.d" / "data" / "10.conf").unlink()
     assert types(system.current()) == ["bridge", "tuning"]
+    (tmp_path / "net.d" / "05.conflist").unlink()
+    assert types(system.current()) == ["bbb"]
 
 
 def test_the_system_configuration_is_not_read_again_without_a_change(tmp_path: Path) -> None:

@@ -25,20 +25,20 @@ def test_the_error_object_of_a_plugin_is_taken_over() -> None:
 
 
 @pytest.mark.parametrize(
-    ("stdout", "stderr", "expected"),
+    ("stdout", "stderr", "shown"),
     [
-        (b"panic: oh no", b"", "failed with exit code 2: panic: oh no"),
-        (b'["x"]', b"", 'failed with exit code 2: ["x"]'),
-        (b"", b"cannot open\nthe file", "failed with exit code 2: cannot open the file"),
-        (b" \n", b"cannot", "failed with exit code 2: cannot"),
-        (b"", b"", "failed with exit code 2: without a word"),
-        (b"{}", b"", "failed with exit code 2"),
-        (b'{"code": "7", "msg": 5}', b"", "failed with exit code 2"),
+        (b"panic: oh no", b"", ": panic: oh no"),
+        (b'["x"]', b"", ': ["x"]'),
+        (b"", b"cannot open\nthe file", ": cannot open the file"),
+        (b" \n", b"cannot", ": cannot"),
+        (b"", b"", ": without a word"),
+        (b"{}", b"", ""),
+        (b'{"code": "7", "msg": 5}', b"", ""),
     ],
 )
-def test_a_failure_without_an_error_object_shows_what_there_is(stdout: bytes, stderr: bytes, expected: str) -> None:
+def test_a_failure_without_an_error_object_shows_the_output(stdout: bytes, stderr: bytes, shown: str) -> None:
     error = failure(2, stdout, stderr)
-    assert (error.code, error.message) == (999, expected)
+    assert (error.code, error.message) == (999, f"failed with exit code 2{shown}")
 
 
 def test_a_long_or_unprintable_message_becomes_one_short_line() -> None:
@@ -54,12 +54,9 @@ def test_death_by_signal_names_the_signal(number: int, name: str) -> None:
     assert (error.message, error.details) == (f"was ended by {name}", "last words")
 
 
-@pytest.mark.parametrize("stdout", [b"", b" ", b"rubbish", b"[]", b"null", b'{"a":' * 50_000, b'{"ips": 5}'])
-def test_an_add_without_a_usable_result_is_a_decoding_failure(stdout: bytes) -> None:
-    with pytest.raises(PluginError) as raised:
-        reply.add_result("bridge", stdout, "1.0.0")
-    assert raised.value.code == 6
-
-
-def test_a_result_without_version_has_that_of_the_configuration() -> None:
+def test_an_add_without_a_usable_result_is_a_decoding_failure() -> None:
+    for stdout in (b"", b" ", b"rubbish", b"[]", b"null", b'{"a":' * 50_000, b'{"ips": 5}'):
+        with pytest.raises(PluginError) as raised:
+            reply.add_result("bridge", stdout, "1.0.0")
+        assert raised.value.code == 6
     assert reply.add_result("bridge", b"{}", "0.4.0") == {"cniVersion": "0.4.0"}

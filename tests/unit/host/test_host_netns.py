@@ -17,7 +17,7 @@ from lab.processes import open_files
 from lab.waiting import eventually
 from podagent.errors import HostNetworkRefused, NetnsGone
 from podagent.host.links import link_names
-from podagent.host.netns import HeldNetns, NetworkNamespaces, boot_id, host_inodes, identify, setns
+from podagent.host.netns import NetworkNamespaces, boot_id, host_inodes, identify, setns
 
 OWN = "/proc/self/ns/net"
 
@@ -56,19 +56,16 @@ def process() -> Iterator[subprocess.Popen[bytes]]:
         started.kill()
 
 
-def test_a_process_is_part_of_what_is_recognised(process: subprocess.Popen[bytes]) -> None:
+def test_a_namespace_is_recognised_by_its_inode_and_its_process(process: subprocess.Popen[bytes], netns: Path) -> None:
     path = f"/proc/{process.pid}/ns/net"
     ref = identify(path)
     assert (ref.path, ref.inode) == (path, Path(path).stat().st_ino)
     assert ref.started > 0
-
-
-def test_a_mounted_namespace_is_recognised_by_its_inode_alone(netns: Path) -> None:
     assert identify(str(netns)) == (str(netns), netns.stat().st_ino, 0)
 
 
 @pytest.mark.parametrize("path", ["/proc/999999999/ns/net", "/run/netns/absent", "", "/proc/1\0/ns/net"])
-def test_what_is_not_there_is_gone(path: str) -> None:
+def test_a_namespace_that_is_not_there_is_gone(path: str) -> None:
     with pytest.raises(NetnsGone, match="is gone"):
         identify(path)
 
@@ -100,21 +97,18 @@ def test_whoever_looks_is_not_moved(netns: Path) -> None:
     assert threads != [str(Path("/proc/thread-self").readlink())]
 
 
-def test_what_cannot_be_entered_is_an_error_and_not_an_empty_answer(netns: Path) -> None:
+def test_a_namespace_that_cannot_be_entered_is_an_error_and_not_an_empty_answer(netns: Path) -> None:
     with NetworkNamespaces().hold(identify(str(netns))) as held, pytest.raises(NetnsGone, match="cannot look into"):
         held.links()
-
-
-def test_entering_tells_why_it_failed(netns: Path) -> None:
     with netns.open() as file, pytest.raises(OSError, match="Invalid argument"):
         setns(file.fileno())
 
 
-@pytest.mark.parametrize("change", [{"inode": 1}, {"started": 1}, {"path": "/run/netns/absent"}])
-def test_what_is_not_as_recorded_is_gone(netns: Path, namespaces: NetworkNamespaces, change: dict[str, int]) -> None:
-    ref = identify(str(netns))._replace(**change)
-    with pytest.raises(NetnsGone, match=ref.path), namespaces.hold(ref):
-        pytest.fail("held what is gone")
+def test_a_namespace_that_is_not_as_recorded_is_gone(netns: Path, namespaces: NetworkNamespaces) -> None:
+    ref = identify(str(netns))
+    for other in (ref._replace(inode=1), ref._replace(started=1), ref._replace(path="/run/netns/absent")):
+        with pytest.raises(NetnsGone, match=other.path), namespaces.hold(other):
+            pytest.fail("held what is gone")
 
 
 def test_a_held_namespace_is_not_intact_when_its_path_leads_elsewhere(
@@ -127,22 +121,18 @@ def test_a_held_namespace_is_not_intact_when_its_path_leads_elsewhere(
         assert not held.intact()
 
 
-def test_the_hosts_namespace_is_refused(netns: Path) -> None:
-    namespaces = NetworkNamespaces(host={netns.stat().st_ino})
-    with pytest.raises(HostNetworkRefused, match=str(netns)), namespaces.hold(identify(str(netns))):
+def test_the_hosts_namespace_is_refused_but_gone_if_another_one_was_recorded(netns: Path) -> None:
+    ref, namespaces = identify(str(netns)), NetworkNamespaces(host={netns.stat().st_ino})
+    with pytest.raises(HostNetworkRefused, match=str(netns)), namespaces.hold(ref):
         pytest.fail("held the host's namespace")
+    with pytest.raises(NetnsGone), namespaces.hold(ref._replace(inode=1)):
+        pytest.fail("held what is gone")
 
 
 def test_our_own_namespace_is_the_hosts() -> None:
     assert Path(OWN).stat().st_ino in host_inodes()
     with pytest.raises(HostNetworkRefused), NetworkNamespaces().hold(identify(OWN)):
         pytest.fail("held the host's namespace")
-
-
-def test_what_was_recorded_and_is_the_hosts_now_is_gone_rather_than_refused(netns: Path) -> None:
-    ref = identify(str(netns))._replace(inode=1)
-    with pytest.raises(NetnsGone), NetworkNamespaces(host={netns.stat().st_ino}).hold(ref):
-        pytest.fail("held what is gone")
 
 
 def test_no_descriptor_stays_open(netns: Path, namespaces: NetworkNamespaces) -> None:
@@ -154,11 +144,6 @@ def test_no_descriptor_stays_open(netns: Path, namespaces: NetworkNamespaces) ->
     with pytest.raises(NetnsGone), namespaces.hold(ref._replace(inode=1)):
         pytest.fail("held what is gone")
     assert str(netns) not in open_files()
-
-
-def test_a_held_namespace_is_made_of_a_reference_and_a_descriptor(netns: Path, entered: Entered) -> None:
-    with netns.open() as file:
-        assert HeldNetns(identify(str(netns)), file.fileno(), entered).links() == link_names()
 
 
 def test_a_boot_has_one_id() -> None:

@@ -1,5 +1,3 @@
-"""The certificates are made once; the nodes each time."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -7,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from unit.kactus.loopback import Authority, make_authority
+from podagent.cni import plugin
+from podagent.kactus import pods
+from unit.kactus.loopback import Authority, Server, make_authority, serving
 from unit.kactus.scripted import PodNode
 
 
@@ -17,6 +17,19 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 
 @pytest.fixture
-def node(tmp_path: Path) -> Iterator[PodNode]:
-    with PodNode(tmp_path) as made:
-        yield made
+def cni_dir(tmp_path: Path) -> Path:
+    return tmp_path / "kactus"
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with serving() as started:
+        yield started
+
+
+@pytest.fixture
+def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PodNode:
+    made = PodNode(tmp_path)
+    monkeypatch.setattr(plugin, "run", made.run)
+    monkeypatch.setattr(pods, "get_json", made.get_object)
+    return made

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import base64
+import json
 import ssl
 import subprocess
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import TracebackType
+from typing import NamedTuple
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
 
 
-def answer(status: int, body: bytes = b"{}", headers: Mapping[str, str] | None = None) -> Answer:
-    """An ordinary answer with its length."""
+def answer(status: int, body: bytes = b"{}") -> Answer:
+    """An ordinary answer with its length; the connection stays open."""
 
     def give(handler: BaseHTTPRequestHandler) -> None:
         handler.send_response(status)
-        for name, value in {"Content-Length": str(len(body)), **(headers or {})}.items():
-            handler.send_header(name, value)
+        handler.send_header("Content-Length", str(len(body)))
         handler.end_headers()
         handler.wfile.write(body)
 
@@ -38,63 +37,70 @@ def raw(answer_bytes: bytes) -> Answer:
     return give
 
 
-@dataclass
-class Request:
+class Request(NamedTuple):
     path: str
     headers: Mapping[str, str]
 
 
-@dataclass
 class Server:
     """Gives `answers` one after the other, the last one again and again."""
 
-    answers: list[Answer]
-    tls: ssl.SSLContext | None = None
-    requests: list[Request] = field(default_factory=list)
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.answers = [answer(200)]
+        self.requests: list[Request] = []
 
-    def __enter__(self) -> Server:
-        outer = self
+    def handle(self, handler: BaseHTTPRequestHandler) -> None:
+        self.requests.append(Request(handler.path, dict(handler.headers)))
+        give = self.answers[0] if len(self.answers) == 1 else self.answers.pop(0)
+        give(handler)
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
 
-            def do_GET(self) -> None:
-                outer.requests.append(Request(self.path, dict(self.headers)))
-                give = outer.answers[0] if len(outer.answers) == 1 else outer.answers.pop(0)
-                give(self)
+class _Listening(ThreadingHTTPServer):
+    daemon_threads = True
 
-            def log_message(self, *_: object) -> None:
-                """Silence."""
+    def handle_error(self, request: object, client_address: object) -> None:
+        """The client has hung up."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        if self.tls:
-            self._server.socket = self.tls.wrap_socket(self._server.socket, server_side=True)
-        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
-        return self
 
-    def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, at: TracebackType | None) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+@contextmanager
+def serving(tls: ssl.SSLContext | None = None) -> Iterator[Server]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
 
-    @property
-    def url(self) -> str:
-        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self._server.server_port}"
+        def do_GET(self) -> None:
+            served.handle(self)
+
+        def log_message(self, *_: object) -> None:
+            """Silence."""
+
+    listening = _Listening(("127.0.0.1", 0), Handler)
+    if tls:
+        listening.socket = tls.wrap_socket(listening.socket, server_side=True)
+    served = Server(f"{'https' if tls else 'http'}://127.0.0.1:{listening.server_port}")
+    threading.Thread(target=listening.serve_forever, args=(0.02,), daemon=True).start()
+    try:
+        yield served
+    finally:
+        listening.shutdown()
+        listening.server_close()
 
 
 def kubeconfig(directory: Path, server: str) -> str:
     """Writes a kubeconfig for the server; its path."""
+    document = {
+        "current-context": "c",
+        "contexts": [{"name": "c", "context": {"cluster": "k", "user": "u"}}],
+        "clusters": [{"name": "k", "cluster": {"server": server}}],
+        "users": [{"name": "u", "user": {"token": "t"}}],
+    }
     path = directory / "kubeconfig"
-    path.write_text(
-        f"current-context: c\ncontexts: [{{name: c, context: {{cluster: k, user: u}}}}]\n"
-        f"clusters: [{{name: k, cluster: {{server: '{server}'}}}}]\nusers: [{{name: u, user: {{token: t}}}}]\n"
-    )
+    path.write_text(json.dumps(document))
     return str(path)
 
 
-@dataclass(frozen=True)
-class Authority:
-    """A certificate for 127.0.0.1 and lab.example, signed by itself."""
+class Authority(NamedTuple):
+    """A certificate that is signed by itself."""
 
     certificate: Path
     key: Path
@@ -107,20 +113,12 @@ class Authority:
             context.verify_mode = ssl.CERT_REQUIRED
         return context
 
-    @property
-    def certificate_data(self) -> str:
-        return base64.b64encode(self.certificate.read_bytes()).decode()
 
-    @property
-    def key_data(self) -> str:
-        return base64.b64encode(self.key.read_bytes()).decode()
-
-
-def make_authority(directory: Path, names: str = "IP:127.0.0.1,DNS:lab.example") -> Authority:
+def make_authority(directory: Path, names: str = "IP:127.0.0.1") -> Authority:
     made = Authority(directory / "cert.pem", directory / "key.pem")
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=lab", "-addext",
-         f"subjectAltName={names}", "-keyout", made.key, "-out", made.certificate],
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+         "-subj", "/CN=lab", "-addext", f"subjectAltName={names}", "-keyout", made.key, "-out", made.certificate],
         check=True, capture_output=True, timeout=60,
     )  # fmt: skip
     return made

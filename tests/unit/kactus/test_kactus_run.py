@@ -1,12 +1,12 @@
-"""From the environment and the standard input to the exit code and what is printed."""
+"""From the environment and the standard input to the exit code and the output."""
 
 from __future__ import annotations
 
 import json
 import os
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import tempfile
+from collections.abc import Iterator
 
 import pytest
 
@@ -20,165 +20,135 @@ from podagent.kactus.operations import OPERATIONS
 from podagent.kactus.run import run
 from unit.kactus.scripted import PodNode
 
-CarryOut = Callable[[str, "Json | Exception"], None]
 
+class Kactus:
+    """Calls of kactus, whose standard output is kept.
 
-@pytest.fixture(autouse=True)
-def _as_before() -> Iterator[None]:
-    before = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, before)
-    setup({})
+    Attributes:
+        printed: by all calls.
+        is_read: whether somebody reads that.
+    """
 
-
-class Printed:
-    """Standard output."""
-
-    def __init__(self) -> None:
-        self.texts: list[str] = []
+    def __init__(self, node: PodNode, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._node = node
+        self._monkeypatch = monkeypatch
+        self.printed: list[Json] = []
         self.is_read = True
 
-    def write(self, text: str) -> bool:
-        self.texts.append(text)
-        return self.is_read
+    def ends(self, command: str, end: Json | Exception) -> None:
+        """Makes a command end in a certain way."""
 
-    @property
-    def answer(self) -> Json:
-        (text,) = self.texts
-        answer: Json = json.loads(text)
-        return answer
-
-
-@pytest.fixture
-def printed() -> Printed:
-    return Printed()
-
-
-@pytest.fixture
-def carry_out(monkeypatch: pytest.MonkeyPatch) -> CarryOut:
-    """Makes a command end in a certain way."""
-
-    def make(command: str, end: Json | Exception) -> None:
         def operation(call: Call) -> Json:
             if isinstance(end, Exception):
                 raise end
             return end
 
-        monkeypatch.setitem(OPERATIONS, command, operation)  # type: ignore[arg-type]
+        self._monkeypatch.setitem(OPERATIONS, command, operation)
 
-    return make
+    def run(self, command: str, stdin: bytes | None = None, **environ: str) -> int:
+        reading, writing = os.pipe()
+        os.write(writing, json.dumps(self._node.conf()).encode() if stdin is None else stdin)
+        os.close(writing)
+        try:
+            return self.run_on(reading, **{**self._node.environ(command, args=""), **environ})
+        finally:
+            os.close(reading)
 
+    def run_on(self, stdin: int, **environ: str) -> int:
+        return run(environ, self._print, stdin)
 
-@contextmanager
-def given(text: str | bytes) -> Iterator[int]:
-    """A descriptor that the text can be read from."""
-    reading, writing = os.pipe()
-    os.write(writing, text if isinstance(text, bytes) else text.encode())
-    os.close(writing)
-    try:
-        yield reading
-    finally:
-        os.close(reading)
+    def failed(self, command: str, stdin: bytes | None = None, **environ: str) -> Json:
+        assert self.run(command, stdin, **environ) == 1
+        return self.printed[-1]
 
-
-def call(node: PodNode, printed: Printed, command: str, conf: Json | bytes | None = None, **environ: str) -> int:
-    text = conf if isinstance(conf, bytes) else json.dumps(node.conf() if conf is None else conf)
-    with given(text) as stdin:
-        return run({**node.environ(command, args=""), **environ}, printed.write, stdin)
-
-
-def failed(node: PodNode, printed: Printed, command: str, conf: Json | bytes | None = None, **environ: str) -> Json:
-    assert call(node, printed, command, conf, **environ) == 1
-    return printed.answer
+    def _print(self, text: str) -> bool:
+        self.printed.append(json.loads(text))
+        return self.is_read
 
 
-def test_what_has_no_result_prints_nothing(node: PodNode, printed: Printed) -> None:
-    assert call(node, printed, "DEL") == 0
-    assert printed.texts == []
-    assert node.calls == ["DEL master eth0"]
+@pytest.fixture
+def kactus(node: PodNode, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kactus]:
+    before = signal.getsignal(signal.SIGTERM)
+    yield Kactus(node, monkeypatch)
+    signal.signal(signal.SIGTERM, before)
+    setup({})
 
 
-def test_a_result_is_printed(node: PodNode, printed: Printed, carry_out: CarryOut) -> None:
-    carry_out("ADD", {"cniVersion": "0.4.0"})
-    assert call(node, printed, "ADD") == 0
-    assert printed.answer == {"cniVersion": "0.4.0"}
+def test_a_result_is_printed_if_there_is_one(kactus: Kactus, node: PodNode) -> None:
+    assert kactus.run("DEL") == 0
+    assert (node.calls, kactus.printed) == (["DEL master eth0"], [])
+    kactus.ends("ADD", {"cniVersion": "0.4.0"})
+    assert kactus.run("ADD") == 0
+    assert kactus.printed == [{"cniVersion": "0.4.0"}]
 
 
-def test_a_result_that_nobody_reads_is_a_failure(node: PodNode, printed: Printed, carry_out: CarryOut) -> None:
-    carry_out("ADD", {})
-    printed.is_read = False
-    assert call(node, printed, "ADD") == 1
+def test_a_result_that_nobody_reads_is_a_failure(kactus: Kactus) -> None:
+    kactus.ends("ADD", {})
+    kactus.is_read = False
+    assert kactus.run("ADD") == 1
 
 
-def test_a_failure_of_ours_is_told_without_a_name_and_in_the_version_asked_for(node: PodNode, printed: Printed) -> None:
-    told = failed(node, printed, "ADD", CNI_NETNS="/nowhere")
-    assert told == {
-        "cniVersion": "0.4.0", "code": 8, "msg": "network namespace /nowhere cannot be used: No such file or directory",
-    }  # fmt: skip
+def test_a_failure_of_ours_is_reported_without_a_name_and_in_the_version_asked_for(kactus: Kactus) -> None:
+    message = "network namespace /nowhere cannot be used: No such file or directory"
+    assert kactus.failed("ADD", CNI_NETNS="/nowhere") == {"cniVersion": "0.4.0", "code": 8, "msg": message}
 
 
-def test_what_a_plugin_says_is_told_with_its_name(node: PodNode, printed: Printed, carry_out: CarryOut) -> None:
-    carry_out("ADD", PluginError("red", "no more of these", 104, "all are taken"))
-    told = failed(node, printed, "ADD")
-    assert told == {
+def test_a_failure_of_a_plugin_is_reported_with_its_name_in_a_short_object(kactus: Kactus) -> None:
+    kactus.ends("ADD", PluginError("red", "no more of these", 104, "all are taken"))
+    assert kactus.failed("ADD") == {
         "cniVersion": "0.4.0", "code": 104, "msg": "red: no more of these", "details": "all are taken",
     }  # fmt: skip
+    kactus.ends("ADD", PluginError("red", "x" * 10_000, 104, "y" * 10_000))
+    reported = kactus.failed("ADD")
+    assert (len(reported["msg"]), len(reported["details"])) == (4000, 4000)
 
 
 @pytest.mark.parametrize(
-    ("said", "told"), [(104, 104), (0, 999), (-7, 999), (1 << 32, 999), ((1 << 32) - 1, (1 << 32) - 1)]
+    ("code", "reported"), [(104, 104), (0, 999), (-7, 999), (1 << 32, 999), ((1 << 32) - 1, (1 << 32) - 1)]
 )
-def test_a_code_that_callers_cannot_read_is_replaced(
-    node: PodNode, printed: Printed, carry_out: CarryOut, said: int, told: int
-) -> None:
-    carry_out("ADD", PluginError("red", "no", said))
-    assert failed(node, printed, "ADD")["code"] == told
+def test_a_code_that_callers_cannot_read_is_replaced(kactus: Kactus, code: int, reported: int) -> None:
+    kactus.ends("ADD", PluginError("red", "no", code))
+    assert kactus.failed("ADD")["code"] == reported
 
 
-def test_however_much_is_said_an_error_object_is_short(node: PodNode, printed: Printed, carry_out: CarryOut) -> None:
-    carry_out("ADD", PluginError("red", "x" * 10_000, 104, "y" * 10_000))
-    told = failed(node, printed, "ADD")
-    assert (len(told["msg"]), len(told["details"])) == (4000, 4000)
-
-
-def test_a_bug_is_told_as_an_error_object_and_logged(node: PodNode, printed: Printed, carry_out: CarryOut) -> None:
-    carry_out("DEL", ZeroDivisionError("a bug"))
+def test_a_bug_is_reported_as_an_error_object_and_logged(kactus: Kactus, node: PodNode) -> None:
+    kactus.ends("DEL", ZeroDivisionError("a bug"))
     log = node.directory / "log"
-    told = failed(node, printed, "DEL", _CNI_LOGGING_FILE=str(log))
-    assert told == {"cniVersion": "0.4.0", "code": 999, "msg": "internal error: ZeroDivisionError('a bug')"}
+    reported = kactus.failed("DEL", _CNI_LOGGING_FILE=str(log))
+    assert reported == {"cniVersion": "0.4.0", "code": 999, "msg": "internal error: ZeroDivisionError('a bug')"}
     assert "internal error" in log.read_text()
 
 
 @pytest.mark.parametrize(
-    ("named", "told"),
+    ("named", "reported"),
     [("0.3.1", "0.3.1"), ("", "0.1.0"), ("9.9.9", versions.LATEST), (["0.4.0"], versions.LATEST)],
 )
-def test_an_error_is_told_in_a_version_that_is_known(node: PodNode, printed: Printed, named: object, told: str) -> None:
-    assert failed(node, printed, "ADD", node.conf(cniVersion=named, name=""))["cniVersion"] == told
-
-
-@pytest.mark.parametrize("text", [b"", b"nonsense"])
-def test_a_configuration_that_cannot_be_read_is_told_in_the_latest_version(
-    node: PodNode, printed: Printed, text: bytes
+def test_an_error_is_reported_in_a_version_that_is_known(
+    kactus: Kactus, node: PodNode, named: object, reported: str
 ) -> None:
-    told = failed(node, printed, "DEL", text)
-    assert (told["cniVersion"], told["code"]) == (versions.LATEST, 6)
+    conf = json.dumps(node.conf(cniVersion=named, name="")).encode()
+    assert kactus.failed("ADD", conf)["cniVersion"] == reported
 
 
-def test_a_standard_input_that_is_closed_is_as_good_as_an_empty_one(node: PodNode, printed: Printed) -> None:
-    assert run(node.environ("DEL"), printed.write, stdin=-1) == 1
-    assert printed.answer["code"] == 6
+def test_a_configuration_that_cannot_be_read_is_reported_in_the_latest_version(kactus: Kactus, node: PodNode) -> None:
+    for text in (b"", b"nonsense"):
+        reported = kactus.failed("DEL", text)
+        assert (reported["cniVersion"], reported["code"]) == (versions.LATEST, 6)
+    assert kactus.run_on(-1, **node.environ("DEL")) == 1  # a standard input that is closed
+    assert kactus.printed[-1]["code"] == 6
 
 
-def test_for_a_command_that_nobody_knows_nothing_is_read(printed: Printed) -> None:
-    with given("left") as stdin:
-        assert run({"CNI_COMMAND": "UPDATE"}, printed.write, stdin) == 1
-        assert os.read(stdin, 10) == b"left"
-    assert printed.answer["code"] == 4
+def test_for_an_unknown_command_nothing_is_read(kactus: Kactus) -> None:
+    with tempfile.TemporaryFile() as stdin:
+        stdin.write(b"left")
+        stdin.seek(0)
+        assert kactus.run_on(stdin.fileno(), CNI_COMMAND="UPDATE") == 1
+        assert stdin.tell() == 0
+    assert kactus.printed[0]["code"] == 4
 
 
-def test_a_caller_that_has_lost_patience_ends_the_call(node: PodNode, printed: Printed) -> None:
-    call(node, printed, "DEL")
+def test_a_caller_that_has_lost_patience_ends_the_call(kactus: Kactus) -> None:
+    kactus.run("DEL")
     with pytest.raises(SystemExit) as ended:
         signal.raise_signal(signal.SIGTERM)
     assert ended.value.code == 143
@@ -187,28 +157,25 @@ def test_a_caller_that_has_lost_patience_ends_the_call(node: PodNode, printed: P
 # --- the executable -------------------------------------------------------------------------------------------------
 
 
-def test_the_versions_are_told_whatever_else_is_given(
+def test_the_executable_reports_its_versions_and_runs_every_other_call(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("CNI_COMMAND", "VERSION")
     assert main() == 0
-    told = {"cniVersion": versions.LATEST, "supportedVersions": list(versions.KNOWN)}
-    assert json.loads(capfd.readouterr().out) == told
-
-
-def test_every_other_call_is_run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    expected = {"cniVersion": versions.LATEST, "supportedVersions": list(versions.KNOWN)}
+    assert json.loads(capfd.readouterr().out) == expected
     monkeypatch.setenv("CNI_COMMAND", "UPDATE")
     assert main() == 1
     assert "unknown CNI_COMMAND: UPDATE" in json.loads(capfd.readouterr().out)["msg"]
 
 
 def test_versions_that_nobody_reads_are_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CNI_COMMAND", "VERSION")
     reading, writing = os.pipe()
     os.close(reading)
     stdout = os.dup(1)
     os.dup2(writing, 1)
     try:
-        monkeypatch.setenv("CNI_COMMAND", "VERSION")
         assert main() == 1
     finally:
         os.dup2(stdout, 1)

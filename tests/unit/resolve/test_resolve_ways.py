@@ -8,9 +8,8 @@ import pytest
 
 from podagent.errors import ApiError, DefinitionError, NetConfError, PodNotReady
 from podagent.foreign import Json
-from podagent.model import DefinitionRef, Invocation, Phase, PodKey, Record, Via
+from podagent.model import Attachment, DefinitionRef, Invocation, Phase, PodKey, Record, Via
 from podagent.netconf import NetConf
-from podagent.resolve.args import pod_args
 from podagent.resolve.delegate import DelegateNetworks
 from podagent.resolve.lookup import find
 from podagent.resolve.networks import ChosenNetworks
@@ -20,6 +19,8 @@ from unit.factory import attachment, pod, record, sandbox
 POD = pod()._replace(key=PodKey("shop", "web", "uid"))
 SANDBOX = sandbox()
 RED = attachment("red")
+MAC = "02:00:00:00:00:01"
+RED_WITH_MAC = attachment("red", mac=MAC)
 IN_INFRA = attachment("red", namespace="infra")
 POD_ARGS = (
     ("IgnoreUnknown", "1"),
@@ -27,13 +28,6 @@ POD_ARGS = (
     ("K8S_POD_NAME", "web"),
     ("K8S_POD_INFRA_CONTAINER_ID", SANDBOX.id),
 )
-
-
-def test_the_arguments_of_every_call_are_those_of_the_kubelet() -> None:
-    assert pod_args(POD, SANDBOX) == POD_ARGS
-
-
-# -- delegate -------------------------------------------------------------------------------------------------------
 
 
 class Definitions:
@@ -50,78 +44,19 @@ class Definitions:
         return {"spec": {"plugin": "bridge", "config": f'{{"bridge": "{wanted.namespace}"}}'}}
 
 
-def delegate(*there: str, global_namespaces: tuple[str, ...] = ("default",)) -> DelegateNetworks:
-    return DelegateNetworks(Definitions(*there).read, "/opt/cni/bin", global_namespaces)
+def away(wanted: DefinitionRef) -> Json | None:
+    raise ApiError("away")
 
 
 def red(namespace: str) -> DefinitionRef:
     return RED.definition._replace(namespace=namespace)
 
 
-def test_a_delegate_is_called_with_the_definitions_configuration() -> None:
-    call = delegate("shop/red").call(POD, RED, SANDBOX)
-    assert call.netconf.plugins == [{"bridge": "shop", "type": "bridge", "name": "red"}]
-    assert (call.path, call.args, call.definition) == (("/opt/cni/bin",), POD_ARGS, red("shop"))
-    assert call.capability_args == {}
+def delegate(*there: str) -> DelegateNetworks:
+    return DelegateNetworks(Definitions(*there).read, "/opt/cni/bin", ("default",))
 
 
-def test_a_requested_mac_reaches_every_kind_of_plugin() -> None:
-    call = delegate("shop/red").call(POD, attachment("red", mac="02:00:00:00:00:01"), SANDBOX)
-    assert call.args == (*POD_ARGS, ("CNI_IFMAC", "02:00:00:00:00:01"), ("MAC", "02:00:00:00:00:01"))
-    assert call.capability_args == {"mac": "02:00:00:00:00:01"}
-
-
-def test_what_an_entry_asks_for_is_passed_on_whatever_it_is() -> None:
-    asked = RED._replace(args=(("RATE", "10"),), capabilities={"ips": ["10.0.0.9/24"]})
-    call = delegate("shop/red").call(POD, asked, SANDBOX)
-    assert (call.args, call.capability_args) == ((*POD_ARGS, ("RATE", "10")), {"ips": ["10.0.0.9/24"]})
-
-
-def test_the_pods_own_namespace_comes_before_default() -> None:
-    assert delegate("shop/red", "default/red").call(POD, RED, SANDBOX).definition == red("shop")
-    assert delegate("default/red").call(POD, RED, SANDBOX).definition == red("default")
-
-
-def test_default_is_asked_only_where_it_is_for_all() -> None:
-    with pytest.raises(DefinitionError, match=r"red is not defined.*namespace shop$"):
-        delegate("default/red", global_namespaces=("infra",)).call(POD, RED, SANDBOX)
-
-
-def test_a_namespace_in_the_entry_is_the_only_one_asked() -> None:
-    definitions = Definitions("shop/red")
-    with pytest.raises(DefinitionError, match="infra"):
-        DelegateNetworks(definitions.read, "/bin", ("default",)).call(POD, IN_INFRA, SANDBOX)
-    assert definitions.asked == ["infra/red"]
-
-
-def test_a_missing_definition_is_named_with_where_it_was_looked_for() -> None:
-    with pytest.raises(DefinitionError, match=r"network red is not defined: .* namespace shop or default"):
-        delegate().call(POD, RED, SANDBOX)
-
-
-def test_an_api_server_that_is_away_is_no_missing_definition() -> None:
-    with pytest.raises(ApiError):
-        DelegateNetworks(away, "/bin", ()).call(POD, RED, SANDBOX)
-
-
-def away(wanted: DefinitionRef) -> Json | None:
-    raise ApiError("away")
-
-
-def test_a_pod_whose_namespace_is_not_known_has_the_definitions_that_are_for_all() -> None:
-    assert find(RED.definition, "", ("default",), Definitions("default/red").read)[0] == red("default")
-    with pytest.raises(DefinitionError, match="in any namespace: the pod's is not known"):
-        find(RED.definition, "", (), Definitions("default/red").read)
-
-
-# -- system ---------------------------------------------------------------------------------------------------------
-
-
-def system(plugin: str = "kactus", vendor: str = "") -> SystemNetworks:
-    return SystemNetworks(lambda: node_conf(plugin), "/opt/cni/bin", vendor)
-
-
-def node_conf(plugin: str, name: str = "node") -> NetConf:
+def node_conf(plugin: str = "kactus", name: str = "node") -> NetConf:
     return NetConf({"cniVersion": "0.4.0", "name": name, "plugins": [{"type": plugin}]})
 
 
@@ -129,18 +64,86 @@ def no_conf() -> NetConf:
     raise NetConfError("no valid CNI network configuration")
 
 
-def test_the_system_plugin_is_told_the_attachment_in_its_arguments() -> None:
-    call = system().call(POD, attachment("red", mac="02:00:00:00:00:01"), SANDBOX)
-    assert call.args == (*POD_ARGS, ("K8S_POD_NETWORK", "red"), ("K8S_POD_IFMAC", "02:00:00:00:00:01"))
-    assert call.netconf == node_conf("kactus")
+def system(plugin: str = "kactus", vendor: str = "") -> SystemNetworks:
+    return SystemNetworks(lambda: node_conf(plugin), "/opt/cni/bin", vendor)
 
 
-def test_without_a_requested_mac_the_argument_is_there_and_empty() -> None:
-    assert system().call(POD, RED, SANDBOX).args[-1] == ("K8S_POD_IFMAC", "")
+NO_SYSTEM = SystemNetworks(no_conf, "/bin", "")
+
+# -- delegate -------------------------------------------------------------------------------------------------------
 
 
-def test_the_namespace_of_the_entry_is_told_only_if_it_names_one() -> None:
-    assert system().call(POD, IN_INFRA, SANDBOX).args[-1] == ("K8S_POD_NETWORK_NAMESPACE", "infra")
+@pytest.mark.parametrize(
+    ("asked", "args", "capabilities"),
+    [
+        (RED, (), {}),
+        (RED_WITH_MAC, (("CNI_IFMAC", MAC), ("MAC", MAC)), {"mac": MAC}),  # every kind of plugin finds it somewhere
+        (RED._replace(args=(("RATE", "10"),), capabilities={"ips": ["10.0.0.9/24"]}), (("RATE", "10"),),
+         {"ips": ["10.0.0.9/24"]}),
+    ],
+)  # fmt: skip
+def test_a_delegate_is_called_with_the_definitions_configuration_and_the_arguments_of_the_entry(
+    asked: Attachment, args: tuple[tuple[str, str], ...], capabilities: Json
+) -> None:
+    call = delegate("shop/red").call(POD, asked, SANDBOX)
+    assert call.netconf.plugins == [{"bridge": "shop", "type": "bridge", "name": "red"}]
+    assert call == Invocation(call.netconf, ("/opt/cni/bin",), (*POD_ARGS, *args), capabilities, red("shop"))
+
+
+@pytest.mark.parametrize(
+    ("there", "wanted", "namespace", "global_namespaces", "asked"),
+    [
+        (["shop/red", "default/red"], RED, "shop", ("default",), ["shop/red"]),
+        (["default/red"], RED, "shop", ("default",), ["shop/red", "default/red"]),
+        (["infra/red"], IN_INFRA, "shop", (), ["infra/red"]),
+        (["default/red"], RED, "", ("default",), ["default/red"]),
+    ],
+)
+def test_the_definition_is_the_first_of_the_namespaces_that_may_be_asked(
+    there: list[str], wanted: Attachment, namespace: str, global_namespaces: tuple[str, ...], asked: list[str]
+) -> None:
+    definitions = Definitions(*there)
+    reference, _ = find(wanted.definition, namespace, global_namespaces, definitions.read)
+    assert (str(reference), definitions.asked) == (asked[-1], asked)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "namespace", "global_namespaces", "places"),
+    [
+        (RED, "shop", ("default",), "namespace shop or default"),
+        (RED, "shop", ("infra",), "namespace shop"),
+        (IN_INFRA, "shop", ("default",), "namespace infra"),
+        (RED, "", (), "any namespace: the pod's is not known"),
+    ],
+)
+def test_a_missing_definition_is_named_with_the_places_that_were_asked(
+    wanted: Attachment, namespace: str, global_namespaces: tuple[str, ...], places: str
+) -> None:
+    with pytest.raises(DefinitionError, match=rf"network red is not defined: .* in {places}$"):
+        find(wanted.definition, namespace, global_namespaces, Definitions("other/red").read)
+
+
+def test_an_api_server_that_is_away_is_no_missing_definition() -> None:
+    with pytest.raises(ApiError):
+        DelegateNetworks(away, "/bin", ()).call(POD, RED, SANDBOX)
+
+
+# -- system ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("asked", "args"),
+    [
+        (RED, (("K8S_POD_NETWORK", "red"), ("K8S_POD_IFMAC", ""))),
+        (RED_WITH_MAC, (("K8S_POD_NETWORK", "red"), ("K8S_POD_IFMAC", MAC))),
+        (IN_INFRA, (("K8S_POD_NETWORK", "red"), ("K8S_POD_IFMAC", ""), ("K8S_POD_NETWORK_NAMESPACE", "infra"))),
+    ],
+)
+def test_the_system_plugin_gets_the_attachment_in_its_arguments(
+    asked: Attachment, args: tuple[tuple[str, str], ...]
+) -> None:
+    call = system().call(POD, asked, SANDBOX)
+    assert (call.netconf, call.args) == (node_conf(), (*POD_ARGS, *args))
 
 
 @pytest.mark.parametrize(("vendor", "first"), [("", "/opt/kactus/bin"), ("acme", "/opt/acme/cni/bin")])
@@ -156,33 +159,28 @@ def test_the_agent_keeps_off_while_the_kubelet_sets_the_pod_up(changes: dict[str
         system().call(POD._replace(**changes), RED, sandbox(populated=populated))
 
 
-def test_a_node_without_configuration_says_so() -> None:
+def test_a_node_without_configuration_cannot_attach() -> None:
     with pytest.raises(NetConfError):
-        SystemNetworks(no_conf, "/opt/cni/bin", "").call(POD, RED, SANDBOX)
+        NO_SYSTEM.call(POD, RED, SANDBOX)
 
 
 # -- which of them --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("attach_via", "plugin", "via"),
+    ("attach_via", "system_networks", "via"),
     [
-        ("auto", "kactus", Via.SYSTEM),
-        ("auto", "bridge", Via.DELEGATE),
-        ("auto", "calico", Via.DELEGATE),
-        ("system", "bridge", Via.SYSTEM),
-        ("delegate", "kactus", Via.DELEGATE),
+        ("auto", system("kactus"), Via.SYSTEM),
+        ("auto", system("bridge"), Via.DELEGATE),
+        ("auto", NO_SYSTEM, Via.DELEGATE),
+        ("system", system("bridge"), Via.SYSTEM),
+        ("delegate", system("kactus"), Via.DELEGATE),
     ],
 )
-def test_the_way_that_is_taken(attach_via: str, plugin: str, via: Via) -> None:
-    chosen = ChosenNetworks(attach_via, system(plugin), delegate("shop/red"))
+def test_the_way_that_is_taken(attach_via: str, system_networks: SystemNetworks, via: Via) -> None:
+    chosen = ChosenNetworks(attach_via, system_networks, delegate("shop/red"))
     assert chosen.via() is via
     assert chosen.resolve(POD, RED, SANDBOX)[0] is via
-
-
-def test_auto_needs_no_system_plugin() -> None:
-    chosen = ChosenNetworks("auto", SystemNetworks(no_conf, "/bin", ""), delegate("shop/red"))
-    assert chosen.resolve(POD, RED, SANDBOX)[0] is Via.DELEGATE
 
 
 def test_auto_follows_the_nodes_configuration_as_it_changes() -> None:
@@ -194,55 +192,38 @@ def test_auto_follows_the_nodes_configuration_as_it_changes() -> None:
 # -- what DEL may be tried with after it failed ---------------------------------------------------------------------
 
 
-def half_attached(via: Via, call: Invocation) -> Record:
-    return record("red", phase=Phase.DETACHING, via=via, invocation=call, result=None)
-
-
 def networks(current: SystemNetworks | None = None, definitions: DelegateNetworks | None = None) -> ChosenNetworks:
     return ChosenNetworks("auto", current or system(), definitions or delegate("shop/red"))
 
 
-def recorded(netconf: NetConf) -> Invocation:
-    return Invocation(netconf, ("/recorded",), POD_ARGS, {"mac": "m"}, red("shop"))
+def half_attached(via: Via, plugin: str = "faulty", name: str = "", **changes: Any) -> Record:
+    """A record of a system plugin or a delegate whose ADD failed."""
+    netconf = node_conf(plugin, name or {Via.SYSTEM: "node", Via.DELEGATE: "red"}[via])
+    call = Invocation(netconf, ("/recorded",), POD_ARGS, {"mac": "m"}, changes.pop("definition", red("shop")))
+    return record("red", phase=Phase.DETACHING, via=via, invocation=call, **{"result": None, **changes})
 
 
-def test_a_definition_that_was_corrected_is_tried_with_all_else_as_recorded() -> None:
-    faulty = recorded(node_conf("faulty", "red"))
-    corrected = networks().corrected(half_attached(Via.DELEGATE, faulty))
-    assert corrected == faulty._replace(netconf=delegate("shop/red").call(POD, RED, SANDBOX).netconf)
-
-
-def test_a_configuration_of_the_node_that_was_corrected_is_tried() -> None:
-    faulty = recorded(node_conf("faulty"))
-    assert networks().corrected(half_attached(Via.SYSTEM, faulty)) == faulty._replace(netconf=node_conf("kactus"))
-
-
-@pytest.mark.parametrize("attached", [{"result": {}}, {"adopted": True}])
-def test_what_was_attached_is_detached_with_what_it_was_attached_with(attached: dict[str, Any]) -> None:
-    made = half_attached(Via.SYSTEM, recorded(node_conf("faulty")))._replace(**attached)
-    assert networks().corrected(made) is None
-
-
-def test_another_network_cleans_up_nothing() -> None:
-    assert networks().corrected(half_attached(Via.SYSTEM, recorded(node_conf("faulty", "other")))) is None
-
-
-def test_the_same_configuration_is_not_tried_twice() -> None:
-    assert networks().corrected(half_attached(Via.SYSTEM, recorded(node_conf("kactus")))) is None
+@pytest.mark.parametrize("via", Via)
+def test_a_corrected_configuration_is_tried_with_all_else_as_recorded(via: Via) -> None:
+    faulty = half_attached(via)
+    netconf = node_conf() if via is Via.SYSTEM else delegate("shop/red").call(POD, RED, SANDBOX).netconf
+    assert networks().corrected(faulty) == faulty.invocation._replace(netconf=netconf)
 
 
 @pytest.mark.parametrize(
-    ("via", "changes"),
+    ("left", "today"),
     [
-        (Via.SYSTEM, {"current": SystemNetworks(no_conf, "/bin", "")}),
-        (Via.DELEGATE, {"definitions": delegate()}),
-        (Via.DELEGATE, {"definitions": DelegateNetworks(away, "/bin", ())}),
+        (half_attached(Via.SYSTEM, result={}), networks()),
+        (half_attached(Via.SYSTEM, adopted=True), networks()),
+        (half_attached(Via.SYSTEM, name="another network"), networks()),
+        (half_attached(Via.SYSTEM, plugin="kactus"), networks()),  # the same as is recorded
+        (half_attached(Via.SYSTEM), networks(NO_SYSTEM)),
+        (half_attached(Via.DELEGATE), networks(definitions=delegate())),
+        (half_attached(Via.DELEGATE), networks(definitions=DelegateNetworks(away, "/bin", ()))),
+        (half_attached(Via.DELEGATE, definition=None), networks()),
     ],
 )
-def test_without_a_configuration_today_there_is_nothing_else_to_try(via: Via, changes: dict[str, Any]) -> None:
-    assert networks(**changes).corrected(half_attached(via, recorded(node_conf("faulty", "red")))) is None
-
-
-def test_a_record_that_names_no_definition_cannot_be_corrected() -> None:
-    nameless = recorded(node_conf("faulty", "red"))._replace(definition=None)
-    assert networks().corrected(half_attached(Via.DELEGATE, nameless)) is None
+def test_nothing_else_is_tried_for_an_attached_interface_or_without_another_configuration_of_the_network(
+    left: Record, today: ChosenNetworks
+) -> None:
+    assert today.corrected(left) is None

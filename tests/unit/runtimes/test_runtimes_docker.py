@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import docker
@@ -22,34 +22,34 @@ POD_LABELS = {
 ENDPOINT = "unix:///run/docker.sock"
 
 
-def container(name: str, labels: Json | None, **fields: Any) -> Json:
+def sandbox(name: str = "s1", **fields: Any) -> Json:
+    labels = {**POD_LABELS, "io.kubernetes.docker.type": "podsandbox"}
     usual = {"State": "running", "Created": 1, "HostConfig": {"NetworkMode": "none"}}
     return {"Id": name, "Labels": labels, **usual, **fields}
 
 
-def sandbox(name: str = "s1", **fields: Any) -> Json:
-    return container(name, {**POD_LABELS, "io.kubernetes.docker.type": "podsandbox"}, **fields)
-
-
 def inner(of: str) -> Json:
     """A container that runs in a sandbox."""
-    return container("c1", {**POD_LABELS, "io.kubernetes.docker.type": "container", "io.kubernetes.sandbox.id": of})
+    labels = {**POD_LABELS, "io.kubernetes.docker.type": "container", "io.kubernetes.sandbox.id": of}
+    return sandbox("c1", Labels=labels)
 
 
 class Docker:
-    """What the daemon knows. It is its own client, and notes how each was made.
+    """A daemon that is its own client.
 
     Attributes:
-        containers_there: what it lists.
+        listed: the containers.
         pids: of the containers; of several, the next one with each question, and the last one from then on.
-        fails: raised by the next question.
-        streams: what the next clients get as events.
+        fails: raised by every question.
+        streams: the events that the next clients get.
+        clients: how each was made.
+        started: of the process that has a path, 5 by default; 0 if it has ended.
     """
 
     api_version = "1.41"
 
     def __init__(self) -> None:
-        self.containers_there: list[Json] = [sandbox()]
+        self.listed: list[Json] = [sandbox()]
         self.pids: dict[str, list[int]] = {"s1": [7]}
         self.fails: Exception | None = None
         self.streams: list[Iterator[Json]] = []
@@ -67,7 +67,7 @@ class Docker:
         self.filters.append(filters)
         if self.fails is not None:
             raise self.fails
-        return self.containers_there
+        return self.listed
 
     def inspect_container(self, name: str) -> Json:
         self.inspected.append(name)
@@ -84,7 +84,6 @@ class Docker:
         self.closed += 1
 
     def identify(self, path: str) -> NetnsRef:
-        """The process that has the path, as the kernel knows it."""
         if self.started.get(path) == 0:
             raise NetnsGone(path)
         return NetnsRef(path, 100, self.started.get(path, 5))
@@ -97,7 +96,7 @@ def daemon() -> Docker:
 
 @pytest.fixture
 def runtime(daemon: Docker) -> DockerRuntime:
-    return DockerRuntime(ENDPOINT, daemon.identify, connect=daemon.connect, retry_s=0.01)
+    return DockerRuntime(ENDPOINT, daemon.identify, connect=daemon.connect, retry_s=0)
 
 
 def test_a_pod_is_asked_for_by_all_of_its_key(daemon: Docker, runtime: DockerRuntime) -> None:
@@ -107,32 +106,28 @@ def test_a_pod_is_asked_for_by_all_of_its_key(daemon: Docker, runtime: DockerRun
 
 
 def test_a_sandbox_with_a_container_of_its_own_is_populated(daemon: Docker, runtime: DockerRuntime) -> None:
-    daemon.containers_there = [inner("s1"), sandbox()]
-    assert runtime.find_sandbox(POD).populated
-    daemon.containers_there = [inner("s0"), sandbox()]
-    assert not runtime.find_sandbox(POD).populated
+    for name, populated in (("s1", True), ("s0", False)):
+        daemon.listed = [inner(name), sandbox()]
+        assert runtime.find_sandbox(POD).populated is populated
 
 
 def test_of_several_sandboxes_the_newest_that_runs_counts(daemon: Docker, runtime: DockerRuntime) -> None:
     ended = sandbox("s3", Created=3, State="exited")
-    daemon.containers_there = [sandbox("s1"), sandbox("s2", Created=2), ended, container("x", None)]
+    daemon.listed = [sandbox("s1"), sandbox("s2", Created=2), ended, sandbox("x", Labels=None)]
     daemon.pids["s2"] = [8]
     assert runtime.find_sandbox(POD).id == "s2"
 
 
 def test_a_sandbox_on_the_hosts_network_has_no_namespace(daemon: Docker, runtime: DockerRuntime) -> None:
-    daemon.containers_there = [sandbox(HostConfig={"NetworkMode": "host"})]
+    daemon.listed = [sandbox(HostConfig={"NetworkMode": "host"})]
     assert runtime.find_sandbox(POD).host_network
     assert daemon.inspected == []
 
 
-def test_a_pod_without_a_running_sandbox_has_none(daemon: Docker, runtime: DockerRuntime) -> None:
-    daemon.containers_there = [sandbox(State="exited"), inner("s1")]
-    with pytest.raises(SandboxNotFound, match="no running sandbox of pod shop/web-0"):
-        runtime.find_sandbox(POD)
+# --- the namespace --------------------------------------------------------------------------------------------------
 
 
-def test_a_namespace_that_is_known_is_not_asked_for_again(daemon: Docker, runtime: DockerRuntime) -> None:
+def test_a_known_namespace_is_not_asked_for_again(daemon: Docker, runtime: DockerRuntime) -> None:
     assert runtime.find_sandbox(POD) == runtime.find_sandbox(POD)
     assert len(daemon.inspected) == 2  # before and after the namespace was identified, and only the first time
 
@@ -144,56 +139,54 @@ def test_a_known_namespace_that_is_no_longer_the_same_is_looked_up_again(
     runtime.find_sandbox(POD)
     daemon.started["/proc/7/ns/net"] = started
     daemon.pids["s1"] = [8]
-    netns = runtime.find_sandbox(POD).netns
-    assert netns is not None
-    assert netns.path == "/proc/8/ns/net"
+    assert runtime.find_sandbox(POD).netns == NetnsRef("/proc/8/ns/net", 100, 5)
 
 
-def test_what_was_known_of_a_sandbox_is_forgotten_with_it(daemon: Docker, runtime: DockerRuntime) -> None:
+def test_a_namespace_is_forgotten_with_its_sandbox(daemon: Docker, runtime: DockerRuntime) -> None:
     runtime.find_sandbox(POD)
-    daemon.containers_there = [sandbox(State="exited")]
+    daemon.listed = [sandbox(State="exited")]
     with pytest.raises(SandboxNotFound):
         runtime.find_sandbox(POD)
-    daemon.containers_there = [sandbox()]
+    daemon.listed = [sandbox()]
     runtime.find_sandbox(POD)
     assert len(daemon.inspected) == 4
 
 
-def test_what_is_known_of_more_than_a_thousand_sandboxes_is_reduced_to_those_that_run(
+def test_of_more_than_a_thousand_known_namespaces_only_those_of_running_sandboxes_stay(
     daemon: Docker, runtime: DockerRuntime
 ) -> None:
     for number in range(1001):
-        daemon.containers_there, daemon.pids[f"s{number}"] = [sandbox(f"s{number}")], [1000 + number]
+        daemon.listed, daemon.pids[f"s{number}"] = [sandbox(f"s{number}")], [1000 + number]
         runtime.find_sandbox(POD)
     daemon.started["/proc/1000/ns/net"] = 0
-    daemon.containers_there, asked = [], len(daemon.inspected)
+    daemon.listed, asked = [], len(daemon.inspected)
     with pytest.raises(SandboxNotFound):
         runtime.find_sandbox(POD)
     del daemon.started["/proc/1000/ns/net"]
     for number in (0, 1):
-        daemon.containers_there = [sandbox(f"s{number}")]
+        daemon.listed = [sandbox(f"s{number}")]
         runtime.find_sandbox(POD)
     assert daemon.inspected[asked:] == ["s0", "s0"]
 
 
-@pytest.mark.parametrize("pids", [[0], [7, 8]], ids=["has ended", "ends meanwhile"])
-def test_a_sandbox_that_ends_while_it_is_looked_at_is_none(
-    daemon: Docker, runtime: DockerRuntime, pids: list[int]
+# --- faults ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"listed": [sandbox(State="exited"), inner("s1")]}, "no running sandbox of pod shop/web-0"),
+        ({"pids": {"s1": [0]}}, "s1 is ending: its process has ended"),
+        ({"pids": {"s1": [7, 8]}}, "s1 ended while it was looked at"),
+        ({"started": {"/proc/7/ns/net": 0}}, "s1 is ending"),
+        ({"fails": docker.errors.NotFound("no such container")}, "ended while it was looked at"),
+    ],
+)
+def test_a_sandbox_that_does_not_run_or_ends_meanwhile_is_not_found(
+    daemon: Docker, runtime: DockerRuntime, changes: dict[str, Any], reason: str
 ) -> None:
-    daemon.pids["s1"] = pids
-    with pytest.raises(SandboxNotFound, match=r"s1 (is ending|ended)"):
-        runtime.find_sandbox(POD)
-
-
-def test_a_sandbox_whose_process_has_gone_is_none(daemon: Docker, runtime: DockerRuntime) -> None:
-    daemon.started["/proc/7/ns/net"] = 0
-    with pytest.raises(SandboxNotFound, match="is ending"):
-        runtime.find_sandbox(POD)
-
-
-def test_a_container_that_docker_no_longer_finds_is_none(daemon: Docker, runtime: DockerRuntime) -> None:
-    daemon.fails = docker.errors.NotFound("no such container")
-    with pytest.raises(SandboxNotFound, match="ended while it was looked at"):
+    vars(daemon).update(changes)
+    with pytest.raises(SandboxNotFound, match=reason):
         runtime.find_sandbox(POD)
 
 
@@ -201,7 +194,7 @@ def test_a_container_that_docker_no_longer_finds_is_none(daemon: Docker, runtime
     "fault",
     [docker.errors.DockerException("broken"), requests.ConnectionError("refused"), OSError("gone"), ValueError("JSON")],
 )
-def test_a_docker_that_does_not_answer_is_told_with_its_address(
+def test_a_docker_that_does_not_answer_is_reported_with_its_address(
     daemon: Docker, runtime: DockerRuntime, fault: Exception
 ) -> None:
     daemon.fails = fault
@@ -211,22 +204,18 @@ def test_a_docker_that_does_not_answer_is_told_with_its_address(
 
 @pytest.mark.parametrize("listed", [[{}], [sandbox(HostConfig=None)], [sandbox(Created=None), sandbox("s2")]])
 def test_an_answer_that_makes_no_sense_is_no_answer(daemon: Docker, runtime: DockerRuntime, listed: list[Json]) -> None:
-    daemon.containers_there = listed
+    daemon.listed = listed
     with pytest.raises(RuntimeUnavailable):
         runtime.find_sandbox(POD)
-
-
-def api_error(status: int) -> docker.errors.APIError:
-    response = requests.Response()
-    response.status_code = status
-    return docker.errors.APIError("refused", response)
 
 
 @pytest.mark.parametrize(("status", "clients"), [(400, 2), (500, 1)])
 def test_the_version_is_agreed_again_with_a_docker_that_refuses_it(
     daemon: Docker, runtime: DockerRuntime, status: int, clients: int
 ) -> None:
-    daemon.fails = api_error(status)
+    response = requests.Response()
+    response.status_code = status
+    daemon.fails = docker.errors.APIError("refused", response)
     with pytest.raises(RuntimeUnavailable):
         runtime.find_sandbox(POD)
     daemon.fails = None
@@ -236,88 +225,76 @@ def test_the_version_is_agreed_again_with_a_docker_that_refuses_it(
 
 # --- events ---------------------------------------------------------------------------------------------------------
 
-
-class Follower:
-    """Follows the events of a daemon until a stream calls `stop`."""
-
-    def __init__(self, runtime: DockerRuntime) -> None:
-        self._runtime = runtime
-        self.heard: list[PodKey | str] = []
-        self.stopped = threading.Event()
-
-    def run(self) -> list[PodKey | str]:
-        self._runtime.follow(self.heard.append, lambda: self.heard.append("reconnected"), self.stopped)
-        return self.heard
-
-    def last(self, *events: Json) -> Iterator[Json]:
-        yield from events
-        self.stopped.set()
+EVENT: Json = {"Actor": {"Attributes": POD_LABELS}}
+RECONNECTED = "reconnected"
 
 
-@pytest.fixture
-def follower(runtime: DockerRuntime) -> Follower:
-    return Follower(runtime)
-
-
-def broken(*events: Any, fault: Exception | None = None) -> Iterator[Json]:
+def stream(*events: Json, fault: Exception | None = None) -> Iterator[Json]:
+    """Events, and then the end of the connection."""
     yield from events
     if fault is not None:
         raise fault
 
 
-def event(**labels: str) -> Json:
-    return {"Actor": {"Attributes": labels}}
+Follow = Callable[..., "list[PodKey | str]"]
 
 
-def test_the_pod_of_every_event_is_told(daemon: Docker, follower: Follower) -> None:
-    daemon.streams = [follower.last(event(**POD_LABELS), event())]
-    assert follower.run() == ["reconnected", POD, PodKey("", "", "")]
+@pytest.fixture
+def follow(daemon: Docker, runtime: DockerRuntime) -> Follow:
+    """Follows these streams, and gives what was heard when the last one has ended."""
+
+    def follow(*streams: Iterator[Json]) -> list[PodKey | str]:
+        heard: list[PodKey | str] = []
+        stopped = threading.Event()
+
+        def last() -> Iterator[Json]:
+            yield from streams[-1]
+            stopped.set()
+
+        daemon.streams = [*streams[:-1], last()]
+        runtime.follow(heard.append, lambda: heard.append(RECONNECTED), stopped)
+        return heard
+
+    return follow
+
+
+def test_the_pod_of_every_event_is_reported(daemon: Docker, follow: Follow) -> None:
+    assert follow(stream(EVENT, {"Actor": {"Attributes": {}}})) == [RECONNECTED, POD, PodKey("", "", "")]
     assert daemon.filters[0]["label"] == ["io.kubernetes.docker.type=podsandbox"]
 
 
-def test_silence_is_no_fault_of_the_stream(daemon: Docker, follower: Follower) -> None:
-    daemon.streams = [follower.last()]
-    follower.run()
+def test_silence_is_no_fault_of_the_stream(daemon: Docker, follow: Follow) -> None:
+    follow(stream())
     assert daemon.clients[1] == {"base_url": ENDPOINT, "timeout": None, "version": "1.41"}
     assert daemon.closed == 1
 
 
-def test_what_may_have_been_missed_is_told_when_a_stream_ends(daemon: Docker, follower: Follower) -> None:
-    daemon.streams = [broken(event(**POD_LABELS)), follower.last()]
-    assert follower.run() == ["reconnected", POD, "reconnected"]
+def test_events_that_may_have_been_missed_are_reported_when_a_stream_ends(follow: Follow) -> None:
+    assert follow(stream(EVENT), stream()) == [RECONNECTED, POD, RECONNECTED]
+    assert follow(stream({"Actor": None}), stream(EVENT)) == [RECONNECTED, RECONNECTED, POD]
 
 
 @pytest.mark.parametrize("fault", [requests.ConnectionError("refused"), ValueError("no JSON"), OSError("gone")])
-def test_a_lost_docker_and_its_return_are_told(
-    daemon: Docker, follower: Follower, fault: Exception, caplog: pytest.LogCaptureFixture
+def test_a_lost_docker_and_its_return_are_logged(
+    follow: Follow, fault: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    daemon.streams = [broken(fault=fault), broken(fault=fault), follower.last()]
-    assert follower.run() == ["reconnected"] * 3
-    said = [record.getMessage() for record in caplog.records]
-    assert said.count(f"Docker at {ENDPOINT} does not answer, trying again: {fault}") == 2
-    assert said.count(f"Docker at {ENDPOINT} answers again") == 2
+    assert follow(stream(fault=fault), stream(fault=fault), stream()) == [RECONNECTED] * 3
+    lost, back = f"Docker at {ENDPOINT} does not answer, trying again: {fault}", f"Docker at {ENDPOINT} answers again"
+    assert caplog.messages == [lost, back, lost, back]
 
 
-def test_a_docker_that_stays_away_is_told_once(
-    daemon: Docker, follower: Follower, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_docker_that_stays_away_is_logged_once(daemon: Docker, caplog: pytest.LogCaptureFixture) -> None:
     attempts: list[int] = []
+    stopped = threading.Event()
 
     def refuse(**options: Any) -> Docker:
         attempts.append(1)
         if len(attempts) == 3:
-            follower.stopped.set()
+            stopped.set()
         raise docker.errors.DockerException("refused")
 
     runtime = DockerRuntime(ENDPOINT, daemon.identify, connect=refuse, retry_s=0)
-    runtime.follow(follower.heard.append, lambda: None, follower.stopped)
+    runtime.follow(lambda pod: None, lambda: None, stopped)
     assert len(attempts) == 3
-    assert [record.getMessage() for record in caplog.records] == [
-        f"Docker at {ENDPOINT} does not answer, trying again: refused"
-    ]
-
-
-def test_an_event_that_makes_no_sense_costs_the_stream(daemon: Docker, follower: Follower) -> None:
-    daemon.streams = [broken({"Actor": None}), follower.last(event(**POD_LABELS))]
-    assert follower.run() == ["reconnected", "reconnected", POD]
+    assert caplog.messages == [f"Docker at {ENDPOINT} does not answer, trying again: refused"]
