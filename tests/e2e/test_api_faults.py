@@ -73,7 +73,7 @@ def test_what_was_compacted_while_the_agent_was_disconnected_is_listed_again(
     cluster.control.compact()
     cluster.control.start_apiserver()
     processes.end([running.pid], signal.SIGCONT)
-    line = wait_for_line(running, "the pods are listed again", timeout=60)
+    line = wait_for_line(running, "relisting the pods", timeout=60)
     assert "410" in line or "too old resource version" in line
     wait_exactly({pod: two[1:]}, two, running, 60)
 

@@ -22,7 +22,7 @@ from lab.waiting import eventually
 Wanted = Mapping[Any, Collection[Network]]
 """Pods, of the stand-in or of the real node, and what is attached to each."""
 
-_SETTLED = re.compile(r"\d+ pods, \d+ attachments, 0 pods in work")
+_SETTLED = re.compile(r"\d+ pods, \d+ attachments, 0 pods in progress")
 
 
 def plugged(pod: HasLinks) -> dict[str, Link]:

@@ -91,12 +91,12 @@ def test_the_status_soon_says_that_the_work_of_a_start_and_of_a_reload_is_done(
     data = networks.bridge("data")
     node.pod(networks=["data"])
     running = agent(env={"WATCHDOG_USEC": "60000000"})  # a ping, and so a look at the status, every 20 seconds
-    expected = "1 pods, 1 attachments, 0 pods in work"
+    expected = "1 pods, 1 attachments, 0 pods in progress"
     eventually(lambda: running.notifications.status == expected, 5, expected)
     node.pod(networks=["data"])
     eventually(lambda: len(data.leases()) == 2, what="the second pod's address")
     running.reload()
-    expected = "2 pods, 2 attachments, 0 pods in work"
+    expected = "2 pods, 2 attachments, 0 pods in progress"
     eventually(lambda: running.notifications.status == expected, 5, expected)
 
 
@@ -281,7 +281,7 @@ def test_a_reload_with_a_broken_kubeconfig_keeps_the_credentials_it_has(
     settle(running, 0)
     kubeconfig.write_text("{[")
     running.reload()
-    running.wait_for_log("reload: the credentials stay as they were")
+    running.wait_for_log("reload: the old credentials stay in use")
     pod = node.pod(networks=["data"])
     wait_exactly({pod: [data]}, [data], running)
 

@@ -38,7 +38,7 @@ def replace(host: Host, change: Callable[[Packages], str], packages: Packages) -
     assert host.manager.version() == packages.version
     service.wait_for_restart(before)
     service.wait_for_line(f"podagent {packages.version} starts", since=since)
-    service.wait_for_status(" 0 pods in work")
+    service.wait_for_status(" 0 pods in progress")
     return since
 
 

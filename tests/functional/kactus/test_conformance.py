@@ -166,7 +166,7 @@ def test_kactus_is_not_its_own_delegate(caller: Caller, plugins: PluginDir) -> N
     (plugins.path / "kactus").symlink_to(caller.kactus.executable)
     inner = caller.kactus.conf()
     conf = caller.kactus.conf(delegates=[{**inner, "masterPlugin": True}])
-    assert "called by itself" in caller.refused("ADD", 7, conf)
+    assert "called itself" in caller.refused("ADD", 7, conf)
 
 
 def test_a_closed_standard_input_is_a_configuration_that_cannot_be_read(kactus: Kactus) -> None:

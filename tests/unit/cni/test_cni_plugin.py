@@ -175,7 +175,7 @@ def test_an_executable_being_replaced_is_tried_again_for_a_while(
     ("content", "mode", "reason"),
     [
         ("#!/bin/sh\n", 0o644, "it is not executable"),
-        ("rubbish", 0o755, "it is not a program of this machine"),
+        ("rubbish", 0o755, "it is neither an executable for this machine"),
         ("#!/nowhere/python\n", 0o755, "the file, or the interpreter its first line names, does not exist"),
     ],
 )

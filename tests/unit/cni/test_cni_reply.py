@@ -51,7 +51,7 @@ def test_a_long_or_unprintable_message_becomes_one_short_line() -> None:
 @pytest.mark.parametrize(("number", "name"), [(9, "SIGKILL"), (11, "SIGSEGV"), (250, "signal 250")])
 def test_death_by_signal_names_the_signal(number: int, name: str) -> None:
     error = failure(-number, b'{"code": 7, "msg": "x"}', b"last words")
-    assert (error.message, error.details) == (f"was ended by {name}", "last words")
+    assert (error.message, error.details) == (f"was killed by {name}", "last words")
 
 
 def test_an_add_without_a_usable_result_is_a_decoding_failure() -> None:

@@ -100,7 +100,7 @@ def test_plugins_that_are_still_at_work_at_the_end_are_told(caplog: pytest.LogCa
     bench = Bench(at_work=2)
     bench.received.put(signal.SIGTERM)
     assert bench.agent.run() == 0
-    assert "2 plugins are still at work" in caplog.text
+    assert "2 plugins are still running" in caplog.text
 
 
 # -- all of it, on a machine that has neither a kubeconfig nor a container runtime ------------------------------------
@@ -155,7 +155,7 @@ def test_a_node_that_has_nothing_yet_gets_an_agent_that_is_ready_and_waits(
         assert "kubeconfig" in manager.wait_for("STATUS=Waiting for credentials")
         os.kill(os.getpid(), signal.SIGHUP)
         manager.wait_for("RELOADING=1")
-        eventually(lambda: "the credentials stay as they were" in caplog.text)
+        eventually(lambda: "the old credentials stay in use" in caplog.text)
         os.kill(os.getpid(), signal.SIGTERM)
 
     operator = threading.Thread(target=operate)

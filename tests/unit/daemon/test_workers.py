@@ -87,7 +87,7 @@ def test_a_bug_ends_neither_the_worker_nor_the_work_on_other_pods(
     for uid in ("bad", "good"):
         crew.queue.add(uid)
     eventually(lambda: seen == ["bad", "good"])
-    assert "internal error at work on pod bad" in caplog.text
+    assert "internal error while reconciling pod bad" in caplog.text
     assert "ZeroDivisionError" in caplog.text
 
 

@@ -73,7 +73,7 @@ def test_a_network_that_cannot_be_taken_back_stays_kept_and_is_logged(node: PodN
         assert "CNI plugin red" in node.refused(104, "ADD")
     finally:
         setup({})
-    assert "taking back green: CNI plugin green: no" in log.read_text()
+    assert "rolling back green: CNI plugin green: no" in log.read_text()
     assert node.kept_names == ["green"]
 
 
@@ -163,7 +163,7 @@ def test_an_interface_that_a_call_was_cut_short_at_is_detached_first(node: PodNo
 
 def test_an_interface_that_is_not_ours_is_left_alone(node: PodNode) -> None:
     node.links.add(RED)
-    assert "is not kactus'" in node.refused(999, "ADD", "red")
+    assert "is not owned by kactus" in node.refused(999, "ADD", "red")
     assert (node.calls, node.links, node.kept) == ([], {RED}, [])
 
 

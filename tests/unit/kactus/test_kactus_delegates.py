@@ -99,7 +99,7 @@ def test_a_delegate_inherits_only_variables_that_are_meant_for_plugins(node: Pod
 
 
 def test_a_delegate_does_not_call_kactus_for_the_same_container(node: PodNode) -> None:
-    with pytest.raises(Failure, match="called by itself"):
+    with pytest.raises(Failure, match="called itself"):
         Delegates(node.call("ADD"), {MARK: "c1"})
     assert Delegates(node.call("ADD"), {MARK: "another"})
 

@@ -102,4 +102,4 @@ def test_a_kactus_called_by_its_own_delegate_has_nothing_to_detach(
     monkeypatch.setenv(MARK, started.container)
     started.perform("DEL")
     assert started.calls == []
-    assert "called by itself" in started.refused(7, "ADD")
+    assert "called itself" in started.refused(7, "ADD")

@@ -152,7 +152,7 @@ def test_a_delegate_that_cannot_be_ended_holds_every_call_off(tmp_path: Path) ->
 
     (tmp_path / "c1").write_text("7\n")
     for _ in range(2):
-        with pytest.raises(Failure, match="cannot be ended") as caught:
+        with pytest.raises(Failure, match="cannot be killed") as caught:
             taken(ended=False)
         assert caught.value.code == 11
     assert taken(ended=True)

@@ -36,7 +36,7 @@ def test_the_failure_of_a_plugins_check_keeps_its_code(started: PodNode) -> None
 
 @pytest.mark.parametrize(("network", "what"), [("", "the container"), ("blue", "blue")])
 def test_nothing_that_is_not_kept_passes_a_check(node: PodNode, network: str, what: str) -> None:
-    assert f"nothing is known of {what}" in node.refused(999, "CHECK", network)
+    assert f"{what} is not attached" in node.refused(999, "CHECK", network)
 
 
 def test_an_interface_that_has_vanished_fails_a_check(started: PodNode) -> None:

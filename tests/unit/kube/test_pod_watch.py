@@ -92,7 +92,7 @@ def test_a_version_that_expired_is_listed_again_at_once_and_not_in_a_storm(caplo
     world = World(again, EXPIRED, again, EXPIRED, again, EXPIRED, again, [LASTING, expires], again, [LASTING])
     assert world.run() == ["list", "watch from 2"] * 5
     assert world.waits == about(2, 4), "the first is free, and the first after a watch that lasted"
-    assert "the pods are listed again: watch of /api/v1/pods: 410 too old" in caplog.messages
+    assert "relisting the pods: watch of /api/v1/pods: 410 too old" in caplog.messages
 
 
 def test_a_list_whose_version_expires_between_two_pages_starts_over() -> None:

@@ -169,10 +169,10 @@ def test_every_failed_try_is_a_line_but_only_news_an_event_and_waiting_is_report
 
 def test_a_failure_that_could_not_be_undone_is_reported_with_both_reasons(reader: Reader) -> None:
     error = PluginError("bridge", "route failed")
-    error.__cause__ = NotUndone("undoing it failed too and will be tried again: no answer")
+    error.__cause__ = NotUndone("the rollback failed too and will be retried: no answer")
     reader.tell(NOT_ATTACHED._replace(error=error))
     for text in (*reader.lines, *reader.events):
-        assert text.endswith("route failed [code 999]; undoing it failed too and will be tried again: no answer")
+        assert text.endswith("route failed [code 999]; the rollback failed too and will be retried: no answer")
 
 
 def test_a_bug_is_reported_with_its_traceback(reader: Reader, caplog: pytest.LogCaptureFixture) -> None:
@@ -181,7 +181,7 @@ def test_a_bug_is_reported_with_its_traceback(reader: Reader, caplog: pytest.Log
     assert "internal error: ZeroDivisionError" in reader.events[0]
 
 
-@pytest.mark.parametrize(("look_in", "words"), [(None, "no further look"), (2.5, "next look in 2.5 s")])
+@pytest.mark.parametrize(("look_in", "words"), [(None, "no further pass"), (2.5, "next pass in 2.5 s")])
 def test_the_end_of_a_pass_is_a_line_for_those_who_debug(reader: Reader, look_in: float | None, words: str) -> None:
     reader.settle(PodState(POD, (record("red"),), look_in))
     assert reader.lines == [f"DEBUG pod default/web: 1 interfaces recorded, {words}"]

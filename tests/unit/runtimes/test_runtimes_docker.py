@@ -177,9 +177,9 @@ def test_of_more_than_a_thousand_known_namespaces_only_those_of_running_sandboxe
     [
         ({"listed": [sandbox(State="exited"), inner("s1")]}, "no running sandbox of pod shop/web-0"),
         ({"pids": {"s1": [0]}}, "s1 is ending: its process has ended"),
-        ({"pids": {"s1": [7, 8]}}, "s1 ended while it was looked at"),
+        ({"pids": {"s1": [7, 8]}}, "s1 ended during the lookup"),
         ({"started": {"/proc/7/ns/net": 0}}, "s1 is ending"),
-        ({"fails": docker.errors.NotFound("no such container")}, "ended while it was looked at"),
+        ({"fails": docker.errors.NotFound("no such container")}, "ended during the lookup"),
     ],
 )
 def test_a_sandbox_that_does_not_run_or_ends_meanwhile_is_not_found(
