@@ -61,3 +61,11 @@ def record(network: str, uid: str = UID, **changes: Any) -> Record:
         ifindex=2,
     )
     return made._replace(**changes)
+
+
+def nest(depth: int) -> list[Any]:
+    """Lists within lists."""
+    nested: list[Any] = []
+    for _ in range(depth):
+        nested = [nested]
+    return nested

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from itertools import cycle, islice, permutations, product
+from collections.abc import Callable, Iterable
+from itertools import permutations, product
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -18,6 +18,7 @@ from unit.nodemodel import Crash, Faults, inode_of
 PODS = (PodKey("one", "pod", "uid-a"), PodKey("two", "pod", "uid-b"), PodKey("one", "pod", "uid-c"))
 NETWORKS = ("red", "green")
 MACS = (None, "02:00:00:00:00:01", "02:00:00:00:00:02")
+MODES = ("before", "link left", "both left")
 MALFORMED = "{not json"
 
 Wish = dict[str, str | None]
@@ -59,62 +60,68 @@ class History(Bench):
 # --- events
 
 
-def looking(pod: PodKey, times: int, verify: bool, later: float) -> Event:
-    def event(history: History) -> None:
-        for _ in range(times):
-            history.now += later
-            history.survive(pod, verify=verify)
+def events(happen: Callable[..., object], *choices: Iterable[object]) -> list[Event]:
+    """One event for each combination of the choices."""
 
-    return event
+    def event(values: tuple[object, ...]) -> Event:
+        return lambda history: happen(history, *values)
 
-
-def crashing(pod: PodKey, steps: int) -> Event:
-    """The agent dies so many steps into what it does next, which is to look at this pod."""
-
-    def event(history: History) -> None:
-        history.faults.crash_in = steps
-        history.survive(pod)
-        history.faults.crash_in = None
-
-    return event
+    return [event(values) for values in product(*choices)]
 
 
-def rebooting(history: History) -> None:
+def look_often(history: History, pod: PodKey, times: int, verify: bool, later: float) -> None:
+    for _ in range(times):
+        history.now += later
+        history.survive(pod, verify=verify)
+
+
+def crash(history: History, pod: PodKey, steps: int) -> None:
+    """The agent dies so many steps into its next action, which is to look at this pod."""
+    history.faults.crash_in = steps
+    history.survive(pod)
+    history.faults.crash_in = None
+
+
+def reboot(history: History) -> None:
     history.reboot()
     history.start_agent()
 
 
-def annotating(pod: PodKey, networks: Sequence[str], macs: Sequence[str | None]) -> Event:
-    entries = [{"name": name} | ({"ifMac": mac} if mac else {}) for name, mac in zip(networks, macs, strict=True)]
-    return lambda history: history.annotate(pod, json.dumps(entries))
+def annotate(history: History, pod: PodKey, wish: tuple[tuple[str, str | None], ...]) -> None:
+    entries = [{"name": name} | ({"ifMac": mac} if mac else {}) for name, mac in wish]
+    history.annotate(pod, json.dumps(entries))
 
 
-ANNOTATIONS = [
-    annotating(pod, networks, macs)
-    for pod in PODS
-    for number in range(3)
+WISHES = [
+    tuple(zip(networks, macs, strict=True))
+    for number in range(len(NETWORKS) + 1)
     for networks in permutations(NETWORKS, number)
     for macs in product(MACS, repeat=number)
 ]
-LOOKS = [looking(*each) for each in product(PODS, (1, 2), (False, True), (0.0, 0.5, 400.0))]
-CRASHES = [crashing(pod, steps) for pod in PODS for steps in range(15)]
-MODES = ("before", "link left", "both left")
-HAPPENINGS: list[list[Event]] = [
-    [lambda h, p=pod: h.annotate(p, MALFORMED) for pod in PODS],
-    [lambda h, p=pod: h.pods.pop(p, None) for pod in PODS],
-    [lambda h, p=pod: h.stop_sandbox(p) for pod in PODS],
-    [lambda h, p=pod, f=flag: h.replace_sandbox(p, f) for pod in PODS for flag in (False, True)],
-    [lambda h, p=pod, n=network: h.link_vanishes(p, n) for pod in PODS for network in NETWORKS],
-    [lambda h: h.start_agent()],
-    [rebooting],
-    [lambda h, n=network, m=mode: h.faults.add_fails.update({n: m}) for network in NETWORKS for mode in MODES],
-    [lambda h: h.faults.add_fails.clear()],
-    [lambda h, n=network: h.faults.delete_fails.add(n) for network in NETWORKS],
-    [lambda h: h.faults.delete_fails.clear()],
-    [lambda h, n=network: h.faults.undefined.add(n) for network in NETWORKS],
-    [lambda h: h.faults.undefined.clear()],
-    [lambda h, f=flag: setattr(h.faults, "runtime_down", f) for flag in (False, True)],
+ANNOTATIONS = events(annotate, PODS, WISHES)
+LOOKS = events(look_often, PODS, (1, 2), (False, True), (0.0, 0.5, 400.0))
+CRASHES = events(crash, PODS, range(15))
+HAPPENINGS = [
+    events(lambda h, pod: h.annotate(pod, MALFORMED), PODS),
+    events(lambda h, pod: h.pods.pop(pod, None), PODS),
+    events(History.stop_sandbox, PODS),
+    events(History.replace_sandbox, PODS, (False, True)),
+    events(History.link_vanishes, PODS, NETWORKS),
+    events(History.start_agent),
+    events(reboot),
+    events(lambda h, network, mode: h.faults.add_fails.update({network: mode}), NETWORKS, MODES),
+    events(lambda h: h.faults.add_fails.clear()),
+    events(lambda h, network: h.faults.delete_fails.add(network), NETWORKS),
+    events(lambda h: h.faults.delete_fails.clear()),
+    events(lambda h, network: h.faults.undefined.add(network), NETWORKS),
+    events(lambda h: h.faults.undefined.clear()),
+    events(lambda h, down: setattr(h.faults, "runtime_down", down), (False, True)),
 ]
+# Each kind of happening is as likely as any other; of seven events one is a happening.
+happenings = st.sampled_from([event for kind in HAPPENINGS for event in kind * (6 // len(kind))])
+frequent = [st.sampled_from(kind) for kind in (ANNOTATIONS, LOOKS, CRASHES)]
+histories = st.lists(st.one_of(*frequent, happenings, *frequent), min_size=4, max_size=40)
+
 
 # --- what must hold at any time
 
@@ -180,18 +187,8 @@ def assert_a_restart_changes_nothing(node: History) -> None:
     assert (node.operations, node.links) == (operations, links)
 
 
-def every(kind: Sequence[Event], times: int) -> list[Event]:
-    """Those of one kind, repeated until there are so many."""
-    return [*islice(cycle(kind), times)]
-
-
-# Of each seven events two are annotations, two are looks and two are crashes; the last is a happening of any kind.
-happenings = st.sampled_from([event for kind in HAPPENINGS for event in every(kind, 6)])
-frequent = [st.sampled_from(kind) for kind in (ANNOTATIONS, LOOKS, CRASHES)]
-
-
 @settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
-@given(st.lists(st.one_of(*frequent, happenings, *frequent), min_size=4, max_size=40))
+@given(histories)
 def test_the_end_state_depends_only_on_the_last_desired_state(events: list[Event]) -> None:
     node = History()
     for event in events:
