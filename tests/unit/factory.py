@@ -12,6 +12,16 @@ from podagent.netconf import NetConf
 UID = "0f0b5bd8-62a4-4d9e-b1a3-5d3b63e9a0de"
 
 
+class Clock:
+    """It stands still until a test sets it."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 def key(uid: str = UID) -> PodKey:
     return PodKey("default", "web", uid)
 

@@ -10,14 +10,7 @@ import pytest
 from podagent.daemon.health import Heartbeats, Watchdog
 from podagent.daemon.notify import Notifier
 from unit.daemon.manager import Manager
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+from unit.factory import Clock
 
 
 @pytest.fixture

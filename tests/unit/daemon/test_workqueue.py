@@ -13,24 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from podagent.daemon.workqueue import WorkQueue
-
-
-class Time:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
+from unit.factory import Clock
 
 
 @pytest.fixture
-def clock() -> Time:
-    return Time()
-
-
-@pytest.fixture
-def queue(clock: Time) -> WorkQueue[str]:
-    return WorkQueue(clock)
+def queue() -> WorkQueue[str]:
+    return WorkQueue(Clock())
 
 
 def drain(queue: WorkQueue[str]) -> list[str]:
@@ -61,82 +49,6 @@ def test_a_key_added_while_it_is_in_work_comes_back_once_that_is_done(queue: Wor
     queue.done("a")
     queue.done("b")
     assert len(queue) == 0
-
-
-def test_a_key_that_is_done_does_not_come_back_by_itself(queue: WorkQueue[str]) -> None:
-    queue.add("a")
-    assert drain(queue) == ["a"]
-    queue.add("b")
-    assert drain(queue) == ["b"]
-
-
-def take_due(queue: WorkQueue[str]) -> list[str]:
-    """Works on what is due now. The first marker makes the queue look at its timers, the second one is behind them."""
-    return take_until(queue, "first") + take_until(queue, "last")
-
-
-def take_until(queue: WorkQueue[str], marker: str) -> list[str]:
-    queue.add(marker)
-    taken = []
-    while (key := queue.get()) != marker:
-        assert key is not None
-        queue.done(key)
-        taken.append(key)
-    queue.done(marker)
-    return taken
-
-
-def test_a_delayed_key_comes_when_it_is_due_and_not_before(queue: WorkQueue[str], clock: Time) -> None:
-    queue.add_after("a", 5)
-    clock.now = 4.9
-    assert take_due(queue) == []
-    clock.now = 5.0
-    assert take_due(queue) == ["a"]
-    clock.now = 100.0
-    assert take_due(queue) == []
-
-
-@pytest.mark.parametrize("delays", [(5, 9), (9, 5), (5, 5)])
-def test_of_several_delays_the_earliest_counts_and_only_once(
-    queue: WorkQueue[str], clock: Time, delays: tuple[float, float]
-) -> None:
-    for delay in delays:
-        queue.add_after("a", delay)
-    clock.now = 5.0
-    assert take_due(queue) == ["a"]
-    clock.now = 10.0
-    assert take_due(queue) == []
-
-
-def test_asking_for_a_key_at_once_overtakes_its_delay(queue: WorkQueue[str], clock: Time) -> None:
-    queue.add_after("a", 5)
-    queue.add("a")
-    assert drain(queue) == ["a"]
-    clock.now = 6.0
-    assert take_due(queue) == []
-
-
-def test_a_delay_for_a_key_that_waits_for_a_worker_adds_nothing(queue: WorkQueue[str], clock: Time) -> None:
-    queue.add("a")
-    queue.add_after("a", 5)
-    assert drain(queue) == ["a"]
-    clock.now = 6.0
-    assert take_due(queue) == []
-
-
-def test_a_delay_that_ends_while_the_key_is_in_work_brings_it_back(queue: WorkQueue[str], clock: Time) -> None:
-    queue.add("a")
-    assert queue.get() == "a"
-    queue.add_after("a", 5)
-    clock.now = 6.0
-    assert take_due(queue) == []
-    queue.done("a")
-    assert take_due(queue) == ["a"]
-
-
-def test_zero_delay_is_now(queue: WorkQueue[str]) -> None:
-    queue.add_after("a", 0)
-    assert queue.get() == "a"
 
 
 def test_a_closed_queue_gives_nothing_more(queue: WorkQueue[str]) -> None:
@@ -175,7 +87,7 @@ class Ledger:
     """A queue, what it owes (key -> when it is due), and what is in work; complains when it gives what it must not."""
 
     def __init__(self) -> None:
-        self.clock = Time()
+        self.clock = Clock()
         self.queue: WorkQueue[str] = WorkQueue(self.clock)
         self.owed: dict[str, float] = {}
         self.working: set[str] = set()
@@ -217,7 +129,9 @@ def test_every_request_is_followed_by_work_that_begins_after_it(steps: list[tupl
         for key in list(ledger.working):
             ledger.done(key)
         ledger.work()
-    assert len(ledger.queue) == 0
+    ledger.add("last", 0)
+    ledger.work()
+    assert len(ledger.queue) == 1, "something comes that was not asked for"
 
 
 # -- real threads ---------------------------------------------------------------------------------------------------
