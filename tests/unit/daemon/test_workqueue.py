@@ -17,8 +17,13 @@ from unit.factory import Clock
 
 
 @pytest.fixture
-def queue() -> WorkQueue[str]:
-    return WorkQueue(Clock())
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def queue(clock: Clock) -> WorkQueue[str]:
+    return WorkQueue(clock)
 
 
 def drain(queue: WorkQueue[str]) -> list[str]:
@@ -49,6 +54,70 @@ def test_a_key_added_while_it_is_in_work_comes_back_once_that_is_done(queue: Wor
     queue.done("a")
     queue.done("b")
     assert len(queue) == 0
+
+
+def take_due(queue: WorkQueue[str]) -> list[str]:
+    """Works on what is due now. The first marker makes the queue look at its timers, the second one is behind them."""
+    return take_until(queue, "first") + take_until(queue, "last")
+
+
+def take_until(queue: WorkQueue[str], marker: str) -> list[str]:
+    queue.add(marker)
+    taken = []
+    while (key := queue.get()) != marker:
+        assert key is not None
+        queue.done(key)
+        taken.append(key)
+    queue.done(marker)
+    return taken
+
+
+def test_a_delayed_key_comes_when_it_is_due_and_not_before(queue: WorkQueue[str], clock: Clock) -> None:
+    queue.add_after("a", 5)
+    clock.now = 4.9
+    assert take_due(queue) == []
+    clock.now = 5.0
+    assert take_due(queue) == ["a"]
+    clock.now = 100.0
+    assert take_due(queue) == []
+
+
+@pytest.mark.parametrize("delays", [(5, 9), (9, 5), (5, 5)])
+def test_of_several_delays_the_earliest_counts_and_only_once(
+    queue: WorkQueue[str], clock: Clock, delays: tuple[float, float]
+) -> None:
+    for delay in delays:
+        queue.add_after("a", delay)
+    clock.now = 5.0
+    assert take_due(queue) == ["a"]
+    clock.now = 10.0
+    assert take_due(queue) == []
+
+
+def test_asking_for_a_key_at_once_overtakes_its_delay(queue: WorkQueue[str], clock: Clock) -> None:
+    queue.add_after("a", 5)
+    queue.add("a")
+    assert drain(queue) == ["a"]
+    clock.now = 6.0
+    assert take_due(queue) == []
+
+
+def test_a_delay_for_a_key_that_waits_for_a_worker_adds_nothing(queue: WorkQueue[str], clock: Clock) -> None:
+    queue.add("a")
+    queue.add_after("a", 5)
+    assert drain(queue) == ["a"]
+    clock.now = 6.0
+    assert take_due(queue) == []
+
+
+def test_a_delay_that_ends_while_the_key_is_in_work_brings_it_back(queue: WorkQueue[str], clock: Clock) -> None:
+    queue.add("a")
+    assert queue.get() == "a"
+    queue.add_after("a", 5)
+    clock.now = 6.0
+    assert take_due(queue) == []
+    queue.done("a")
+    assert take_due(queue) == ["a"]
 
 
 def test_a_closed_queue_gives_nothing_more(queue: WorkQueue[str]) -> None:

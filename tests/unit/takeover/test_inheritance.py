@@ -70,6 +70,13 @@ def test_a_network_of_a_sandbox_that_has_ended_is_none_of_ours(node: Bench) -> N
     assert (node.commands(), node.former.left) == ([], [])
 
 
+def test_the_networks_of_a_pod_that_is_gone_are_left_alone(node: Bench) -> None:
+    node.former_agent_attached("red")
+    node.pods.clear()
+    assert node.take_over_and_look() is None
+    assert (node.commands(), len(node.former.left)) == ([], 1)
+
+
 def test_waits_for_the_runtime_and_then_takes_over(node: Bench) -> None:
     node.former_agent_attached("red")
     node.faults.runtime_down = True
