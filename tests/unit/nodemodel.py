@@ -6,19 +6,19 @@ a second ADD of an interface fails and burns nothing, DEL is idempotent, a faile
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 from podagent.act.outcomes import Outcome, PodState, Result
-from podagent.decide.dialects import kaloom_names
 from podagent.decide.dialects.kaloom_names import interface_name
 from podagent.errors import DefinitionError, NetnsGone, PluginError, RuntimeUnavailable, SandboxNotFound
 from podagent.foreign import Json
 from podagent.model import Attachment, Invocation, NetnsRef, Pod, PodKey, Record, Sandbox, Target, Via
 from podagent.netconf import NetConf
 from podagent.resolve.corrected import instead_of
+from unit.factory import netconf
 
 
 class Crash(BaseException):
@@ -79,9 +79,8 @@ class Node:
 
     def stop_sandbox(self, pod: PodKey) -> None:
         """The sandbox ends, and its network namespace with every link in it."""
-        sandbox = self.running.pop(pod, None)
-        if sandbox is not None and sandbox.netns is not None:
-            self.links.pop(sandbox.netns.inode, None)
+        if pod in self.running:
+            self.links.pop(inode_of(self.running.pop(pod)), None)
 
     def reboot(self) -> None:
         """All sandboxes are gone; leases and records are on disk."""
@@ -91,25 +90,26 @@ class Node:
 
     def kubelet_attaches(self, pod: PodKey, network: str) -> None:
         """The system CNI plugin attaches a network at pod start, as a meta-plugin does."""
-        sandbox = self.running[pod]
-        assert sandbox.netns is not None
-        ifname = interface_name(network)
-        if ifname not in self.links[sandbox.netns.inode]:
+        sandbox, ifname = self.running[pod], interface_name(network)
+        if ifname not in self.links_of(pod):
             self._next_ifindex += 1
-            self.links[sandbox.netns.inode][ifname] = self._next_ifindex
+            self.links[inode_of(sandbox)][ifname] = self._next_ifindex
             self.leases.add((network, sandbox.id, ifname))
             self.made_by_kubelet.add((sandbox.id, ifname))
 
-    def links_of(self, pod: PodKey) -> set[str]:
-        sandbox = self.running.get(pod)
-        if sandbox is None or sandbox.netns is None:
-            return set()
-        return set(self.links[sandbox.netns.inode]) - {"lo"}
+    def link_vanishes(self, pod: PodKey, network: str) -> None:
+        if pod in self.running:
+            self.links[inode_of(self.running[pod])].pop(interface_name(network), None)
+
+    def links_of(self, pod: PodKey) -> dict[str, int]:
+        """Index by name, without the loopback link."""
+        links = self.links[inode_of(self.running[pod])] if pod in self.running else {}
+        return {name: index for name, index in links.items() if name != "lo"}
 
     # --- the ports: what the core sees
 
-    def get(self, pod: PodKey) -> Pod | None:
-        return self.pods.get(pod)
+    def get(self, key: PodKey) -> Pod | None:
+        return self.pods.get(key)
 
     def find_sandbox(self, pod: PodKey) -> Sandbox:
         if self.faults.runtime_down:
@@ -119,16 +119,18 @@ class Node:
         except KeyError:
             raise SandboxNotFound(pod) from None
 
+    def follow(self, changed: Callable[[PodKey], None], reconnected: Callable[[], None], stop: threading.Event) -> None:
+        raise Invariant("the core follows nothing")
+
     def resolve(self, pod: Pod, attachment: Attachment, sandbox: Sandbox) -> tuple[Via, Invocation]:
         if attachment.network in self.faults.undefined:
             raise DefinitionError(attachment.network)
-        netconf = NetConf({"cniVersion": "1.0.0", "name": attachment.network, "plugins": [{"type": "bridge"}]})
-        return Via.DELEGATE, Invocation(netconf, ("/bin",), (("MAC", attachment.mac or ""),))
+        return Via.DELEGATE, Invocation(netconf(attachment.network), ("/bin",), (("MAC", attachment.mac or ""),))
 
     def corrected(self, record: Record) -> Invocation | None:
         attached = record.result is not None or record.adopted
-        netconf = instead_of(record.invocation.netconf, lambda: self.netconf_today(record), attached=attached)
-        return record.invocation._replace(netconf=netconf) if netconf else None
+        today = instead_of(record.invocation.netconf, lambda: self.netconf_today(record), attached=attached)
+        return record.invocation._replace(netconf=today) if today else None
 
     def netconf_today(self, record: Record) -> NetConf | None:
         return None if record.attachment.network in self.faults.undefined else record.invocation.netconf
@@ -140,24 +142,24 @@ class Node:
         yield _Netns(self, ref.inode)
 
     def add(self, call: Invocation, target: Target) -> Json:
-        network, key = call.netconf.name, self._key(call, target)
-        self.operations.append(("ADD", *key[1:]))
+        network, lease = call.netconf.name, _lease(call, target)
+        self.operations.append(("ADD", *lease[1:]))
         self.faults.step()
         links = self._links_at(target.netns)
         if target.ifname in links:
             raise PluginError("bridge", f"container veth name provided ({target.ifname}) already exists")
-        if key in self.leases:
+        if lease in self.leases:
             raise PluginError("host-local", "duplicate allocation is not allowed")
         mode = self.faults.add_fails.get(network)
         if mode == "before":
             raise PluginError("bridge", "no such bridge")
         self._next_ifindex += 1
         links[target.ifname] = self._next_ifindex
-        self.macs[self._inode(target.netns), target.ifname] = dict(call.args)["MAC"]
+        self.macs[_inode(target.netns), target.ifname] = dict(call.args)["MAC"]
         self.faults.step()
         if mode == "link left":
             raise PluginError("bridge", "IPAM failed")
-        self.leases.add(key)
+        self.leases.add(lease)
         self.faults.step()
         if mode == "both left":
             raise PluginError("bridge", "route failed")
@@ -168,7 +170,7 @@ class Node:
         self.faults.step()
         if call.netconf.name in self.faults.delete_fails:
             raise PluginError("bridge", "cannot delete now")
-        self.leases.discard(self._key(call, target))
+        self.leases.discard(_lease(call, target))
         self.faults.step()
         if target.netns:
             self._links_at(target.netns).pop(target.ifname, None)
@@ -191,18 +193,25 @@ class Node:
         self.faults.step()
 
     def _links_at(self, path: str) -> dict[str, int]:
-        inode = self._inode(path)
+        inode = _inode(path)
         if inode not in self.links:
             raise PluginError("bridge", f"failed to open netns {path}")
         return self.links[inode]
 
-    def _inode(self, path: str) -> int:
-        return int(path.split("/")[2])
 
-    def _key(self, call: Invocation, target: Target) -> tuple[str, str, str]:
-        if not target.container_id or not target.ifname:
-            raise Invariant("an operation without container or interface")
-        return call.netconf.name, target.container_id, target.ifname
+def inode_of(sandbox: Sandbox) -> int:
+    assert sandbox.netns is not None
+    return sandbox.netns.inode
+
+
+def _inode(path: str) -> int:
+    return int(path.split("/")[2])
+
+
+def _lease(call: Invocation, target: Target) -> tuple[str, str, str]:
+    if not target.container_id or not target.ifname:
+        raise Invariant("an operation without container or interface")
+    return call.netconf.name, target.container_id, target.ifname
 
 
 class _Netns:
@@ -222,34 +231,8 @@ class _Netns:
         return self._inode in self._node.links
 
 
-class AnnotatedPod(Pod):
-    """A pod as histories tell of it: by the text of its ``networks`` annotation."""
-
-    __slots__ = ()
-
-    def __new__(cls, key: PodKey, object_uid: str, networks: str | None, phase: str, **more: Any) -> AnnotatedPod:
-        return super().__new__(cls, key, object_uid, _annotations(networks), phase, **more)
-
-    @property
-    def networks(self) -> str | None:
-        return self.annotations.get(kaloom_names.ANNOTATION)
-
-    def _replace(self, **changes: Any) -> AnnotatedPod:
-        if "networks" in changes:
-            changes["annotations"] = _annotations(changes.pop("networks"))
-        return self._make(super()._replace(**changes))
-
-    @classmethod
-    def _make(cls, values: Iterable[Any]) -> AnnotatedPod:
-        return tuple.__new__(cls, tuple(values))
-
-
-def _annotations(networks: str | None) -> dict[str, str]:
-    return {} if networks is None else {kaloom_names.ANNOTATION: networks}
-
-
-class SilentReport:
-    """A sink that keeps what it is told."""
+class Report:
+    """A sink that keeps everything."""
 
     def __init__(self) -> None:
         self.outcomes: list[Outcome] = []

@@ -3,179 +3,151 @@
 from __future__ import annotations
 
 import json
-import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import permutations, product
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from podagent.act.executor import Executor
-from podagent.act.outcomes import Outcomes
-from podagent.act.reconciler import Reconciler
-from podagent.decide.attempts import Attempts
-from podagent.decide.dialects.kaloom_names import interface_name
-from podagent.model import Phase, PodKey
-from unit.nodemodel import AnnotatedPod as Pod
-from unit.nodemodel import Crash, Node, SilentReport
+from podagent.decide.dialects.kaloom_names import ANNOTATION, interface_name
+from podagent.model import Phase, Pod, PodKey
+from unit.bench import Bench
+from unit.nodemodel import Crash, Faults, inode_of
 
 # Two pods of one name in two namespaces, and two of one name and namespace after each other.
 PODS = (PodKey("one", "pod", "uid-a"), PodKey("two", "pod", "uid-b"), PodKey("one", "pod", "uid-c"))
 NETWORKS = ("red", "green")
 MACS = (None, "02:00:00:00:00:01", "02:00:00:00:00:02")
+MODES = ("before", "link left", "both left")
 MALFORMED = "{not json"
 
 Wish = dict[str, str | None]
 Event = Callable[["History"], object]
 
 
-class History:
-    """A node, an agent on it, and what happens to both, one event after the other."""
+class History(Bench):
+    """What happens to a node and to the agent on it, one event after the other."""
 
-    def __init__(self) -> None:
-        self.node = Node()
-        self.now = 0.0
-        self.start_agent()
-
-    def start_agent(self) -> None:
-        node = self.node
-        executor = Executor(node, node, node, lambda container_id, ifname, timeout: None, node.boot_id)
-        outcomes = Outcomes(Attempts(lambda: self.now, random.Random(1)), [SilentReport()])
-        self.agent = Reconciler(node, node, node, node, executor, outcomes, ("default",))
-
-    def look(self, pod: PodKey, *, verify: bool = False) -> float | None:
+    def survive(self, pod: PodKey, *, verify: bool = False) -> float | None:
         """The agent looks at a pod; a crash in it is followed by a new agent."""
         try:
-            return self.agent.reconcile(pod, verify=verify)
+            return self.look(pod, verify=verify)
         except Crash:
             self.start_agent()
             return 0.0
 
     def annotate(self, pod: PodKey, text: str) -> None:
-        if pod not in self.node.pods:
-            self.node.pods[pod] = Pod(pod, pod.uid, None, "Running")
-            self.node.start_sandbox(pod)
-        self.node.pods[pod] = self.node.pods[pod]._replace(networks=text)
+        if pod not in self.pods:
+            self.start_sandbox(pod)
+        self.pods[pod] = Pod(pod, pod.uid, {ANNOTATION: text}, "Running")
 
     def replace_sandbox(self, pod: PodKey, attached_by_kubelet: bool) -> None:
-        if pod in self.node.pods:
-            self.node.start_sandbox(pod)
+        if pod in self.pods:
+            self.start_sandbox(pod)
             if attached_by_kubelet:
-                for ifname in sorted(self.wanted(pod)):
-                    self.node.kubelet_attaches(pod, next(n for n in NETWORKS if interface_name(n) == ifname))
+                for network in sorted(NETWORKS):
+                    if interface_name(network) in self.wanted(pod):
+                        self.kubelet_attaches(pod, network)
 
-    def link_vanishes(self, pod: PodKey, network: str) -> None:
-        sandbox = self.node.running.get(pod)
-        if sandbox is not None and sandbox.netns is not None:
-            self.node.links[sandbox.netns.inode].pop(interface_name(network), None)
+    def is_malformed(self, pod: PodKey) -> bool:
+        return self.pods[pod].annotations[ANNOTATION] == MALFORMED
 
     def wanted(self, pod: PodKey) -> Wish:
-        text = self.node.pods[pod].networks
-        entries = json.loads(text) if text and text != MALFORMED else []
+        entries = [] if self.is_malformed(pod) else json.loads(self.pods[pod].annotations[ANNOTATION])
         return {interface_name(entry["name"]): entry.get("ifMac") for entry in entries}
 
 
 # --- events
 
-pods = st.sampled_from(PODS)
-networks = st.sampled_from(NETWORKS)
+
+def events(happen: Callable[..., object], *choices: Iterable[object]) -> list[Event]:
+    """One event for each combination of the choices."""
+
+    def event(values: tuple[object, ...]) -> Event:
+        return lambda history: happen(history, *values)
+
+    return [event(values) for values in product(*choices)]
 
 
-@st.composite
-def annotations(draw: st.DrawFn) -> Event:
-    pod = draw(pods)
-    entries = draw(st.lists(st.tuples(networks, st.sampled_from(MACS)), max_size=2, unique_by=lambda entry: entry[0]))
-    text = json.dumps([{"name": name} | ({"ifMac": mac} if mac else {}) for name, mac in entries])
-    return lambda history: history.annotate(pod, text)
+def look_often(history: History, pod: PodKey, times: int, verify: bool, later: float) -> None:
+    for _ in range(times):
+        history.now += later
+        history.survive(pod, verify=verify)
 
 
-@st.composite
-def looks(draw: st.DrawFn) -> Event:
-    pod, times, verify = draw(pods), draw(st.integers(1, 2)), draw(st.booleans())
-    later = draw(st.sampled_from((0.0, 0.5, 400.0)))
-
-    def event(history: History) -> None:
-        for _ in range(times):
-            history.now += later
-            history.look(pod, verify=verify)
-
-    return event
+def crash(history: History, pod: PodKey, steps: int) -> None:
+    """The agent dies so many steps into its next action, which is to look at this pod."""
+    history.faults.crash_in = steps
+    history.survive(pod)
+    history.faults.crash_in = None
 
 
-@st.composite
-def crashes(draw: st.DrawFn) -> Event:
-    """The agent dies so many steps into what it does next, which is to look at this pod."""
-    pod, steps = draw(pods), draw(st.integers(0, 14))
-
-    def event(history: History) -> None:
-        history.node.faults.crash_in = steps
-        history.look(pod)
-        history.node.faults.crash_in = None
-
-    return event
+def reboot(history: History) -> None:
+    history.reboot()
+    history.start_agent()
 
 
-@st.composite
-def happenings(draw: st.DrawFn) -> Event:
-    pod, network, flag = draw(pods), draw(networks), draw(st.booleans())
-    mode = draw(st.sampled_from(("before", "link left", "both left")))
-    return draw(
-        st.sampled_from(
-            (
-                lambda h: h.annotate(pod, MALFORMED),
-                lambda h: h.node.pods.pop(pod, None),
-                lambda h: h.node.stop_sandbox(pod),
-                lambda h: h.replace_sandbox(pod, flag),
-                lambda h: h.link_vanishes(pod, network),
-                lambda h: h.start_agent(),
-                lambda h: (h.node.reboot(), h.start_agent()),
-                lambda h: h.node.faults.add_fails.update({network: mode}),
-                lambda h: h.node.faults.add_fails.clear(),
-                lambda h: h.node.faults.delete_fails.update({network} if flag else ()),
-                lambda h: h.node.faults.delete_fails.clear(),
-                lambda h: h.node.faults.undefined.update({network} if flag else ()),
-                lambda h: h.node.faults.undefined.clear(),
-                lambda h: setattr(h.node.faults, "runtime_down", flag),
-            )
-        )
-    )
+def annotate(history: History, pod: PodKey, wish: tuple[tuple[str, str | None], ...]) -> None:
+    entries = [{"name": name} | ({"ifMac": mac} if mac else {}) for name, mac in wish]
+    history.annotate(pod, json.dumps(entries))
 
 
-histories = st.lists(
-    st.one_of(annotations(), looks(), crashes(), happenings(), annotations(), looks(), crashes()),
-    min_size=4,
-    max_size=40,
-)
+WISHES = [
+    tuple(zip(networks, macs, strict=True))
+    for number in range(len(NETWORKS) + 1)
+    for networks in permutations(NETWORKS, number)
+    for macs in product(MACS, repeat=number)
+]
+ANNOTATIONS = events(annotate, PODS, WISHES)
+LOOKS = events(look_often, PODS, (1, 2), (False, True), (0.0, 0.5, 400.0))
+CRASHES = events(crash, PODS, range(15))
+HAPPENINGS = [
+    events(lambda h, pod: h.annotate(pod, MALFORMED), PODS),
+    events(lambda h, pod: h.pods.pop(pod, None), PODS),
+    events(History.stop_sandbox, PODS),
+    events(History.replace_sandbox, PODS, (False, True)),
+    events(History.link_vanishes, PODS, NETWORKS),
+    events(History.start_agent),
+    events(reboot),
+    events(lambda h, network, mode: h.faults.add_fails.update({network: mode}), NETWORKS, MODES),
+    events(lambda h: h.faults.add_fails.clear()),
+    events(lambda h, network: h.faults.delete_fails.add(network), NETWORKS),
+    events(lambda h: h.faults.delete_fails.clear()),
+    events(lambda h, network: h.faults.undefined.add(network), NETWORKS),
+    events(lambda h: h.faults.undefined.clear()),
+    events(lambda h, down: setattr(h.faults, "runtime_down", down), (False, True)),
+]
+# Each kind of happening is as likely as any other; of seven events one is a happening.
+happenings = st.sampled_from([event for kind in HAPPENINGS for event in kind * (6 // len(kind))])
+frequent = [st.sampled_from(kind) for kind in (ANNOTATIONS, LOOKS, CRASHES)]
+histories = st.lists(st.one_of(*frequent, happenings, *frequent), min_size=4, max_size=40)
 
 
 # --- what must hold at any time
 
 
-def assert_nothing_is_forgotten(node: Node) -> None:
+def assert_nothing_is_forgotten(node: History) -> None:
     """Whatever happens next, the agent knows what it made."""
     recorded = {(r.sandbox_id, r.attachment.ifname) for r in node.disk.values()}
     assert {(sandbox, ifname) for _, sandbox, ifname in node.leases} <= recorded | node.made_by_kubelet
-    for sandbox in node.running.values():
-        assert sandbox.netns is not None
-        for ifname in set(node.links[sandbox.netns.inode]) - {"lo"}:
-            assert (sandbox.id, ifname) in recorded | node.made_by_kubelet
+    for pod, sandbox in node.running.items():
+        assert {(sandbox.id, ifname) for ifname in node.links_of(pod)} <= recorded | node.made_by_kubelet
 
 
-def assert_malformed_detaches_nothing(history: History) -> None:
-    node = history.node
-    for pod in [key for key, pod in node.pods.items() if pod.networks == MALFORMED]:
+def assert_malformed_detaches_nothing(node: History) -> None:
+    for pod in filter(node.is_malformed, node.pods):
         attached = {r.attachment.ifname for r in node.of(pod) if r.phase is Phase.ATTACHED}
         before = len(node.operations)
-        history.look(pod)
+        node.survive(pod)
         assert not attached & {ifname for command, _, ifname in node.operations[before:] if command == "DEL"}
 
 
 # --- what must hold in the end
 
 
-def settle(history: History) -> None:
+def settle(node: History) -> None:
     """Everything works again, every pod has a sandbox, and the agent has looked often enough."""
-    node = history.node
-    node.faults = type(node.faults)()
+    node.faults = Faults()
     for pod in PODS:
         if pod not in node.pods:
             node.stop_sandbox(pod)
@@ -183,49 +155,46 @@ def settle(history: History) -> None:
             node.start_sandbox(pod)
     for _ in range(4):
         for pod in PODS:
-            history.now += 1000
-            history.look(pod, verify=True)
+            node.now += 1000
+            node.survive(pod, verify=True)
 
 
-def assert_as_desired(history: History) -> None:
-    node = history.node
+def assert_as_desired(node: History) -> None:
     for pod in node.pods:
-        if node.pods[pod].networks == MALFORMED:
+        if node.is_malformed(pod):
             continue
-        wanted, sandbox = history.wanted(pod), node.running[pod]
-        assert sandbox.netns is not None
-        assert node.links_of(pod) - _left_by_kubelet(node, pod, set(wanted)) == set(wanted)
+        wanted, sandbox = node.wanted(pod), node.running[pod]
+        assert set(node.links_of(pod)) - _left_by_kubelet(node, pod, set(wanted)) == set(wanted)
         assert {r.attachment.ifname: r.attachment.mac for r in node.of(pod)} == wanted
         for ifname, mac in wanted.items():
             if (sandbox.id, ifname) not in node.made_by_kubelet:
-                assert node.macs[sandbox.netns.inode, ifname] == (mac or "")
+                assert node.macs[inode_of(sandbox), ifname] == (mac or "")
     assert {pod for pod, _ in node.disk} <= set(node.pods)
     recorded = {(r.sandbox_id, r.attachment.ifname) for r in node.disk.values()}
     assert {(s, ifname) for _, s, ifname in node.leases} - node.made_by_kubelet <= recorded
 
 
-def _left_by_kubelet(node: Node, pod: PodKey, wanted: set[str]) -> set[str]:
-    """What the kubelet's plugin made and nobody asked the agent for while it looked, is not the agent's."""
+def _left_by_kubelet(node: History, pod: PodKey, wanted: set[str]) -> set[str]:
+    """Interfaces of the kubelet's plugin that nobody asked the agent for while it looked are not the agent's."""
     recorded = {r.attachment.ifname for r in node.of(pod)}
     return {ifname for sandbox, ifname in node.made_by_kubelet if sandbox == node.running[pod].id} - recorded - wanted
 
 
-def assert_a_restart_changes_nothing(history: History) -> None:
-    node = history.node
+def assert_a_restart_changes_nothing(node: History) -> None:
     operations, links = list(node.operations), {inode: dict(of) for inode, of in node.links.items()}
-    history.start_agent()
-    assert [history.look(pod, verify=True) for pod in PODS] == [None] * len(PODS)
+    node.start_agent()
+    assert [node.look(pod, verify=True) for pod in PODS] == [None] * len(PODS)
     assert (node.operations, node.links) == (operations, links)
 
 
 @settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
 @given(histories)
 def test_the_end_state_depends_only_on_the_last_desired_state(events: list[Event]) -> None:
-    history = History()
+    node = History()
     for event in events:
-        event(history)
-        assert_nothing_is_forgotten(history.node)
-        assert_malformed_detaches_nothing(history)
-    settle(history)
-    assert_as_desired(history)
-    assert_a_restart_changes_nothing(history)
+        event(node)
+        assert_nothing_is_forgotten(node)
+        assert_malformed_detaches_nothing(node)
+    settle(node)
+    assert_as_desired(node)
+    assert_a_restart_changes_nothing(node)

@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
-import random
-
 import pytest
 
-from podagent.act.executor import Executor
-from podagent.act.outcomes import Outcomes, Result
-from podagent.act.reconciler import Reconciler
-from podagent.decide.attempts import Attempts
+from podagent.act.outcomes import Result
 from podagent.errors import PluginError
 from podagent.foreign import Json
 from podagent.model import Invocation, Phase, Record, Target
 from podagent.netconf import NetConf
-from unit.factory import attachment, key, record
-from unit.nodemodel import Node, SilentReport
+from unit.bench import Bench
+from unit.factory import record
 
 RED = record("red", phase=Phase.DETACHING, result=None, ifindex=0)
 FAULTY = RED.invocation.netconf
 CORRECTED = NetConf(FAULTY.json | {"plugins": [{"type": "bridge", "ipam": {"type": "host-local"}}]})
 
 
-class Correcting(Node):
-    """A node whose plugin can do nothing with the faulty configuration, neither ADD nor DEL."""
+class Correcting(Bench):
+    """A node whose plugin can do nothing with the faulty configuration. `clean_up` is a look at a pod that is gone."""
 
-    def __init__(self, today: NetConf | None) -> None:
+    def __init__(self, today: NetConf | None = CORRECTED) -> None:
         super().__init__()
         self.today = today
         self.used: list[NetConf] = []
-        self.report = SilentReport()
 
     def netconf_today(self, record: Record) -> NetConf | None:
         return self.today
@@ -41,15 +35,12 @@ class Correcting(Node):
         super().delete(call, target, added)
 
     def clean_up(self, left: Record) -> None:
-        """The agent looks at a pod that is gone."""
         self.put(left)
-        executor = Executor(self, self, self, lambda container_id, ifname, timeout_s: None, self.boot_id)
-        outcomes = Outcomes(Attempts(lambda: 0.0, random.Random(1)), [self.report])
-        Reconciler(self, self, self, self, executor, outcomes, ()).reconcile(key())
+        self.look()
 
 
-def test_what_was_never_attached_goes_with_the_corrected_definition() -> None:
-    node = Correcting(CORRECTED)
+def test_a_network_that_was_never_attached_goes_with_the_corrected_definition() -> None:
+    node = Correcting()
     node.clean_up(RED)
     assert (node.used, node.disk) == ([FAULTY, CORRECTED], {})
 
@@ -65,16 +56,16 @@ def test_what_was_never_attached_goes_with_the_corrected_definition() -> None:
     ],
     ids=["gone", "unchanged", "renamed", "was attached", "was adopted"],
 )
-def test_otherwise_it_stays_recorded_and_the_failure_is_told(left: Record, today: NetConf | None) -> None:
+def test_otherwise_it_stays_recorded_and_the_failure_is_reported(left: Record, today: NetConf | None) -> None:
     node = Correcting(today)
     node.clean_up(left)
     (failed,) = node.report.those(Result.FAILED)
     assert "host-lokal" in str(failed.error)
-    assert (node.used, node.disk) == ([FAULTY], {(key(), attachment("red").ifname): left})
+    assert (node.used, list(node.disk.values())) == ([FAULTY], [left])
 
 
 def test_a_corrected_definition_that_fails_too_leaves_the_record_as_it_was() -> None:
-    node = Correcting(CORRECTED)
+    node = Correcting()
     node.faults.delete_fails.add("red")
     node.clean_up(RED)
     assert (node.used, list(node.disk.values())) == ([FAULTY, CORRECTED], [RED])

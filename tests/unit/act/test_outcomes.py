@@ -1,4 +1,4 @@
-"""What became of an operation is remembered once, and told to every sink."""
+"""The outcome of an operation is remembered once, and reported to every sink."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ import random
 import pytest
 
 from podagent.act.outcomes import Outcome, Outcomes, PodState, Result
-from podagent.decide.attempts import Attempts
+from podagent.decide.attempts import Attempts, Subject
 from podagent.errors import PluginError, PodNotReady
-from podagent.model import Operation
-from unit.factory import attachment, key, pod
-from unit.nodemodel import SilentReport
+from podagent.model import Operation, PodKey
+from unit.factory import attachment, pod
+from unit.nodemodel import Report
 
 POD = pod()
-ATTACH = Outcome(POD.key, POD, Operation.ATTACH, Result.ATTACHED, attachment("red"))
+RED = attachment("red")
+ATTACH = Outcome(POD.key, POD, Operation.ATTACH, Result.ATTACHED, RED)
+BUSY = PluginError("bridge", "busy")
 
 
 class Broken:
@@ -23,7 +25,7 @@ class Broken:
     def told(self, outcome: Outcome) -> None:
         raise ZeroDivisionError("bug")
 
-    def settled(self, key: object, state: PodState) -> None:
+    def settled(self, key: PodKey, state: PodState) -> None:
         raise ZeroDivisionError("bug")
 
 
@@ -32,47 +34,34 @@ def attempts() -> Attempts:
     return Attempts(lambda: 0.0, random.Random(1))
 
 
-def test_a_failure_is_told_with_its_next_try_and_is_news_once(attempts: Attempts) -> None:
-    sink = SilentReport()
+def test_a_failure_is_reported_with_its_next_try_and_is_news_once_until_a_success(attempts: Attempts) -> None:
+    sink = Report()
     outcomes = Outcomes(attempts, [sink])
     for _ in range(2):
-        retry_in = outcomes.failed(ATTACH._replace(error=PluginError("bridge", "busy")), "aim")
+        retry_in = outcomes.failed(ATTACH._replace(error=BUSY), "aim")
     assert [(each.result, each.news) for each in sink.outcomes] == [(Result.FAILED, True), (Result.FAILED, False)]
-    assert sink.outcomes[-1].retry_in == retry_in == outcomes.wait_for(POD.key, each_subject(attempts), "aim")
-
-
-def each_subject(attempts: Attempts) -> object:
-    (subject,) = attempts.snapshot()[POD.key]
-    return subject
-
-
-@pytest.mark.parametrize(
-    ("operation", "error"),
-    [
-        (Operation.ATTACH, PodNotReady("not yet")),
-        (Operation.FIND, PluginError("bridge", "x")),
-        (Operation.TAKE_OVER, PluginError("bridge", "x")),
-    ],
-)
-def test_what_has_not_come_yet_is_waited_for_and_no_failure(
-    attempts: Attempts, operation: Operation, error: Exception
-) -> None:
-    sink = SilentReport()
-    Outcomes(attempts, [sink]).failed(ATTACH._replace(operation=operation, error=error), None)
-    assert [each.result for each in sink.outcomes] == [Result.WAITING]
-
-
-def test_a_success_ends_what_failed_before(attempts: Attempts) -> None:
-    outcomes = Outcomes(attempts, [])
-    outcomes.failed(ATTACH._replace(error=PluginError("bridge", "busy")), "aim")
+    subject = Subject(Operation.ATTACH, RED.ifname)
+    assert sink.outcomes[-1].retry_in == retry_in == outcomes.wait_for(POD.key, subject, "aim")
     outcomes.succeeded(ATTACH)
     assert attempts.snapshot() == {}
 
 
+@pytest.mark.parametrize(
+    ("operation", "error"),
+    [(Operation.ATTACH, PodNotReady("not yet")), (Operation.FIND, BUSY), (Operation.TAKE_OVER, BUSY)],
+)
+def test_an_operation_whose_time_has_not_come_waits_and_is_no_failure(
+    attempts: Attempts, operation: Operation, error: Exception
+) -> None:
+    sink = Report()
+    Outcomes(attempts, [sink]).failed(ATTACH._replace(operation=operation, error=error), None)
+    assert [each.result for each in sink.outcomes] == [Result.WAITING]
+
+
 def test_a_bug_in_one_sink_keeps_nothing_from_the_others(attempts: Attempts, caplog: pytest.LogCaptureFixture) -> None:
-    sink = SilentReport()
+    sink = Report()
     outcomes = Outcomes(attempts, [Broken(), sink])
     outcomes.succeeded(ATTACH)
-    outcomes.settled(key(), PodState(POD, (), None))
+    outcomes.settled(POD.key, PodState(POD, (), None))
     assert (len(sink.outcomes), len(sink.settled_pods)) == (1, 1)
     assert caplog.text.count("internal error in Broken") == 2

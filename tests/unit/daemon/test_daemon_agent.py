@@ -5,19 +5,21 @@ from __future__ import annotations
 import os
 import queue
 import signal
-import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from lab.waiting import eventually
 from podagent.config import load
-from podagent.daemon.agent import Agent
-from podagent.daemon.loop import LOOP_DIED
+from podagent.daemon.agent import Agent, Body
+from podagent.daemon.loop import LOOP_DIED, Loop
+from podagent.daemon.notify import Notifier
 from podagent.daemon.wiring import make_agent
+from podagent.daemon.workers import Workers
 from podagent.errors import StoreError
+from unit.daemon.manager import Manager
 
 
 @pytest.fixture(autouse=True)
@@ -29,61 +31,84 @@ def _signal_handlers_stay_pytests() -> Iterator[None]:
         signal.signal(number, handler)
 
 
-class Bench:
-    """An agent whose parts only say what they do."""
+class FirstNumber(Loop):
+    """Ends with the first number that is received."""
 
-    def __init__(self, at_work: int = 0, **bodies: Callable[[threading.Event], None]) -> None:
-        self.said: list[str] = []
-        self.received: queue.SimpleQueue[int] = queue.SimpleQueue()
+    def __init__(self, happened: list[str], received: queue.SimpleQueue[int]) -> None:
+        self.happened = happened
+        self.received = received
         self.number = 0
-        self.at_work = at_work
-        self.stop = threading.Event()
-        self.agent = Agent(
-            "about it",
-            self,
-            self,
-            self,
-            bodies,
-            [self.wake],
-            self.received,
-            self.stop,
-            1.0,  # type: ignore[arg-type]
-        )
 
     def run(self) -> int:
-        self.said.append("loop")
+        self.happened.append("loop")
         self.number = self.received.get(timeout=10)
         return self.number
 
-    def ready(self) -> None:
-        self.said.append("ready")
 
-    def stopping(self) -> None:
-        self.said.append("stopping")
+class Idle(Workers):
+    """No threads, of which some are still at work in the end."""
+
+    def __init__(self, happened: list[str], at_work: int) -> None:
+        self.happened = happened
+        self.at_work = at_work
 
     def start(self) -> None:
-        self.said.append("workers start")
-
-    def wake(self) -> None:
-        assert self.stop.is_set()
-        self.said.append("wake")
+        self.happened.append("workers start")
 
     def join(self, timeout: float) -> int:
-        self.said.append(f"join within {timeout:.0f} s")
+        self.happened.append(f"join within {timeout:.0f} s")
         return self.at_work
+
+
+class Notes(Notifier):
+    def __init__(self, happened: list[str]) -> None:
+        super().__init__({})
+        self.happened = happened
+
+    def ready(self) -> None:
+        self.happened.append("ready")
+
+    def stopping(self) -> None:
+        self.happened.append("stopping")
+
+
+class Bench:
+    """An agent of such parts, which keep one list of what happens; `bodies` are those of its threads."""
+
+    def __init__(self, at_work: int = 0, **bodies: Body) -> None:
+        self.happened: list[str] = []
+        self.received: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self.loop = FirstNumber(self.happened, self.received)
+        stop = threading.Event()
+
+        def wake() -> None:
+            assert stop.is_set()
+            self.happened.append("wake")
+
+        self.agent = Agent(
+            "about it",
+            self.loop,
+            Notes(self.happened),
+            Idle(self.happened, at_work),
+            bodies,
+            [wake],
+            self.received,
+            stop,
+            1.0,
+        )
 
 
 def test_it_is_ready_once_its_threads_run_and_ends_in_order() -> None:
     bench = Bench()
     bench.received.put(signal.SIGTERM)
     assert bench.agent.run() == 0
-    assert bench.said == ["workers start", "ready", "loop", "stopping", "wake", "join within 6 s"]
+    assert bench.happened == ["workers start", "ready", "loop", "stopping", "wake", "join within 6 s"]
 
 
 def test_a_signal_reaches_the_loop() -> None:
     bench = Bench(kill=lambda stop: os.kill(os.getpid(), signal.SIGTERM))
     assert bench.agent.run() == 0
-    assert bench.number == signal.SIGTERM
+    assert bench.loop.number == signal.SIGTERM
 
 
 def test_it_does_not_go_on_without_a_thread_that_died_of_a_bug(caplog: pytest.LogCaptureFixture) -> None:
@@ -92,11 +117,11 @@ def test_it_does_not_go_on_without_a_thread_that_died_of_a_bug(caplog: pytest.Lo
 
     bench = Bench(watch=bug)
     assert bench.agent.run() == 1
-    assert bench.number == LOOP_DIED
+    assert bench.loop.number == LOOP_DIED
     assert "internal error in the watch loop" in caplog.text
 
 
-def test_plugins_that_are_still_at_work_at_the_end_are_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_plugins_still_at_work_at_the_end_are_reported(caplog: pytest.LogCaptureFixture) -> None:
     bench = Bench(at_work=2)
     bench.received.put(signal.SIGTERM)
     assert bench.agent.run() == 0
@@ -104,32 +129,6 @@ def test_plugins_that_are_still_at_work_at_the_end_are_told(caplog: pytest.LogCa
 
 
 # -- all of it, on a machine that has neither a kubeconfig nor a container runtime ------------------------------------
-
-
-class Manager:
-    """The service manager's end of the socket."""
-
-    def __init__(self, address: Path) -> None:
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.bind(str(address))
-        self._socket.settimeout(20)
-        self.heard: list[str] = []
-
-    def wait_for(self, start: str) -> str:
-        while not any(message.startswith(start) for message in self.heard):
-            self.heard.append(self._socket.recv(65536).decode())
-        return next(message for message in reversed(self.heard) if message.startswith(start))
-
-    def close(self) -> None:
-        self._socket.close()
-
-
-@pytest.fixture
-def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Manager]:
-    manager = Manager(tmp_path / "notify")
-    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
-    yield manager
-    manager.close()
 
 
 @pytest.fixture
@@ -145,8 +144,12 @@ def flags(tmp_path: Path) -> dict[str, str | None]:
 
 
 def test_a_node_that_has_nothing_yet_gets_an_agent_that_is_ready_and_waits(
-    manager: Manager, flags: dict[str, str | None], caplog: pytest.LogCaptureFixture
+    manager: Manager,
+    flags: dict[str, str | None],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", manager.environ["NOTIFY_SOCKET"])
     caplog.set_level("INFO", "podagent")
     agent = make_agent(load(flags, {}))
 

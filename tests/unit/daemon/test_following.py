@@ -1,53 +1,73 @@
-"""The pods are followed once there are credentials, and until then the agent says what it waits for."""
+"""The pods are followed once there are credentials, and until then the agent reports why it waits."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 
 import pytest
 
 from podagent.daemon.following import Following
 from podagent.errors import KubeconfigError
+from podagent.kube.api import KubeApi
+from podagent.kube.watch import PodWatch
 
 
-class Bench:
-    """An API that finds no credentials a number of times, and a watch that ends at once."""
+class Api(KubeApi):
+    """Finds no credentials as often as there are faults."""
 
-    def __init__(self, *faults: str) -> None:
+    def __init__(self, faults: Sequence[str]) -> None:
         self.faults = list(faults)
-        self.stop = threading.Event()
-        self.shown: list[str] = []
-        self.followed = 0
-        self.following = Following(self, self, lambda: self.shown.append(self.following.waiting_for), poll_s=0)
 
     def reload(self) -> None:
         if self.faults:
             raise KubeconfigError(self.faults.pop(0))
 
+
+class Watch(PodWatch):
+    """Ends at once."""
+
+    def __init__(self) -> None:
+        self.runs = 0
+
     def run(self, stop: threading.Event) -> None:
-        assert stop is self.stop
-        self.followed += 1
+        self.runs += 1
+
+
+class Bench:
+    def __init__(self, *faults: str) -> None:
+        self.stop = threading.Event()
+        self.shown: list[str] = []
+        self.watch = Watch()
+        self.following = Following(Api(faults), self.watch, self._show, poll_s=0)
+
+    def _show(self) -> None:
+        self.shown.append(self.following.waiting_for)
+
+    def run(self) -> int:
+        """How often the watch was begun."""
+        self.following.run(self.stop)
+        return self.watch.runs
 
 
 def test_with_credentials_the_pods_are_followed_at_once() -> None:
     bench = Bench()
-    bench.following.run(bench.stop)
-    assert (bench.followed, bench.shown) == (1, [])
+    assert (bench.run(), bench.shown) == (1, [])
 
 
-def test_what_is_waited_for_is_told_when_it_changes_and_gone_when_it_came(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_reason_for_waiting_is_shown_when_it_changes_and_when_it_is_gone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     bench = Bench("missing", "missing", "malformed")
-    bench.following.run(bench.stop)
+    assert bench.run() == 1
     assert bench.shown == ["missing", "malformed", ""]
     assert [record.getMessage() for record in caplog.records] == [
         "waiting for credentials: missing",
         "waiting for credentials: malformed",
     ]
-    assert bench.followed == 1
 
 
 def test_the_end_of_the_agent_ends_the_waiting_too() -> None:
     bench = Bench("missing")
     bench.stop.set()
-    bench.following.run(bench.stop)
-    assert bench.followed == 0
+    assert bench.run() == 0

@@ -4,90 +4,101 @@ from __future__ import annotations
 
 import logging
 import queue
+import random
 import signal
+import time
+from pathlib import Path
 
 import pytest
 
+from podagent.daemon.health import Heartbeats, Watchdog
 from podagent.daemon.loop import LOOP_DIED, WAKE, Loop
+from podagent.daemon.notify import Notifier
+from podagent.daemon.podtable import PodTable
+from podagent.daemon.rounds import Rounds
+from podagent.daemon.workqueue import WorkQueue
+from podagent.model import PodKey
+from podagent.state.store import Store
+from unit.daemon.manager import Manager
+from unit.factory import pod
 
 
 class Bench:
-    """A loop whose every turn is one status; `after` says what arrives after which of them."""
+    """A loop that receives one number in each turn; None: nothing arrives until the next duty."""
 
-    def __init__(self, after: dict[int, int]) -> None:
-        self.interval_s = 60.0
-        self.to_resync_s = 60.0
+    def __init__(self, manager: Manager, directory: Path, resync_s: float = 0.0) -> None:
+        environ = manager.environ | {"WATCHDOG_USEC": "180000000"}
+        notifier = Notifier(environ)
+        table = PodTable(lambda pod: None, lambda: None)
+        table.replace([pod()])
+        self.manager = manager
+        self.queue: WorkQueue[PodKey] = WorkQueue(time.monotonic)
         self.pods_in_work = 0
-        self.said: list[str] = []
-        self._after = after
+        rounds = Rounds(table, Store(directory), self.queue, resync_s, random.Random(1), time.monotonic)
+        self._received: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._turns = 0
-        self.received: queue.SimpleQueue[int] = queue.SimpleQueue()
-        self.loop = Loop(self, self, self, self._next_status, lambda: self.pods_in_work, self._reload, self.received)
+        self._script: list[int | None] = []
+        self.loop = Loop(
+            Watchdog(Heartbeats(), notifier, environ),
+            notifier,
+            rounds,
+            self._status,
+            lambda: self.pods_in_work,
+            lambda: notifier.status("reload"),
+            self._received,
+        )
 
-    def run_once(self) -> bool:
-        self.said.append("ping")
-        return True
+    def run(self, *script: int | None) -> int:
+        self._script = list(script)
+        return self.loop.run()
 
-    def ready(self) -> None:
-        self.said.append("ready")
+    def notified(self) -> list[str]:
+        """The messages to the manager, without time stamps."""
+        return [message.split("\n")[0] for message in self.manager.received()]
 
-    def reloading(self) -> None:
-        self.said.append("reloading")
-
-    def status(self, text: str) -> None:
-        self.said.append(text)
+    def _status(self) -> str:
         self._turns += 1
-        if self._turns in self._after:
-            self.received.put(self._after[self._turns])
+        number = self._script.pop(0)
+        if number is not None:
+            self._received.put(number)
+        return f"status {self._turns}"
 
-    def seconds_to_resync(self) -> float:
-        return self.to_resync_s
 
-    def resync_if_due(self) -> None:
-        self.said.append("resync")
-
-    def _next_status(self) -> str:
-        return f"status {self._turns + 1}"
-
-    def _reload(self) -> None:
-        self.said.append("reload")
+@pytest.fixture
+def bench(manager: Manager, tmp_path: Path) -> Bench:
+    return Bench(manager, tmp_path)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_to_end_is_told_and_ends_it(number: int, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_signal_to_end_is_logged_and_ends_it(bench: Bench, number: int, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "podagent")
-    bench = Bench({1: number})
-    assert bench.loop.run() == number
-    assert bench.said == ["ping", "status 1"]
+    assert bench.run(number) == number
+    assert bench.notified() == ["WATCHDOG=1", "STATUS=status 1"]
     assert f"{signal.Signals(number).name} received: stopping" in caplog.text
 
 
-def test_the_death_of_a_thread_ends_it_too() -> None:
-    assert Bench({1: LOOP_DIED}).loop.run() == LOOP_DIED
+def test_the_death_of_a_thread_ends_it_too(bench: Bench) -> None:
+    assert bench.run(LOOP_DIED) == LOOP_DIED
 
 
-def test_sighup_reloads_between_reloading_and_ready() -> None:
-    bench = Bench({1: signal.SIGHUP, 2: signal.SIGTERM})
-    bench.loop.run()
-    assert bench.said == ["ping", "status 1", "reloading", "reload", "ready", "ping", "status 2"]
+def test_sighup_reloads_between_reloading_and_ready(bench: Bench) -> None:
+    bench.run(signal.SIGHUP, signal.SIGTERM)
+    assert bench.notified()[2:5] == ["RELOADING=1", "STATUS=reload", "READY=1"]
 
 
-def test_a_change_of_the_status_is_shown_at_once() -> None:
-    bench = Bench({1: WAKE, 2: signal.SIGTERM})
-    bench.loop.run()
-    assert bench.said == ["ping", "status 1", "ping", "status 2"]
+def test_a_change_of_the_status_is_shown_at_once_and_the_watchdog_pinged(bench: Bench) -> None:
+    bench.run(WAKE, signal.SIGTERM)
+    assert bench.notified() == ["WATCHDOG=1", "STATUS=status 1", "WATCHDOG=1", "STATUS=status 2"]
 
 
-def test_when_nothing_arrives_it_pings_in_time_and_looks_whether_a_resync_is_due() -> None:
-    bench = Bench({2: signal.SIGTERM})
-    bench.to_resync_s = 0.001
-    bench.loop.run()
-    assert bench.said == ["ping", "status 1", "resync", "ping", "status 2"]
+def test_when_nothing_arrives_until_a_resync_is_due_it_is_made(manager: Manager, tmp_path: Path) -> None:
+    bench = Bench(manager, tmp_path, resync_s=0.001)
+    bench.run(None, signal.SIGTERM)
+    assert bench.notified() == ["WATCHDOG=1", "STATUS=status 1", "WATCHDOG=1", "STATUS=status 2"]
+    assert len(bench.queue) == 1
 
 
-def test_while_pods_are_in_work_the_status_is_renewed_more_often() -> None:
-    bench = Bench({})
+def test_while_pods_are_in_work_the_status_is_renewed_more_often(bench: Bench) -> None:
+    assert bench.loop._seconds_to_next_duty() == 60.0
     bench.pods_in_work = 1
     assert bench.loop._seconds_to_next_duty() == 1.0
-    bench.pods_in_work = 0
-    assert bench.loop._seconds_to_next_duty() == 60.0

@@ -1,10 +1,13 @@
-"""The pods as last described, and who is told when one needs a look."""
+"""The pods as last described, and the reports of those that need a look."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import pytest
 
 from podagent.daemon.podtable import PodTable
+from podagent.model import Pod
 from unit.factory import key, pod
 
 
@@ -28,14 +31,14 @@ def synced(table: Table) -> Table:
     return table
 
 
-def test_nobody_is_told_of_anything_before_the_first_complete_list(table: Table) -> None:
+def test_nothing_is_reported_before_the_first_complete_list(table: Table) -> None:
     table.upsert(pod(uid="a"))
     table.upsert(pod("[]", uid="a"))
     table.remove(pod(uid="a"))
     assert (table.calls, table.synced) == ([], False)
 
 
-def test_the_first_list_is_told_once_as_a_whole(table: Table) -> None:
+def test_the_first_list_is_reported_once_as_a_whole(table: Table) -> None:
     table.upsert(pod(uid="stale"))
     table.replace([pod(uid="a"), pod(uid="b")])
     assert (table.calls, table.synced) == (["complete"], True)
@@ -47,7 +50,7 @@ def test_an_empty_first_list_is_a_complete_list_too(table: Table) -> None:
     assert table.calls == ["complete"]
 
 
-def test_a_later_list_tells_only_of_pods_that_came_went_or_changed(synced: Table) -> None:
+def test_a_later_list_reports_only_pods_that_came_went_or_changed(synced: Table) -> None:
     synced.replace([pod(uid="a", phase="Failed"), pod(uid="c")])
     assert sorted(synced.calls) == ["a", "b", "c"]
     synced.calls.clear()
@@ -55,34 +58,30 @@ def test_a_later_list_tells_only_of_pods_that_came_went_or_changed(synced: Table
     assert synced.calls == []
 
 
-def test_a_repeated_description_wakes_nobody(synced: Table) -> None:
+def test_a_repeated_description_and_the_leaving_of_an_unknown_pod_are_no_news(synced: Table) -> None:
     synced.upsert(pod(uid="a"))
+    synced.remove(pod(uid="c"))
     assert synced.calls == []
 
 
 @pytest.mark.parametrize("change", [{"networks": "[]"}, {"phase": "Failed"}, {"incarnation": "2"}, {"object_uid": "x"}])
-def test_every_change_of_a_pod_is_told(synced: Table, change: dict[str, str]) -> None:
-    synced.upsert(pod(uid="a")._replace(**change))
+def test_every_change_of_a_pod_is_reported(synced: Table, change: dict[str, Any]) -> None:
+    synced.upsert(pod(uid="a", **change))
     assert synced.calls == ["a"]
 
 
-def test_what_is_told_can_be_read_at_once() -> None:
-    seen = []
-    table = PodTable(lambda changed: seen.append(table.get(changed)), lambda: None)
-    table.replace([])
-    table.upsert(pod(uid="a"))
-    table.remove(pod(uid="a"))
+def test_a_change_that_is_reported_can_be_read_at_once() -> None:
+    seen: list[Pod | None] = []
+    observed: PodTable = PodTable(lambda changed: seen.append(observed.get(changed)), lambda: None)
+    observed.replace([])
+    observed.upsert(pod(uid="a"))
+    observed.remove(pod(uid="a"))
     assert seen == [pod(uid="a"), None]
 
 
-def test_a_pod_that_left_is_told_and_gone(synced: Table) -> None:
+def test_a_pod_that_left_is_reported_and_gone(synced: Table) -> None:
     synced.remove(pod(uid="a"))
     assert (synced.calls, synced.get(key("a")), synced.keys()) == (["a"], None, [key("b")])
-
-
-def test_the_leaving_of_an_unknown_pod_is_no_news(synced: Table) -> None:
-    synced.remove(pod(uid="c"))
-    assert synced.calls == []
 
 
 def test_the_end_of_an_old_mirror_does_not_take_the_static_pods_new_one_away(synced: Table) -> None:

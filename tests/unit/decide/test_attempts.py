@@ -1,16 +1,16 @@
-"""What is remembered of failures: when they may be tried again, and whether they are news."""
+"""The memory of failures: when they may be tried again, and whether they are news."""
 
 from __future__ import annotations
 
 import random
-import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from podagent.decide.attempts import Attempts, Subject
 from podagent.model import Operation
-from unit.factory import key
+from unit.factory import Clock, key
 
 POD, OTHER = key(), key("other")
 NET1, NET2 = Subject(Operation.ATTACH, "net1"), Subject(Operation.ATTACH, "net2")
@@ -18,30 +18,19 @@ DEL1 = Subject(Operation.DETACH, "net1")
 FIND = Subject(Operation.FIND)
 
 
-class Time:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+@pytest.fixture
+def time() -> Clock:
+    return Clock()
 
 
 @pytest.fixture
-def time() -> Time:
-    return Time()
-
-
-@pytest.fixture
-def attempts(time: Time) -> Attempts:
+def attempts(time: Clock) -> Attempts:
     return Attempts(time, random.Random(1))
 
 
-def test_what_never_failed_may_be_tried_now(attempts: Attempts) -> None:
+def test_waits_longer_after_each_failure_and_exactly_that_long(attempts: Attempts, time: Clock) -> None:
+    waits: list[float] = []
     assert attempts.remaining(POD, NET1, "aim") == 0
-
-
-def test_waits_longer_after_each_failure_and_no_longer_than_told(attempts: Attempts, time: Time) -> None:
-    waits = []
     for _ in range(12):
         waits.append(attempts.failed(POD, NET1, "aim", "error").retry_in)
         assert attempts.remaining(POD, NET1, "aim") == pytest.approx(waits[-1])
@@ -100,17 +89,13 @@ def test_keeps_what_is_still_asked_for(attempts: Attempts) -> None:
 def test_a_failure_is_news_the_first_time_and_when_its_reason_changes(attempts: Attempts) -> None:
     news = [attempts.failed(POD, NET1, "aim", reason).news for reason in ("one", "one", "two", "two", "one")]
     assert news == [True, False, True, False, True]
+    attempts.retry_now()
+    assert not attempts.failed(POD, NET1, "aim", "one").news, "a reload makes no news"
     attempts.succeeded(POD, NET1)
     assert attempts.failed(POD, NET1, "aim", "one").news
 
 
-def test_a_reload_makes_no_news_of_what_was_told(attempts: Attempts) -> None:
-    attempts.failed(POD, NET1, "aim", "error")
-    attempts.retry_now()
-    assert not attempts.failed(POD, NET1, "aim", "error").news
-
-
-def test_a_snapshot_stays_as_it_was(attempts: Attempts, time: Time) -> None:
+def test_a_snapshot_stays_as_it_was(attempts: Attempts, time: Clock) -> None:
     attempts.failed(POD, NET1, "aim", "error")
     before = attempts.snapshot()
     attempts.forget(POD)
@@ -121,22 +106,14 @@ def test_a_snapshot_stays_as_it_was(attempts: Attempts, time: Time) -> None:
 
 
 def test_many_workers_may_fail_while_another_thread_looks(attempts: Attempts) -> None:
-    faults: list[Exception] = []
-
     def live(uid: str) -> None:
-        try:
-            for number in range(300):
-                attempts.failed(key(uid), NET1, number, "error")
-                attempts.keep_only(key(uid), (), ())
-                attempts.snapshot()
-                attempts.retry_now()
-                attempts.forget(key(uid))
-        except Exception as error:  # whatever a race brings
-            faults.append(error)
+        for number in range(300):
+            attempts.failed(key(uid), NET1, number, "error")
+            attempts.keep_only(key(uid), (), ())
+            attempts.snapshot()
+            attempts.retry_now()
+            attempts.forget(key(uid))
 
-    threads = [threading.Thread(target=live, args=(f"uid-{number}",)) for number in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert (faults, attempts.snapshot()) == ([], {})
+    with ThreadPoolExecutor(6) as threads:
+        list(threads.map(live, "abcdef"))  # raises the error of a race, if there was one
+    assert attempts.snapshot() == {}

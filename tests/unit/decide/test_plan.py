@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -42,7 +43,7 @@ def test_the_table_is_complete_and_has_nothing_the_design_does_not_name() -> Non
     assert cells == set(design_table()) == {(want.value, found.value) for want in Want for found in Found}
 
 
-def test_what_is_detached_and_attached_is_detached_first() -> None:
+def test_detaching_comes_before_attaching_again() -> None:
     both = [steps for row in TABLE.values() for steps in row.values() if len(steps) > 1]
     assert all(steps == (Operation.DETACH, Operation.ATTACH) for steps in both)
 
@@ -50,8 +51,8 @@ def test_what_is_detached_and_attached_is_detached_first() -> None:
 # -- how a state is found in the table ------------------------------------------------------------------------------
 
 
-def wanted(*attachments: Attachment, **more: object) -> Desired:
-    return Desired(tuple(attachments))._replace(**more)
+def wanted(*attachments: Attachment, **more: Any) -> Desired:
+    return Desired(attachments, **more)
 
 
 def planned(detach: Sequence[Record] = (), attach: Sequence[Attachment] = ()) -> Plan:
@@ -85,7 +86,7 @@ AGAIN = "again"
         ({"invocation": record("other").invocation}, None),
     ],
 )
-def test_what_counts_as_a_change_of_an_attachment(changes: dict[str, object], outcome: str | None) -> None:
+def test_what_counts_as_a_change_of_an_attachment(changes: dict[str, Any], outcome: str | None) -> None:
     found = record("red", **changes)
     expected = planned([found], [RED]) if outcome == AGAIN else ()
     assert plan_pod(wanted(RED), [found], SANDBOX) == expected
@@ -109,14 +110,9 @@ def test_without_a_sandbox_what_is_wanted_waits_and_what_is_not_goes() -> None:
 
 
 @pytest.mark.parametrize("phase", Phase)
-def test_a_held_interface_is_not_touched(phase: Phase) -> None:
-    found = record("red", phase=phase)
-    assert plan_pod(wanted(held=frozenset({RED.ifname})), [found], SANDBOX) == ()
-
-
-@pytest.mark.parametrize("phase", Phase)
-def test_a_fault_that_hides_what_was_wanted_detaches_nothing(phase: Phase) -> None:
-    assert plan_pod(wanted(hold_all=True), [record("red", phase=phase)], SANDBOX) == ()
+@pytest.mark.parametrize("fault", [wanted(held=frozenset({RED.ifname})), wanted(hold_all=True)], ids=["held", "all"])
+def test_a_held_interface_is_not_touched(phase: Phase, fault: Desired) -> None:
+    assert plan_pod(fault, [record("red", phase=phase)], SANDBOX) == ()
 
 
 def test_siblings_of_a_fault_are_attached_and_changed() -> None:
@@ -145,14 +141,12 @@ def test_nothing_to_do_is_an_empty_plan() -> None:
 
 
 @pytest.mark.parametrize("below", [{"phase": Phase.ATTACHING}, {"attachment": RED._replace(mac="02:00:00:00:00:01")}])
-def test_what_stacks_on_a_layer_that_is_made_anew_is_made_anew_too(below: dict[str, object]) -> None:
+def test_a_network_on_a_layer_that_is_attached_again_is_attached_again_too(below: dict[str, Any]) -> None:
     bond = attachment("red", upper_layers=("green",))
     vlan = attachment("green", upper_layers=("top",))
     top = attachment("top")
-    lower, middle, upper = record("red", sequence=1, **below), record("green", sequence=2), record("top", sequence=3)
-    middle, upper = middle._replace(attachment=vlan), upper._replace(attachment=top)
-    if "attachment" not in below:
-        lower = lower._replace(attachment=bond)
+    lower = record("red", sequence=1, **{"attachment": bond, **below})
+    middle, upper = record("green", sequence=2, attachment=vlan), record("top", sequence=3, attachment=top)
     plan = plan_pod(wanted(bond, vlan, top), [lower, middle, upper], SANDBOX)
     assert plan == planned([upper, middle, lower], [bond, vlan, top])
 

@@ -1,4 +1,4 @@
-"""What a pod wants, from all of its annotations together."""
+"""All annotations of a pod, read together."""
 
 from __future__ import annotations
 
@@ -37,15 +37,9 @@ def test_kalooms_annotation_is_understood() -> None:
     assert "networks" in ANNOTATIONS
 
 
-def test_without_annotations_nothing_is_wanted() -> None:
+def test_every_annotation_that_the_pod_has_is_served_and_no_other() -> None:
     assert wanted(those(RED), those(GREEN), ()) == Desired()
-
-
-def test_only_annotations_that_the_pod_has_are_read() -> None:
     assert wanted(those(RED), those(GREEN), ("two",)) == those(GREEN)
-
-
-def test_two_annotations_of_one_pod_are_both_served() -> None:
     assert wanted(those(RED, GREEN), those(BLUE)) == those(RED, GREEN, BLUE)
 
 
@@ -54,7 +48,7 @@ def test_a_fault_in_one_annotation_holds_what_it_may_have_meant_and_the_other_is
     assert wanted(those(RED), faulty) == faulty._replace(attachments=(RED,))
 
 
-def test_an_interface_that_two_annotations_name_is_the_first_ones_and_that_is_told() -> None:
+def test_an_interface_that_two_annotations_name_is_the_first_ones_and_that_is_reported() -> None:
     desired = wanted(those(RED), those(RED._replace(mac="02:00:00:00:00:01"), GREEN))
     assert desired.attachments == (RED, GREEN)
     assert RED.ifname in desired.problems[0]

@@ -1,80 +1,19 @@
-"""What the agent before this one attached is neither attached twice nor forgotten, on the model of a node."""
+"""A network of the agent before this one is neither attached twice nor forgotten, on the model of a node."""
 
 from __future__ import annotations
 
 import contextlib
-import json
-import random
-from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
-from podagent.act.executor import Executor
-from podagent.act.outcomes import Outcomes, Result
-from podagent.act.ports import Inherited
-from podagent.act.reconciler import Reconciler
-from podagent.decide.attempts import Attempts
+from podagent.act.outcomes import Result
 from podagent.decide.dialects.kaloom_names import interface_name
-from podagent.model import Attachment, Operation, Phase, PodKey
-from podagent.takeover.inheritance import Inheritance
-from unit.factory import attachment, key, pod
-from unit.nodemodel import Crash, Node, SilentReport
+from podagent.model import Operation, Phase
+from unit.bench import POD, Bench
+from unit.nodemodel import Crash
 
-KEY = key()
-RED = interface_name("red")
-
-
-@dataclass(frozen=True)
-class Left:
-    attachment: Attachment
-    sandbox_id: str
-    complete: bool = True
-
-
-class Bench(Node):
-    """A node on which another agent was at work, and ours in its place."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.left: list[Inherited] = []
-        self.report = SilentReport()
-        executor = Executor(self, self, self, lambda container_id, ifname, timeout_s: None, self.boot_id)
-        outcomes = Outcomes(Attempts(lambda: 0.0, random.Random(1)), [self.report])
-        self.inheritance = Inheritance(Predecessor(self), self, self, self, self, executor, outcomes, ("default",))
-        reconciler = Reconciler(self, self, self, self, executor, outcomes, ("default",), clock=lambda: 0.0)
-        self.reconcile = self.inheritance.ahead_of(lambda pod, expect: reconciler.reconcile(pod))
-
-    def former_agent_attached(self, *networks: str, complete: bool = True) -> None:
-        self.pods[KEY] = pod(key=KEY)
-        sandbox = self.start_sandbox(KEY)
-        for network in networks:
-            self.kubelet_attaches(KEY, network)
-            self.left.append(Left(attachment(network), sandbox.id, complete))
-
-    def want(self, *networks: str, **more: str) -> None:
-        annotation = json.dumps([{"name": network, **more} for network in networks])
-        self.pods[KEY] = self.pods[KEY]._replace(networks=annotation)
-
-    def look(self) -> float | None:
-        return self.reconcile(KEY, lambda seconds: None)
-
-    def commands(self) -> list[str]:
-        return [command for command, _, _ in self.operations]
-
-
-class Predecessor:
-    def __init__(self, node: Bench) -> None:
-        self.node = node
-
-    def left_nothing(self) -> bool:
-        return False
-
-    def of(self, pod: PodKey) -> Sequence[Inherited]:
-        return self.node.left
-
-    def settled(self, pod: PodKey) -> None:
-        self.node.left = []
+RED, GREEN, BLUE = map(interface_name, ("red", "green", "blue"))
 
 
 @pytest.fixture
@@ -82,78 +21,82 @@ def node() -> Bench:
     return Bench()
 
 
-def test_what_is_still_wanted_is_taken_over_without_touching_it(node: Bench) -> None:
+def test_a_network_that_is_still_wanted_is_taken_over_without_touching_it(node: Bench) -> None:
     node.former_agent_attached("red")
     node.want("red")
-    assert node.look() is None
-    assert node.commands() == []
-    assert [(record.phase, record.adopted) for record in node.of(KEY)] == [(Phase.ATTACHED, True)]
-    assert node.left == []
+    assert node.take_over_and_look() is None
+    assert [(record.phase, record.adopted) for record in node.of(POD)] == [(Phase.ATTACHED, True)]
+    assert (node.commands(), node.former.left) == ([], [])
 
 
-def test_what_was_taken_off_the_annotation_while_no_agent_ran_is_detached(node: Bench) -> None:
+def test_a_network_that_was_taken_off_the_annotation_while_no_agent_ran_is_detached(node: Bench) -> None:
     node.former_agent_attached("red", "green")
     node.want("green")
-    assert node.look() is None
-    assert node.links_of(KEY) == {interface_name("green")}
+    assert node.take_over_and_look() is None
+    assert set(node.links_of(POD)) == {GREEN}
     assert {network for network, *_ in node.leases} == {"green"}
 
 
 def test_the_last_network_of_a_pod_without_an_annotation_is_detached(node: Bench) -> None:
     node.former_agent_attached("red")
-    node.look()
-    assert (node.links_of(KEY), node.leases, node.of(KEY)) == (set(), set(), [])
+    node.change(annotations={})
+    node.take_over_and_look()
+    assert node.is_clean()
 
 
-def test_what_was_half_done_is_made_anew(node: Bench) -> None:
-    node.former_agent_attached("red", complete=False)
-    node.want("red")
-    node.look()
-    assert node.commands() == ["DEL", "ADD"]
-    assert node.links_of(KEY) == {RED}
+@pytest.mark.parametrize(
+    ("complete", "entry", "commands"),
+    [
+        (True, {"name": "red", "namespace": "default"}, []),
+        (True, {"name": "red", "ifMac": "02:00:00:00:00:01"}, ["DEL", "ADD"]),
+        (False, {"name": "red"}, ["DEL", "ADD"]),
+    ],
+    ids=["names the namespace of its definition", "has another MAC address", "was half done"],
+)
+def test_it_is_made_again_only_if_it_is_not_as_wanted(
+    node: Bench, complete: bool, entry: dict[str, Any], commands: list[str]
+) -> None:
+    node.former_agent_attached("red", complete=complete)
+    node.want(entry)
+    node.take_over_and_look()
+    assert node.commands() == commands
+    assert set(node.links_of(POD)) == {RED}
 
 
-def test_an_entry_with_its_definitions_namespace_is_the_same_network(node: Bench) -> None:
+def test_a_network_of_a_sandbox_that_has_ended_is_none_of_ours(node: Bench) -> None:
     node.former_agent_attached("red")
-    node.want("red", namespace="default")
-    node.look()
-    assert node.commands() == []
+    node.start_sandbox(POD)
+    node.take_over_and_look()
+    assert (node.commands(), node.former.left) == ([], [])
 
 
-def test_another_mac_address_than_it_was_attached_with_is_made_anew(node: Bench) -> None:
+def test_the_networks_of_a_pod_that_is_gone_are_left_alone(node: Bench) -> None:
     node.former_agent_attached("red")
-    node.want("red", ifMac="02:00:00:00:00:01")
-    node.look()
-    assert node.commands() == ["DEL", "ADD"]
-
-
-def test_what_was_attached_in_a_sandbox_that_has_ended_is_none_of_ours(node: Bench) -> None:
-    node.former_agent_attached("red")
-    node.start_sandbox(KEY)
-    node.look()
-    assert (node.commands(), node.left) == ([], [])
+    node.pods.clear()
+    assert node.take_over_and_look() is None
+    assert (node.commands(), len(node.former.left)) == ([], 1)
 
 
 def test_waits_for_the_runtime_and_then_takes_over(node: Bench) -> None:
     node.former_agent_attached("red")
     node.faults.runtime_down = True
-    assert node.look()
-    assert node.left
+    assert node.take_over_and_look()
+    assert node.former.left
     node.faults.runtime_down = False
-    assert node.look() is None
-    assert node.links_of(KEY) == set()
+    assert node.take_over_and_look() is None
+    assert node.is_clean()
 
 
 def test_one_that_cannot_be_taken_over_now_holds_up_no_other(node: Bench) -> None:
     node.former_agent_attached("red", "green")
     node.faults.undefined = {"red"}
     node.want("blue")
-    node.look()
+    node.take_over_and_look()
     assert [outcome.operation for outcome in node.report.those(Result.WAITING)] == [Operation.TAKE_OVER]
-    assert node.links_of(KEY) == {RED, interface_name("blue")}
+    assert set(node.links_of(POD)) == {RED, BLUE}
     node.faults.undefined = set()
-    node.look()
-    assert node.links_of(KEY) == {interface_name("blue")}
+    node.take_over_and_look()
+    assert set(node.links_of(POD)) == {BLUE}
 
 
 def test_a_crash_while_taking_over_forgets_nothing(node: Bench) -> None:
@@ -161,7 +104,7 @@ def test_a_crash_while_taking_over_forgets_nothing(node: Bench) -> None:
     for steps in range(12):
         node.faults.crash_in = steps
         with contextlib.suppress(Crash):
-            node.look()
+            node.take_over_and_look()
     node.faults.crash_in = None
-    node.look()
-    assert (node.links_of(KEY), node.leases, node.of(KEY)) == (set(), set(), [])
+    node.take_over_and_look()
+    assert node.is_clean()

@@ -75,7 +75,7 @@ def test_moves_aside_what_was_taken_over_and_nothing_else(store: Path) -> None:
         b'{"Running": {"State": "Busy", "Data": {}}}', b"x" * 70_000,
     ],
 )  # fmt: skip
-def test_a_file_that_is_no_record_is_told_and_left_alone(
+def test_a_file_that_is_no_record_is_reported_and_left_alone(
     store: Path, caplog: pytest.LogCaptureFixture, content: bytes
 ) -> None:
     file = store / "web-red.json"
