@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import http.client
 import json
-import socket
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +13,6 @@ from kubernetes import client, config, watch
 from kubernetes.client import ApiException
 
 from lab.apiserver import ApiServer
-from lab.apistore import NETWORKS
 from lab.waiting import eventually
 
 Json = dict[str, Any]
@@ -279,114 +275,6 @@ def test_a_history_that_overflows_is_too_old(tmp_path: Path) -> None:
         for number in range(5):
             api.create(pod(f"p{number}"))
         Watching(core, resource_version=old).wait_for(("ERROR", ""))
-
-
-def test_only_known_tokens_are_let_in(api: ApiServer, tmp_path: Path) -> None:
-    api.set_tokens({"good"})
-    with pytest.raises(ApiException) as refused:
-        core_of(api, tmp_path / "bad", "wrong").list_pod_for_all_namespaces()
-    assert refused.value.status == 401
-    assert status_of(refused.value)["reason"] == "Unauthorized"
-    assert core_of(api, tmp_path / "good", "good").list_pod_for_all_namespaces().items == []
-
-
-def test_serves_tls(tmp_path: Path) -> None:
-    with ApiServer(tls=True) as api:
-        core = core_of(api, tmp_path / "kubeconfig")
-        watching = watch_from_now(api, core)
-        core.create_namespaced_pod("default", pod("a"))
-        watching.wait_for(("ADDED", "a"))
-        api.stop()
-        eventually(lambda: watching.ended)
-
-
-def test_fails_as_often_as_told_where_it_matches(api: ApiServer) -> None:
-    api.fail_next(1, 429, retry_after=7, match="/api/v1/pods")
-    connection = http.client.HTTPConnection("127.0.0.1", int(api.url.rsplit(":", 1)[1]))
-    seen = []
-    for path in ("/api/v1/events", "/api/v1/pods", "/api/v1/pods"):
-        connection.request("GET", path)
-        answer = connection.getresponse()
-        seen.append((answer.status, answer.headers["Retry-After"], json.load(answer)["kind"]))
-    assert seen == [(200, None, "EventList"), (429, "7", "Status"), (200, None, "PodList")]
-    connection.close()
-
-
-def test_a_silent_connection_stays_open_and_gets_nothing(api: ApiServer, core: client.CoreV1Api) -> None:
-    watching = watch_from_now(api, core)
-    api.go_silent()
-    api.create(pod("a"))
-    raw = socket.create_connection(("127.0.0.1", int(api.url.rsplit(":", 1)[1])))
-    raw.sendall(b"GET /api/v1/pods HTTP/1.1\r\nHost: x\r\n\r\n")
-    raw.settimeout(0.7)
-    with pytest.raises(TimeoutError):
-        raw.recv(1)
-    assert watching.seen == []
-    assert not watching.ended
-    api.resume()
-    assert len(core.list_pod_for_all_namespaces(_request_timeout=5).items) == 1
-    with pytest.raises(TimeoutError):
-        raw.recv(1)
-    raw.close()
-    eventually(lambda: api.open_connections == 2, what="the silent connection to be let go when its client leaves")
-
-
-def test_a_truncated_line_ends_the_connection(api: ApiServer, core: client.CoreV1Api) -> None:
-    watching = watch_from_now(api, core)
-    api.truncate_next_watch_line()
-    api.create(pod("a"))
-    eventually(lambda: watching.ended)
-    assert watching.seen == []
-    assert watching.error is not None
-
-
-def test_comes_back_on_the_same_port_with_its_objects(api: ApiServer, core: client.CoreV1Api) -> None:
-    api.create(pod("a"))
-    watching = watch_from_now(api, core)
-    url = api.url
-    api.stop()
-    eventually(lambda: watching.ended)
-    with socket.socket() as probe:
-        assert probe.connect_ex(("127.0.0.1", int(url.rsplit(":", 1)[1]))) != 0
-    api.start()
-    assert api.url == url
-    assert len(core.list_pod_for_all_namespaces().items) == 1
-
-
-def test_dropped_connections_end_and_new_ones_are_served(api: ApiServer, core: client.CoreV1Api) -> None:
-    watching = watch_from_now(api, core)
-    api.drop_connections()
-    eventually(lambda: watching.ended)
-    assert core.list_pod_for_all_namespaces().items == []
-
-
-def test_requests_wait_when_told(api: ApiServer, core: client.CoreV1Api) -> None:
-    api.delay_requests(0.3)
-    began = time.monotonic()
-    core.list_pod_for_all_namespaces()
-    assert time.monotonic() - began >= 0.3
-
-
-def test_counts_requests_by_verb_and_resource(api: ApiServer, core: client.CoreV1Api) -> None:
-    core.list_namespaced_pod("default")
-    core.list_namespaced_event("default")
-    core.create_namespaced_pod("default", pod("a"))
-    core.patch_namespaced_pod("a", "default", {"metadata": {"labels": {"x": "1"}}})
-    core.delete_namespaced_pod("a", "default")
-    assert api.requests.count() == 5
-    assert [(each.verb, each.resource) for each in api.requests.all(resource="pods")] == [
-        ("list", "pods"), ("create", "pods"), ("patch", "pods"), ("delete", "pods"),
-    ]  # fmt: skip
-    assert api.requests.all("patch")[0].body == {"metadata": {"labels": {"x": "1"}}}
-
-
-def test_a_resource_that_is_not_installed_is_not_found(api: ApiServer, core: client.CoreV1Api) -> None:
-    custom = client.CustomObjectsApi(core.api_client)
-    assert custom.list_cluster_custom_object("kaloom.com", "v1", "networks")["kind"] == "NetworkList"
-    api.store.remove_resource(NETWORKS)
-    with pytest.raises(ApiException) as missing:
-        custom.list_cluster_custom_object("kaloom.com", "v1", "networks")
-    assert missing.value.status == 404
 
 
 def test_a_graceful_deletion_shows_before_the_object_goes(api: ApiServer, core: client.CoreV1Api) -> None:
