@@ -44,6 +44,10 @@ class Bench:
     networks: list[Network]
     bare_network: Network
 
+    def patch_all(self, networks: list[str]) -> None:
+        for pod in self.pods:
+            self.patch(pod, networks)
+
     def patch(self, pod: Pod, networks: list[str]) -> None:
         """A PATCH of the annotation over HTTP, as kubectl would send it."""
         body = {"metadata": {"annotations": {"networks": json.dumps([{"name": name} for name in networks])}}}
@@ -125,7 +129,7 @@ def burst(bench: Bench) -> tuple[float, float]:
     names = [network.name for network in bench.networks]
 
     def annotate(wanted: list[str]) -> Callable[[], object]:
-        return lambda: [bench.patch(pod, wanted) for pod in bench.pods]
+        return lambda: bench.patch_all(wanted)
 
     return rate(bench, "address", annotate(names)), rate(bench, "gone", annotate([]))
 
@@ -191,9 +195,9 @@ def main() -> None:
             bare[parallel] = bare_burst(bench, parallel)
             agent.append(burst(bench))
         names = [network.name for network in bench.networks]
-        rate(bench, "address", lambda: [bench.patch(pod, names) for pod in bench.pods])
+        rate(bench, "address", lambda: bench.patch_all(names))
         full_rss = bench.agent.rss_kib() / 1024
-        rate(bench, "gone", lambda: [bench.patch(pod, []) for pod in bench.pods])
+        rate(bench, "gone", lambda: bench.patch_all([]))
         report_latency(samples)
         report_bursts(agent, bare)
         print("\n| agent process | |\n|---|---:|")

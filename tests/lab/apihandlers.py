@@ -6,15 +6,13 @@ import base64
 import json
 from typing import Any
 
-from lab import patches
 from lab.apierrors import ApiFailure
 from lab.apirequest import Request, Target, selects
-from lab.apistore import PODS, Store
+from lab.apistore import PODS, Store, merged
 
 Json = dict[str, Any]
 
 _MERGES = ("application/merge-patch+json", "application/strategic-merge-patch+json")
-_JSON_PATCH = "application/json-patch+json"
 
 
 def answer(store: Store, request: Request, target: Target, content_type: str) -> tuple[int, Json]:
@@ -82,8 +80,7 @@ def _object(request: Request) -> Json:
 
 
 def _delete(store: Store, request: Request, target: Target) -> Json:
-    options = request.body if isinstance(request.body, dict) else {}
-    gone = store.delete(target.resource, target.namespace, target.name, options.get("preconditions"))
+    gone = store.delete(target.resource, target.namespace, target.name)
     if target.resource == PODS:
         return gone
     details = {"name": target.name, "kind": target.resource.plural, "uid": gone["metadata"]["uid"]}
@@ -91,13 +88,10 @@ def _delete(store: Store, request: Request, target: Target) -> Json:
 
 
 def _write(store: Store, request: Request, target: Target, content_type: str) -> Json:
-    body = request.body
-    if request.verb == "update":
-        replacement = _object(request)
-        return store.edit(target.resource, target.namespace, target.name, lambda _: replacement, target.part)
     strategic_on_custom = content_type == _MERGES[1] and target.resource.group
-    if request.verb != "patch" or strategic_on_custom or content_type not in (*_MERGES, _JSON_PATCH):
-        accepted = f"{_JSON_PATCH}, {_MERGES[0]}"
-        raise ApiFailure(415, f"the body of the request was in an unknown format - accepted media types: {accepted}")
-    combine = patches.json_patch if content_type == _JSON_PATCH else patches.merge
-    return store.edit(target.resource, target.namespace, target.name, lambda obj: combine(obj, body), target.part)
+    if request.verb != "patch" or strategic_on_custom or content_type not in _MERGES:
+        accepted = f"accepted media types: {_MERGES[0]}"
+        raise ApiFailure(415, f"the body of the request was in an unknown format - {accepted}")
+    return store.edit(
+        target.resource, target.namespace, target.name, lambda obj: merged(obj, request.body), target.part
+    )

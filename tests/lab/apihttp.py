@@ -112,7 +112,7 @@ class Connection(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._serve()
 
-    do_POST = do_PUT = do_PATCH = do_DELETE = do_GET  # noqa: N815
+    do_POST = do_PATCH = do_DELETE = do_GET  # noqa: N815
 
     def _serve(self) -> None:
         if self.silenced:
@@ -127,7 +127,7 @@ class Connection(BaseHTTPRequestHandler):
         try:
             self.lab.faults.check(request.method, request.path, self.headers.get("Authorization", ""))
             if target is None:
-                self._serve_other(request)
+                self._send_bytes(404, b"404 page not found\n", "text/plain; charset=utf-8")
             elif request.verb == "watch":
                 self._serve_watch(request, target)
             else:
@@ -142,21 +142,6 @@ class Connection(BaseHTTPRequestHandler):
             return json.loads(raw) if raw else None
         except ValueError:
             return raw.decode(errors="replace")
-
-    def _serve_other(self, request: Request) -> None:
-        path = request.path.rstrip("/")
-        if path in ("/readyz", "/livez", "/healthz"):
-            self._send_bytes(200, b"ok", "text/plain; charset=utf-8")
-        elif path == "/version":
-            self._send(200, {"major": "1", "minor": "20", "gitVersion": "v1.20.2", "platform": "linux/amd64"})
-        elif path == "/api":
-            self._send(200, {"kind": "APIVersions", "versions": ["v1"]})
-        elif path == "/apis":
-            groups = sorted({resource.group for resource in self.lab.store.resources if resource.group})
-            items = [{"name": name, "versions": [{"groupVersion": f"{name}/v1", "version": "v1"}]} for name in groups]
-            self._send(200, {"kind": "APIGroupList", "apiVersion": "v1", "groups": items})
-        else:
-            self._send_bytes(404, b"404 page not found\n", "text/plain; charset=utf-8")
 
     def _send(self, code: int, obj: Json, retry_after: int | None = None) -> None:
         self._send_bytes(code, _encode(obj), "application/json", retry_after)

@@ -15,7 +15,7 @@ from lab.selectors import Predicate, field_predicate, label_predicate
 
 Json = dict[str, Any]
 
-_VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+_VERBS = {"POST": "create", "PATCH": "patch", "DELETE": "delete"}
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Request:
 
     Attributes:
         time: `time.monotonic()` when it arrived.
-        verb: ``list``, ``watch``, ``get``, ``create``, ``update``, ``patch``, ``delete``; "" outside the API.
+        verb: ``list``, ``watch``, ``get``, ``create``, ``patch``, ``delete``; "" outside the API.
         resource: plural name of the resource, or "".
         body: the decoded JSON body, None without one.
     """
@@ -70,10 +70,6 @@ class RequestLog:
 
     def count(self, verb: str = "", resource: str = "", since: float = 0.0) -> int:
         return len(self.all(verb, resource, since))
-
-    def clear(self) -> None:
-        with self._lock:
-            self._requests.clear()
 
 
 def parse(method: str, url: str, resources: Iterable[Resource]) -> tuple[Request, Target | None]:

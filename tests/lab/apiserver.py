@@ -1,6 +1,6 @@
 """`ApiServer`: a stand-in for kube-apiserver on loopback, in this process, that tests can drive and break.
 
-It answers list, watch, get, create, update, patch and delete as the real server does, including its error objects. A
+It answers list, watch, get, create, patch and delete as the real server does, including its error objects. A
 strategic merge patch is treated as a merge patch; objects are not validated against a schema, and nobody is refused for
 lack of a role.
 """
@@ -17,7 +17,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from lab import apistore, patches
+from lab import apistore
 from lab.apihttp import HttpServer
 from lab.apirequest import RequestLog
 from lab.apistore import Resource, Store
@@ -136,7 +136,7 @@ class ApiServer:
     def patch(self, resource: str, namespace: str, name: str, patch: Json, part: str = "") -> Json:
         """Merge patch. `part`: "status" for the status subresource."""
         found = self.resource(resource)
-        return self.store.edit(found, namespace, name, lambda obj: patches.merge(obj, patch), part)
+        return self.store.edit(found, namespace, name, lambda obj: apistore.merged(obj, patch), part)
 
     def delete(self, resource: str, namespace: str, name: str) -> Json:
         return self.store.delete(self.resource(resource), namespace, name)

@@ -118,15 +118,6 @@ class Store:
     def resources(self) -> tuple[Resource, ...]:
         return tuple(self._shelves)
 
-    def add_resource(self, resource: Resource) -> None:
-        with self.changed:
-            self._shelves.setdefault(resource, _Shelf())
-
-    def remove_resource(self, resource: Resource) -> None:
-        """As if its custom resource definition were not installed."""
-        with self.changed:
-            self._shelves.pop(resource, None)
-
     def get(self, resource: Resource, namespace: str, name: str) -> Json:
         with self.changed:
             return copy.deepcopy(self._find(resource, namespace, name))
@@ -170,15 +161,10 @@ class Store:
                 return copy.deepcopy(before)
             return self._record(resource, _key(before), after)
 
-    def delete(self, resource: Resource, namespace: str, name: str, preconditions: Json | None = None) -> Json:
+    def delete(self, resource: Resource, namespace: str, name: str) -> Json:
         """Removes the object at once and returns what it was last."""
         with self.changed:
             obj = self._find(resource, namespace, name)
-            for key, wanted in (preconditions or {}).items():
-                found = obj["metadata"].get(key)
-                if wanted is not None and wanted != found:
-                    why = f"the {key} in the precondition ({wanted}) does not match the one in record ({found})"
-                    raise apierrors.conflict(resource.qualified, name, why)
             self._record(resource, _key(obj), None)
             return copy.deepcopy(obj)
 
@@ -239,8 +225,6 @@ class Store:
 
     def _complete(self, resource: Resource, namespace: str, obj: Json) -> Json:
         metadata = dict(obj.get("metadata") or {})
-        if not metadata.get("name") and metadata.get("generateName"):
-            metadata["name"] = metadata["generateName"] + uuid.uuid4().hex[:5]
         if resource.namespaced and metadata.setdefault("namespace", namespace) != namespace:
             raise ApiFailure(400, "the namespace of the provided object does not match the namespace sent")
         metadata.setdefault("uid", str(uuid.uuid4()))
@@ -248,6 +232,19 @@ class Store:
         completed = {"kind": resource.kind, "apiVersion": resource.api_version} | obj | {"metadata": metadata}
         _check(resource, completed)
         return completed
+
+
+def merged(target: Any, patch: Any) -> Any:
+    """`target` with a merge patch (RFC 7386) in it: null removes a key, lists are replaced."""
+    if not isinstance(patch, dict):
+        return copy.deepcopy(patch)
+    result = dict(target) if isinstance(target, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            result.pop(key, None)
+        else:
+            result[key] = merged(result.get(key), value)
+    return result
 
 
 def now() -> str:

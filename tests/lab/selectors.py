@@ -25,17 +25,14 @@ def field_predicate(text: str, supported: Iterable[str]) -> Predicate:
 
 
 def label_predicate(text: str) -> Predicate:
-    """Parses the equality form of a label selector, and bare keys (``key``, ``!key``) for existence."""
-    tests = [_label_test(part.strip()) for part in text.split(",") if part.strip()]
-    return lambda obj: all(test(obj.get("metadata", {}).get("labels") or {}) for test in tests)
+    """Parses the equality form of a label selector; the others are refused."""
+    terms = _terms(text)
 
+    def selects(obj: Json) -> bool:
+        labels = obj.get("metadata", {}).get("labels") or {}
+        return all((labels.get(key) == value) is equal for key, equal, value in terms)
 
-def _label_test(part: str) -> Callable[[dict[str, str]], bool]:
-    if "=" not in part:
-        key, wanted = part.lstrip("!"), not part.startswith("!")
-        return lambda labels: (key in labels) is wanted
-    ((key, equal, value),) = _terms(part)
-    return lambda labels: (labels.get(key) == value) is equal
+    return selects
 
 
 def _terms(text: str) -> list[tuple[str, bool, str]]:

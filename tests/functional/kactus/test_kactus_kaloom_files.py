@@ -45,30 +45,29 @@ def changed_over(sandbox: SandboxFactory, networks: Networks, master: Network) -
     return pod, red, green
 
 
-def test_a_pod_of_kalooms_is_given_back_completely(
-    changed_over: tuple[Sandbox, Network, Network], master: Network
+@pytest.mark.parametrize("is_gone", [False, True])
+def test_a_pod_of_kalooms_is_given_back_completely_with_or_without_its_namespace(
+    changed_over: tuple[Sandbox, Network, Network], master: Network, is_gone: bool
 ) -> None:
     pod, red, green = changed_over
     assert pod.leases(red, green, master) == sorted([ifname("red"), ifname("green"), "eth0"])
-    assert pod.end().ok
-    pod.assert_nothing_left(red, green, master)
-
-
-def test_a_pod_of_kalooms_whose_namespace_is_gone_gives_its_addresses_back(
-    changed_over: tuple[Sandbox, Network, Network], master: Network
-) -> None:
-    pod, red, green = changed_over
-    pod.destroy()
-    assert pod.end(netns="").ok
+    if is_gone:
+        pod.destroy()
+    assert pod.end(netns="" if is_gone else pod.netns).ok
+    assert is_gone or pod.links() == {}
     assert pod.leases(red, green, master) == []
     assert pod.kactus.files() == []
 
 
-def test_one_network_of_a_pod_of_kalooms_is_detached_and_attached_again(
+def test_one_network_of_a_pod_of_kalooms_is_attached_again_without_a_change_or_after_it_was_detached(
     changed_over: tuple[Sandbox, Network, Network], master: Network
 ) -> None:
     pod, red, green = changed_over
-    before = pod.links()
+    before, saved = pod.links(), pod.saved
+    answer = pod.attach("green")
+    assert answer.ok
+    assert [each["name"] for each in answer.printed["interfaces"]] == [ifname("green")]
+    assert (pod.links(), pod.saved) == (before, saved)
     assert pod.detach("green").ok
     assert set(pod.links()) == {"eth0", ifname("red")}
     assert pod.saved_names() == ["red", "default"]
@@ -76,18 +75,6 @@ def test_one_network_of_a_pod_of_kalooms_is_detached_and_attached_again(
     assert set(pod.links()) == set(before)
     assert pod.end().ok
     pod.assert_nothing_left(red, green, master)
-
-
-def test_attaching_again_what_kalooms_attached_is_a_success_that_changes_nothing(
-    changed_over: tuple[Sandbox, Network, Network],
-) -> None:
-    pod, *_ = changed_over
-    before, saved = pod.links(), pod.saved
-    answer = pod.attach("red")
-    assert answer.ok
-    assert [each["name"] for each in answer.printed["interfaces"]] == [ifname("red")]
-    assert (pod.links(), pod.saved) == (before, saved)
-    assert pod.end().ok
 
 
 def test_a_primary_network_of_kalooms_is_given_back_on_the_default_interface(

@@ -39,14 +39,12 @@ class Pods:
 
 
 class Beats:
-    """A Beat that keeps what it was told."""
+    """A Beat that keeps whether it is idle."""
 
     def __init__(self) -> None:
-        self.allowances: list[float] = []
         self.is_idle = True
 
     def working(self, allowance_s: float) -> None:
-        self.allowances.append(allowance_s)
         self.is_idle = False
 
     def idle(self) -> None:

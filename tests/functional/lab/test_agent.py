@@ -12,32 +12,10 @@ from lab.apiserver import ApiServer
 from lab.networks import Networks
 from lab.node import Node
 from lab.plugins import PluginDir
-from lab.waiting import eventually
 
 pytestmark = pytest.mark.root
 
 IFNAME = "net8d777f385d3d"
-
-
-def test_the_agent_says_that_it_is_ready_and_ends_when_told(agent: AgentFactory) -> None:
-    running = agent()
-    assert running.wait_ready() > 0
-    assert running.rss_kib() > 1000
-    assert running.cpu_seconds() > 0
-    assert running.stop() == 0
-    assert running.notifications.all("STOPPING")
-    assert not running.running
-
-
-def test_plugs_a_pod_and_unplugs_it(agent: AgentFactory, node: Node, networks: Networks) -> None:
-    data = networks.bridge("data")
-    agent()
-    pod = node.pod()
-    pod.annotate(["data"])
-    assert data.holds(pod.wait_for_link(IFNAME).addresses[0])
-    pod.annotate([])
-    pod.wait_for_no_link(IFNAME)
-    eventually(lambda: not data.leases())
 
 
 @pytest.mark.parametrize("whole_tree", [False, True])

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import http.client
 import json
-import socket
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +13,6 @@ from kubernetes import client, config, watch
 from kubernetes.client import ApiException
 
 from lab.apiserver import ApiServer
-from lab.apistore import NETWORKS
 from lab.waiting import eventually
 
 Json = dict[str, Any]
@@ -42,11 +38,6 @@ def pod(name: str, node: str = "here", phase: str = "Running", namespace: str = 
     metadata = {"name": name, "namespace": namespace, "labels": {"app": name}}
     spec = {"nodeName": node, "containers": [{"name": "main", "image": "busybox"}]}
     return {"kind": "Pod", "metadata": metadata, "spec": spec, "status": {"phase": phase}}
-
-
-def status_of(error: ApiException) -> Json:
-    loaded: Json = json.loads(error.body)
-    return loaded
 
 
 class Watching:
@@ -107,51 +98,56 @@ def test_pages_of_a_list_are_of_one_version(api: ApiServer, core: client.CoreV1A
     assert first.metadata.resource_version == third.metadata.resource_version
 
 
-def test_a_list_can_be_selected_by_node_phase_namespace_and_label(api: ApiServer, core: client.CoreV1Api) -> None:
+@pytest.mark.parametrize(
+    ("selectors", "chosen"),
+    [
+        ({"field_selector": "spec.nodeName=here,status.phase!=Failed,status.phase!=Succeeded"}, ["a", "d"]),
+        ({"field_selector": "metadata.namespace=default", "label_selector": "app!=a"}, ["b", "c"]),
+        ({"label_selector": "app=d"}, ["d"]),
+    ],
+)
+def test_a_list_can_be_selected_by_fields_and_labels(
+    api: ApiServer, core: client.CoreV1Api, selectors: dict[str, str], chosen: list[str]
+) -> None:
     for each in (pod("a"), pod("b", phase="Failed"), pod("c", node="there"), pod("d", namespace="other")):
         api.create(each)
-    selector = "spec.nodeName=here,status.phase!=Failed,status.phase!=Succeeded"
-    chosen = core.list_pod_for_all_namespaces(field_selector=selector)
-    assert [item.metadata.name for item in chosen.items] == ["a", "d"]
-    chosen = core.list_namespaced_pod("default", label_selector="app!=a")
-    assert [item.metadata.name for item in chosen.items] == ["b", "c"]
+    assert [item.metadata.name for item in core.list_pod_for_all_namespaces(**selectors).items] == chosen
 
 
-def test_a_field_that_cannot_be_selected_by_is_refused(core: client.CoreV1Api) -> None:
-    with pytest.raises(ApiException) as refused:
-        core.list_pod_for_all_namespaces(field_selector="spec.colour=red")
-    assert refused.value.status == 400
-    assert "field label not supported: spec.colour" in status_of(refused.value)["message"]
+def fetch_data(core: client.CoreV1Api) -> object:
+    return client.CustomObjectsApi(core.api_client).get_namespaced_custom_object(
+        "kaloom.com", "v1", "default", "networks", "data"
+    )
 
 
-def test_errors_are_status_objects(api: ApiServer, core: client.CoreV1Api) -> None:
-    with pytest.raises(ApiException) as missing:
-        core.read_namespaced_pod("nobody", "default")
-    status = status_of(missing.value)
-    assert (status["kind"], status["code"], status["reason"]) == ("Status", 404, "NotFound")
-    assert status["message"] == 'pods "nobody" not found'
+EVENT: Json = {"metadata": {"name": "e"}, "involvedObject": {"kind": "Pod", "namespace": "other"}}
+REFUSED: list[tuple[Callable[[client.CoreV1Api], object], int, str, str]] = [
+    (lambda core: core.read_namespaced_pod("nobody", "default"), 404, "NotFound", 'pods "nobody" not found'),
+    (fetch_data, 404, "NotFound", 'networks.kaloom.com "data" not found'),
+    (lambda core: core.create_namespaced_pod("default", pod("a")), 409, "AlreadyExists", 'pods "a" already exists'),
+    (
+        lambda core: core.patch_namespaced_pod("a", "default", {"metadata": {"uid": "other"}}),
+        409, "Conflict", "UID in precondition does not match",
+    ),
+    (
+        lambda core: core.list_pod_for_all_namespaces(field_selector="spec.colour=red"),
+        400, "BadRequest", "field label not supported: spec.colour",
+    ),
+    (lambda core: core.create_namespaced_event("default", EVENT), 422, "Invalid", "does not match event.namespace"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("request_of", "code", "reason", "message"), REFUSED)
+def test_an_error_is_a_status_object(
+    api: ApiServer, core: client.CoreV1Api, request_of: Callable[[client.CoreV1Api], object],
+    code: int, reason: str, message: str,
+) -> None:  # fmt: skip
     api.create(pod("a"))
-    with pytest.raises(ApiException) as twice:
-        core.create_namespaced_pod("default", pod("a"))
-    assert status_of(twice.value)["reason"] == "AlreadyExists"
-    custom = client.CustomObjectsApi(core.api_client)
-    with pytest.raises(ApiException) as missing:
-        custom.get_namespaced_custom_object("kaloom.com", "v1", "default", "networks", "data")
-    assert status_of(missing.value)["message"] == 'networks.kaloom.com "data" not found'
-
-
-def test_generates_a_name(core: client.CoreV1Api) -> None:
-    event = {"metadata": {"generateName": "web."}, "involvedObject": {"kind": "Pod", "namespace": "default"}}
-    names = {core.create_namespaced_event("default", event).metadata.name for _ in range(3)}
-    assert len(names) == 3
-    assert all(name.startswith("web.") for name in names)
-
-
-def test_an_event_must_be_in_the_namespace_of_what_it_is_about(core: client.CoreV1Api) -> None:
-    event = {"metadata": {"name": "e"}, "involvedObject": {"kind": "Pod", "namespace": "other"}}
     with pytest.raises(ApiException) as refused:
-        core.create_namespaced_event("default", event)
-    assert refused.value.status == 422
+        request_of(core)
+    status = json.loads(refused.value.body)
+    assert (refused.value.status, status["kind"], status["code"], status["reason"]) == (code, "Status", code, reason)
+    assert message in status["message"]
 
 
 def test_a_patch_changes_what_it_names_and_null_removes(api: ApiServer, core: client.CoreV1Api) -> None:
@@ -161,24 +157,6 @@ def test_a_patch_changes_what_it_names_and_null_removes(api: ApiServer, core: cl
     found = core.read_namespaced_pod("a", "default")
     assert found.metadata.annotations == {"two": "2"}
     assert found.status.phase == "Running"
-
-
-def test_a_json_patch_applies_whole_or_not_at_all(api: ApiServer, core: client.CoreV1Api) -> None:
-    api.create(pod("a"))
-    path = "/metadata/annotations"
-    core.patch_namespaced_pod("a", "default", [{"op": "add", "path": path, "value": {"k8s.io/x": "1"}}])
-    failing = [{"op": "replace", "path": f"{path}/k8s.io~1x", "value": "2"}, {"op": "remove", "path": f"{path}/none"}]
-    with pytest.raises(ApiException) as refused:
-        core.patch_namespaced_pod("a", "default", failing)
-    assert refused.value.status == 422
-    assert core.read_namespaced_pod("a", "default").metadata.annotations == {"k8s.io/x": "1"}
-
-
-def test_a_patch_for_another_uid_is_a_conflict(api: ApiServer, core: client.CoreV1Api) -> None:
-    api.create(pod("a"))
-    with pytest.raises(ApiException) as refused:
-        core.patch_namespaced_pod("a", "default", {"metadata": {"uid": "other", "annotations": {"x": "1"}}})
-    assert status_of(refused.value)["reason"] == "Conflict"
 
 
 def test_the_main_resource_does_not_change_the_status(api: ApiServer, core: client.CoreV1Api) -> None:
@@ -279,114 +257,6 @@ def test_a_history_that_overflows_is_too_old(tmp_path: Path) -> None:
         for number in range(5):
             api.create(pod(f"p{number}"))
         Watching(core, resource_version=old).wait_for(("ERROR", ""))
-
-
-def test_only_known_tokens_are_let_in(api: ApiServer, tmp_path: Path) -> None:
-    api.set_tokens({"good"})
-    with pytest.raises(ApiException) as refused:
-        core_of(api, tmp_path / "bad", "wrong").list_pod_for_all_namespaces()
-    assert refused.value.status == 401
-    assert status_of(refused.value)["reason"] == "Unauthorized"
-    assert core_of(api, tmp_path / "good", "good").list_pod_for_all_namespaces().items == []
-
-
-def test_serves_tls(tmp_path: Path) -> None:
-    with ApiServer(tls=True) as api:
-        core = core_of(api, tmp_path / "kubeconfig")
-        watching = watch_from_now(api, core)
-        core.create_namespaced_pod("default", pod("a"))
-        watching.wait_for(("ADDED", "a"))
-        api.stop()
-        eventually(lambda: watching.ended)
-
-
-def test_fails_as_often_as_told_where_it_matches(api: ApiServer) -> None:
-    api.fail_next(1, 429, retry_after=7, match="/api/v1/pods")
-    connection = http.client.HTTPConnection("127.0.0.1", int(api.url.rsplit(":", 1)[1]))
-    seen = []
-    for path in ("/api/v1/events", "/api/v1/pods", "/api/v1/pods"):
-        connection.request("GET", path)
-        answer = connection.getresponse()
-        seen.append((answer.status, answer.headers["Retry-After"], json.load(answer)["kind"]))
-    assert seen == [(200, None, "EventList"), (429, "7", "Status"), (200, None, "PodList")]
-    connection.close()
-
-
-def test_a_silent_connection_stays_open_and_gets_nothing(api: ApiServer, core: client.CoreV1Api) -> None:
-    watching = watch_from_now(api, core)
-    api.go_silent()
-    api.create(pod("a"))
-    raw = socket.create_connection(("127.0.0.1", int(api.url.rsplit(":", 1)[1])))
-    raw.sendall(b"GET /api/v1/pods HTTP/1.1\r\nHost: x\r\n\r\n")
-    raw.settimeout(0.7)
-    with pytest.raises(TimeoutError):
-        raw.recv(1)
-    assert watching.seen == []
-    assert not watching.ended
-    api.resume()
-    assert len(core.list_pod_for_all_namespaces(_request_timeout=5).items) == 1
-    with pytest.raises(TimeoutError):
-        raw.recv(1)
-    raw.close()
-    eventually(lambda: api.open_connections == 2, what="the silent connection to be let go when its client leaves")
-
-
-def test_a_truncated_line_ends_the_connection(api: ApiServer, core: client.CoreV1Api) -> None:
-    watching = watch_from_now(api, core)
-    api.truncate_next_watch_line()
-    api.create(pod("a"))
-    eventually(lambda: watching.ended)
-    assert watching.seen == []
-    assert watching.error is not None
-
-
-def test_comes_back_on_the_same_port_with_its_objects(api: ApiServer, core: client.CoreV1Api) -> None:
-    api.create(pod("a"))
-    watching = watch_from_now(api, core)
-    url = api.url
-    api.stop()
-    eventually(lambda: watching.ended)
-    with socket.socket() as probe:
-        assert probe.connect_ex(("127.0.0.1", int(url.rsplit(":", 1)[1]))) != 0
-    api.start()
-    assert api.url == url
-    assert len(core.list_pod_for_all_namespaces().items) == 1
-
-
-def test_dropped_connections_end_and_new_ones_are_served(api: ApiServer, core: client.CoreV1Api) -> None:
-    watching = watch_from_now(api, core)
-    api.drop_connections()
-    eventually(lambda: watching.ended)
-    assert core.list_pod_for_all_namespaces().items == []
-
-
-def test_requests_wait_when_told(api: ApiServer, core: client.CoreV1Api) -> None:
-    api.delay_requests(0.3)
-    began = time.monotonic()
-    core.list_pod_for_all_namespaces()
-    assert time.monotonic() - began >= 0.3
-
-
-def test_counts_requests_by_verb_and_resource(api: ApiServer, core: client.CoreV1Api) -> None:
-    core.list_namespaced_pod("default")
-    core.list_namespaced_event("default")
-    core.create_namespaced_pod("default", pod("a"))
-    core.patch_namespaced_pod("a", "default", {"metadata": {"labels": {"x": "1"}}})
-    core.delete_namespaced_pod("a", "default")
-    assert api.requests.count() == 5
-    assert [(each.verb, each.resource) for each in api.requests.all(resource="pods")] == [
-        ("list", "pods"), ("create", "pods"), ("patch", "pods"), ("delete", "pods"),
-    ]  # fmt: skip
-    assert api.requests.all("patch")[0].body == {"metadata": {"labels": {"x": "1"}}}
-
-
-def test_a_resource_that_is_not_installed_is_not_found(api: ApiServer, core: client.CoreV1Api) -> None:
-    custom = client.CustomObjectsApi(core.api_client)
-    assert custom.list_cluster_custom_object("kaloom.com", "v1", "networks")["kind"] == "NetworkList"
-    api.store.remove_resource(NETWORKS)
-    with pytest.raises(ApiException) as missing:
-        custom.list_cluster_custom_object("kaloom.com", "v1", "networks")
-    assert missing.value.status == 404
 
 
 def test_a_graceful_deletion_shows_before_the_object_goes(api: ApiServer, core: client.CoreV1Api) -> None:

@@ -5,23 +5,19 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lab import processes
-from lab.agent import Notifications
 from lab.dockerd import PrivateDockerd
-from lab.leases import Lease
 from lab.links import links_of
-from lab.networks import Network, Networks
+from lab.networks import Networks
 from lab.node import Node, Pod
 from lab.plugins import PluginDir
-from lab.runtime import IMAGE, PodMetadata
+from lab.runtime import PodMetadata
 from lab.waiting import eventually
 
 pytestmark = pytest.mark.root
@@ -53,13 +49,6 @@ def run_plugin(
     return process.returncode, out
 
 
-def test_dockerd_lets_nobody_else_in_and_has_the_image(dockerd: PrivateDockerd) -> None:
-    assert dockerd.socket.stat().st_mode & 0o777 == 0o600
-    assert dockerd.image() == IMAGE
-    assert dockerd.image() == IMAGE
-    assert len(dockerd.client.images()) == 1
-
-
 def test_a_pod_is_made_as_dockershim_makes_it(node: Node, dockerd: PrivateDockerd) -> None:
     pod = node.pod("web", "shop", annotations={"colour": "green"}, networks=["data"])
     sandbox = dockerd.inspect(pod.sandbox_id)
@@ -76,12 +65,6 @@ def test_a_pod_is_made_as_dockershim_makes_it(node: Node, dockerd: PrivateDocker
     assert obj["status"]["containerStatuses"][0]["containerID"] == f"docker://{pod.container_ids['main']}"
     assert pod.annotations() == {"colour": "green", "networks": '[{"name": "data"}]'}
     assert set(pod.links()) == {"lo"}
-
-
-def test_many_pods_are_made_at_once(node: Node) -> None:
-    pods = node.many(6)
-    assert len({pod.pid for pod in pods}) == 6
-    assert all(set(pod.links()) == {"lo"} for pod in pods)
 
 
 def test_a_static_pod_has_a_sandbox_under_another_uid(node: Node) -> None:
@@ -108,43 +91,12 @@ def test_a_replaced_sandbox_is_another_namespace_of_the_same_pod(node: Node) -> 
     os.close(keeper)
 
 
-def test_a_pod_made_again_under_its_name_is_another_pod(node: Node) -> None:
-    first = node.pod("web")
-    first.delete(grace=False)
-    second = node.pod("web")
-    assert second.uid != first.uid
-    first.delete()
-    assert node.api.exists("pods", "default", "web")
-    assert set(second.links()) == {"lo"}
-
-
 @pytest.mark.parametrize("grace", [True, False])
 def test_a_deleted_pod_leaves_neither_object_nor_container(node: Node, dockerd: PrivateDockerd, grace: bool) -> None:
     pod = node.pod()
     pod.delete(grace=grace)
     assert dockerd.container_names() == []
     assert node.api.objects("pods") == []
-
-
-def test_the_real_bridge_attaches_and_detaches_a_pod(node: Node, networks: Networks, plugins: PluginDir) -> None:
-    data = networks.bridge("data")
-    pod = node.pod()
-    assert run_plugin(plugins, "ADD", data.config, pod)[0] == 0
-    link = pod.wait_for_link(IFNAME)
-    assert data.holds(link.addresses[0])
-    address = link.addresses[0].split("/")[0]
-    assert data.leases() == [Lease(data.cni_name, address, pod.sandbox_id, IFNAME)]
-    assert run_plugin(plugins, "DEL", data.config, pod)[0] == 0
-    pod.wait_for_no_link(IFNAME)
-    assert data.leases() == []
-
-
-def test_a_definition_holds_the_configuration_as_text(networks: Networks) -> None:
-    chain = networks.bridge("data", tuning=True)
-    found = networks._api.get("networks", "default", "data") if networks._api else {}
-    assert found["apiVersion"] == "kaloom.com/v1"
-    assert [plugin["type"] for plugin in json.loads(found["spec"]["config"])["plugins"]] == ["bridge", "tuning"]
-    assert len(chain.bridge) <= 15
 
 
 def test_the_kactus_of_the_tests_plugs_and_notes_what_it_was_given(node: Node, plugins: PluginDir) -> None:
@@ -166,17 +118,6 @@ def test_the_kactus_of_the_tests_plugs_and_notes_what_it_was_given(node: Node, p
     assert set(call.env) == {
         "CNI_ARGS", "CNI_COMMAND", "CNI_CONTAINERID", "CNI_IFNAME", "CNI_NETNS", "CNI_PATH", "PATH",
     }  # fmt: skip
-
-
-def test_a_recorded_plugin_still_works(node: Node, networks: Networks, plugins: PluginDir) -> None:
-    data = networks.bridge()
-    plugins.record("bridge", "host-local")
-    pod = node.pod()
-    for command in ("ADD", "DEL"):
-        assert run_plugin(plugins, command, data.config, pod)[0] == 0
-    assert [call.command for call in plugins.calls(plugin="bridge")] == ["ADD", "DEL"]
-    assert len(plugins.calls("ADD")) == 2
-    assert data.leases() == []
 
 
 @pytest.mark.parametrize(("plugin", "point"), [("bridge", "before"), ("bridge", "after"), ("host-local", "after")])
@@ -270,21 +211,6 @@ def test_a_dockerd_of_its_own_leaves_nothing_behind() -> None:
     assert processes.mentioning(f"{private.state_dir}/") == []
     assert str(private.state_dir) not in Path("/proc/self/mountinfo").read_text()
     assert not private.state_dir.exists()
-
-
-def test_notifications_are_kept_with_their_times(workdir: Path) -> None:
-    notifications = Notifications(workdir / "notify")
-    before = time.monotonic()
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-        sender.sendto(b"READY=1\nSTATUS=a=b", str(notifications.path))
-    eventually(lambda: notifications.status == "a=b")
-    assert [each.value for each in notifications.all("READY", before)] == ["1"]
-    notifications.close()
-
-
-def test_networks_of_one_test_do_not_meet(networks: Networks) -> None:
-    made: list[Network] = [networks.bridge() for _ in range(5)]
-    assert len({each.subnet for each in made}) == len({each.bridge for each in made}) == 5
 
 
 def test_eventually_shows_what_it_saw_last() -> None:

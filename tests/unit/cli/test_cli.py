@@ -159,7 +159,7 @@ def _no_faulthandler() -> Iterator[None]:
     [
         (None, "state directory {}/state cannot be used"),
         (KeyboardInterrupt(), "podagent: interrupted"),
-        (ZeroDivisionError("x"), "ends because of an error in itself"),
+        (ZeroDivisionError("x"), "exits after an internal error"),
     ],
 )
 def test_an_agent_that_fails_ends_with_its_reason_and_exit_code_1(

@@ -31,7 +31,7 @@ def test_the_error_object_of_a_plugin_is_taken_over() -> None:
         (b'["x"]', b"", ': ["x"]'),
         (b"", b"cannot open\nthe file", ": cannot open the file"),
         (b" \n", b"cannot", ": cannot"),
-        (b"", b"", ": without a word"),
+        (b"", b"", ": no output"),
         (b"{}", b"", ""),
         (b'{"code": "7", "msg": 5}', b"", ""),
     ],
