@@ -43,7 +43,7 @@ class Bed:
             self._before = HostState.now(runtime)
             self._parts = stack.pop_all()
 
-    def settles(self, wanted: Wanted, timeout: float = 30.0) -> None:
+    def settles(self, wanted: Wanted, timeout: float = 15.0) -> None:
         settles(wanted, self.networks.made, self.agent, timeout)
 
     @contextmanager
@@ -72,7 +72,7 @@ class Bed:
         assert not self.agent.ended_by_itself, "the agent crashed"
         if not self.agent.running:
             self.agent.start()
-        self.settles({})
+        self.settles({}, 20)
         assert not self.plugins.processes(), "plugins still run"
         self.plugins.forget_calls()
         self.networks.remove_all()
