@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,30 +16,10 @@ from lab.waiting import eventually
 
 pytestmark = pytest.mark.root
 
-MAC = "02:00:00:00:0a:01"
-
 
 @pytest.fixture(scope="module")
 def agent_arguments() -> dict[str, Any]:
     return {"options": {"global-namespaces": "default,commons"}}
-
-
-@BOTH_WAYS
-def test_each_plugin_of_a_chain_gets_the_mac_and_the_result_and_is_undone_in_reverse(bed: Bed) -> None:
-    network = bed.networks.bridge(tuning=True)
-    bed.plugins.record("bridge", "tuning")
-    pod = bed.node.pod(networks=[{"name": network.name, "ifMac": MAC}])
-    bed.settles({pod: [network]})
-    made, tuned = bed.plugins.calls("ADD")
-    assert f"MAC={MAC}" in made.args
-    assert tuned.config["runtimeConfig"] == {"mac": MAC}
-    assert tuned.config["prevResult"]["ips"][0]["address"] == plugged(pod)[ifname(network)].addresses[0]
-
-    pod.annotate([])
-    bed.settles({pod: []})
-    deletes = bed.plugins.calls("DEL")
-    assert [Path(call.plugin).name for call in deletes] == ["tuning", "bridge"]
-    assert all("prevResult" in call.config for call in deletes)
 
 
 def test_primary_and_skipped_entries_are_left_alone(bed: Bed) -> None:

@@ -41,7 +41,7 @@ def agent_arguments() -> dict[str, Any]:
 @pytest.fixture(autouse=True)
 def nothing_configured(bed: Bed) -> Iterator[None]:
     yield
-    for path in (*bed.agent.cni_conf_dir.iterdir(), *VENDOR_DIR.glob("*")):
+    for path in bed.agent.cni_conf_dir.iterdir():
         path.unlink()
     shutil.rmtree(VENDOR_DIR.parent, ignore_errors=True)
 
@@ -66,8 +66,8 @@ def plugins_by_interface(calls: list[Call]) -> dict[str, str]:
     return {call.env["CNI_IFNAME"]: Path(call.plugin).name for call in calls}
 
 
-def test_the_system_plugin_is_called_with_the_attachment_in_its_arguments(bed: Bed) -> None:
-    bed.plugins.kactus(TOKEN)
+def test_the_system_plugin_of_the_vendor_is_called_with_the_attachment_in_its_arguments(bed: Bed) -> None:
+    of_the_vendor, _ = bed.plugins.kactus(TOKEN, VENDOR_DIR), bed.plugins.kactus(TOKEN)
     configure(bed, "10-cluster.conf", TOKEN, kubeconfig="/some/where", extra={"kept": [1]})
     pod = bed.node.pod(namespace="tenant", networks=[{"name": "green", "ifMac": MAC}, "red"])
     wait_for_exactly(pod, "green", "red")
@@ -83,6 +83,7 @@ def test_the_system_plugin_is_called_with_the_attachment_in_its_arguments(bed: B
             "CNI_PATH": f"{VENDOR_DIR}:{bed.plugins.path}",
         }
         assert call.env == variables | PASSED_ON
+        assert call.plugin == str(of_the_vendor)
         wanted = {"cniVersion": "0.4.0", "name": "cluster", "type": TOKEN, "kubeconfig": "/some/where"}
         assert call.config == wanted | {"extra": {"kept": [1]}}
     eventually(lambda: [record["phase"] for record in records(bed.agent)] == ["ATTACHED"] * 2)
@@ -95,35 +96,6 @@ def test_the_system_plugin_is_called_with_the_attachment_in_its_arguments(bed: B
     assert delete.config.pop("prevResult")["interfaces"][0]["name"] == ifname("green")
     assert delete.config.items() >= {"name": "cluster", "type": TOKEN}.items()
     eventually(lambda: len(records(bed.agent)) == 1)
-
-
-def test_a_plugin_inherits_no_descriptor_but_its_three_pipes(bed: Bed) -> None:
-    seen = bed.workdir / "descriptors"
-    spy = bed.plugins.path / TOKEN
-    spy.write_text(f"#!/bin/sh\ncat > /dev/null\nls -l /proc/self/fd > {seen}.new\nmv {seen}.new {seen}\n"
-                   """printf '{"cniVersion": "0.4.0", "interfaces": [], "ips": []}'\n""")  # fmt: skip
-    spy.chmod(0o755)
-    configure(bed, "10-cluster.conf", TOKEN)
-    bed.node.pod(networks=["red"])
-    eventually(lambda: [record["phase"] for record in records(bed.agent)] == ["ATTACHED"])
-
-    targets = dict(line.rsplit(maxsplit=3)[-3::2] for line in seen.read_text().splitlines() if "->" in line)
-    # `ls` itself has its output in the file, and the directory open that it lists.
-    own = {number for number, target in targets.items() if target.startswith(("/proc/", f"{seen}"))}
-    assert own >= {"1"}
-    rest = {number: target.partition(":")[0] for number, target in targets.items() if number not in own}
-    assert rest == {"0": "pipe", "2": "pipe"}
-
-
-def test_the_system_plugin_is_looked_up_in_the_vendors_directory_first(bed: Bed) -> None:
-    of_the_vendor, in_the_bin_dir = bed.plugins.kactus(TOKEN, VENDOR_DIR), bed.plugins.kactus(TOKEN)
-    configure(bed, "10-cluster.conf", TOKEN)
-    pod = bed.node.pod(networks=["red"])
-    wait_for_exactly(pod, "red")
-    of_the_vendor.unlink()
-    pod.annotate(["red", "green"])
-    wait_for_exactly(pod, "red", "green")
-    assert [call.plugin for call in bed.plugins.calls()] == [str(of_the_vendor), str(in_the_bin_dir)]
 
 
 def test_a_new_first_configuration_is_taken_without_a_restart(bed: Bed) -> None:

@@ -6,6 +6,7 @@ bridge plugin has made an interface and taken a lease.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from functools import partial
@@ -118,7 +119,7 @@ def test_other_pods_do_not_wait_for_a_plugin_that_hangs(own_bed: Callable[..., B
     bed.settles({stuck: [broken], beside: []})
 
 
-def test_failures_are_tried_again_with_growing_delays(bed: Bed) -> None:
+def test_failures_are_tried_again_with_growing_delays_and_another_wish_at_once(bed: Bed) -> None:
     broken, good = bed.networks.bridge(tuning=True), bed.networks.bridge()
     bed.plugins.fail("tuning", "ADD")
     pod, beside = bed.node.many(2)
@@ -130,7 +131,7 @@ def test_failures_are_tried_again_with_growing_delays(bed: Bed) -> None:
     begun = time.monotonic()
     pod.annotate([broken.name])
     eventually(lambda: len(failures()) == 1)
-    # What happens elsewhere, or to the pod beside the matter, is no reason to try earlier.
+    # Whatever happens elsewhere, or to the pod beside the matter, is no reason to try earlier.
     beside.annotate([good.name])
     pod.annotate([broken.name, good.name])
     pod.wait_for_link(ifname(good))
@@ -138,10 +139,9 @@ def test_failures_are_tried_again_with_growing_delays(bed: Bed) -> None:
     eventually(lambda: len(failures()) == 3)
     # 1 s and 2 s, each give or take a fifth.
     assert time.monotonic() - begun > 2.4
-    assert ["1 s" in line or "2 s" in line for line in failures()[:2]] == [True, True]
-    assert any(f"next try in {seconds} s" in failures()[2] for seconds in (3, 4, 5))
+    announced = [re.findall(r"next try in (\d) s", line)[0] for line in failures()]
+    assert all(seconds in allowed for seconds, allowed in zip(announced, ("12", "12", "345"), strict=True))
 
-    # Another wish is tried at once.
     bed.plugins.restore("tuning")
     pod.annotate([{"name": broken.name, "ifMac": "02:00:00:00:0d:01"}, good.name])
     pod.wait_for_link(ifname(broken), timeout=2)

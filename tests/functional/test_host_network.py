@@ -13,14 +13,6 @@ from lab.node import Node, Pod
 pytestmark = pytest.mark.root
 
 
-def pod_of(node: Node, *, object_says: bool, sandbox_is: bool) -> Pod:
-    """A pod whose object says that it uses the host's network, whose sandbox is in it, or both."""
-    pod = node.pod(host_network=object_says, start=False)
-    pod.host_network = sandbox_is
-    pod.start()
-    return pod
-
-
 def pod_whose_sandbox_joined_by_a_detour(node: Node, other: Pod) -> Pod:
     """Docker's own answer does not show it: only the namespace itself does. No other runtime can be made to do so."""
     dockerd = node.runtime
@@ -37,13 +29,13 @@ def pod_whose_sandbox_joined_by_a_detour(node: Node, other: Pod) -> Pod:
 def test_the_network_of_the_host_is_refused_and_untouched(bed: Bed) -> None:
     network = bed.networks.bridge()
     bed.plugins.record("bridge")
-    host_networked = pod_of(bed.node, object_says=True, sandbox_is=True)
-    pods = [
-        host_networked,
-        pod_of(bed.node, object_says=False, sandbox_is=True),
-        pod_of(bed.node, object_says=True, sandbox_is=False),
-        pod_whose_sandbox_joined_by_a_detour(bed.node, host_networked),
-    ]
+    entirely, by_object = (bed.node.pod(host_network=True, start=False) for _ in range(2))
+    by_object.host_network = False
+    by_sandbox = bed.node.pod(start=False)
+    by_sandbox.host_network = True
+    for pod in (entirely, by_object, by_sandbox):
+        pod.start()
+    pods = [entirely, by_object, by_sandbox, pod_whose_sandbox_joined_by_a_detour(bed.node, entirely)]
     ordinary = bed.node.pod()
     before = lasting_links()
     for pod in (*pods, ordinary):

@@ -1,11 +1,11 @@
-"""Sandboxes are replaced, die and go while their pod lives on, or with it."""
+"""Pods and their sandboxes are replaced, die and go; names come again, UIDs do not."""
 
 from __future__ import annotations
 
 import pytest
 
 from functional.bed import Bed
-from functional.expectations import wait_for_line
+from functional.expectations import ifname, records, wait_for_line
 from functional.outcomes import plugged
 from functional.ways import BOTH_WAYS
 
@@ -22,22 +22,13 @@ def test_networks_come_back_in_a_replaced_sandbox_as_they_are_wanted_by_then(bed
     if away:
         bed.agent.kill()
     for pod, networks in ((same, ["data", "red"]), (fewer, ["red"]), (none, [])):
-        old = pod.sandbox_id
         pod.replace_sandbox()
-        assert pod.sandbox_id != old
         pod.annotate(networks)
+    same.replace_sandbox()
     if away:
         bed.agent.start()
     bed.settles({same: made, fewer: made[1:], none: [], neighbour: made})
     assert plugged(neighbour) == before
-
-
-def test_a_sandbox_replaced_again_and_again_ends_with_one_lease(bed: Bed) -> None:
-    data = bed.networks.bridge("data")
-    pod = bed.node.pod(networks=["data"])
-    for _ in range(4):
-        pod.replace_sandbox()
-    bed.settles({pod: [data]})
 
 
 @BOTH_WAYS
@@ -102,3 +93,57 @@ def test_a_pod_is_detached_only_when_its_object_is_gone(bed: Bed) -> None:
     for pod in (ending, killed):
         pod.delete()
     bed.settles({beside: []})
+
+
+def test_two_pods_of_one_name_in_two_namespaces_are_never_crossed(bed: Bed) -> None:
+    common = bed.networks.bridge("common")
+    of_red, of_blue = bed.networks.bridge("own", "red"), bed.networks.bridge("own", "blue")
+    red, blue = bed.node.pod("web", "red"), bed.node.pod("web", "blue")
+    red.annotate(["own", "common"])
+    blue.annotate(["common", "own"])
+    bed.settles({red: [of_red, common], blue: [of_blue, common]})
+
+    staying = plugged(blue)
+    red.annotate(["own"])
+    bed.settles({red: [of_red], blue: [of_blue, common]})
+    red.delete()
+    bed.settles({blue: [of_blue, common]})
+    assert plugged(blue) == staying
+
+
+@pytest.mark.parametrize("away", [False, True], ids=["agent at work", "agent away"])
+def test_a_pod_made_again_under_its_name_has_its_own_attachments(bed: Bed, away: bool) -> None:
+    both, only_old, only_new = (bed.networks.bridge() for _ in range(3))
+    gone, lingering = old = [bed.node.pod(name, networks=[both.name, only_old.name]) for name in ("gone", "lingering")]
+    bed.settles({pod: [both, only_old] for pod in old})
+    if away:
+        bed.agent.stop()
+    gone.delete()
+    bed.api.delete("pods", lingering.namespace, lingering.name)  # its containers still run
+    new = [bed.node.pod(pod.name, networks=[both.name, only_new.name]) for pod in old]
+    if away:
+        bed.agent.start()
+    bed.settles({lingering: []} | {pod: [both, only_new] for pod in new})
+    assert {record["pod"]["uid"] for record in records(bed.agent)} == {pod.uid for pod in new}
+
+
+def test_a_static_pod_keeps_its_networks_until_it_ends_itself_whatever_its_mirror_object_does(bed: Bed) -> None:
+    network, barrier = made = [bed.networks.bridge(), bed.networks.bridge()]
+    pod, beside = bed.node.pod(static=True, networks=[network.name]), bed.node.pod()
+    bed.settles({pod: [network], beside: []})
+    attached = plugged(pod)[ifname(network)]
+
+    mirror = bed.api.delete("pods", pod.namespace, pod.name)
+    beside.annotate([barrier.name])
+    bed.settles({pod: [network], beside: [barrier]})
+    del mirror["metadata"]["uid"], mirror["metadata"]["resourceVersion"]
+    pod.object_uid = bed.api.create(mirror)["metadata"]["uid"]
+    pod.report_running()
+    pod.annotate([network.name, barrier.name])
+    bed.settles({pod: made, beside: [barrier]})
+    assert plugged(pod)[ifname(network)] == attached
+
+    pod.annotate([network.name])
+    bed.settles({pod: [network], beside: [barrier]})
+    pod.delete()
+    bed.settles({beside: [barrier]})
