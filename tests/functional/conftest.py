@@ -1,16 +1,20 @@
-"""The parts of a node, as fixtures, and the check that a test leaves nothing of it behind."""
+"""Nodes for tests, and the check that a test leaves nothing behind.
+
+A test takes a `bed`, which it shares with its module, or makes one with `own_bed` if its agent needs arguments of its
+own. The other fixtures are the parts of a node one by one, each made for a single test.
+"""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from functional.ways import NodeKactus
-from lab.agent import Agent, AgentFactory
+from functional.bed import Bed
 from lab.apiserver import ApiServer
 from lab.dockerd import PrivateDockerd
 from lab.host import HostState, wait_as_before
@@ -18,7 +22,6 @@ from lab.networks import Networks
 from lab.node import Node
 from lab.plugins import PluginDir
 from lab.runtime import Runtime
-from lab.waiting import eventually
 
 
 @pytest.fixture(scope="session")
@@ -31,6 +34,50 @@ def dockerd() -> Iterator[PrivateDockerd]:
 def node_runtime(dockerd: PrivateDockerd) -> Runtime:
     """The container runtime of the node."""
     return dockerd
+
+
+@pytest.fixture
+def via(request: pytest.FixtureRequest) -> str:
+    """How agents attach in this test unless it says otherwise: see `ways`."""
+    return getattr(request, "param", "delegate")
+
+
+@pytest.fixture(scope="module")
+def agent_arguments() -> dict[str, Any]:
+    """Of the agents that the tests of a module share: a module may have its own."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def beds() -> Iterator[dict[str, Bed]]:
+    """The beds of a module, by the way in which their agents attach; a test takes one out while it is at work."""
+    idle: dict[str, Bed] = {}
+    yield idle
+    for bed in idle.values():
+        bed.close()
+
+
+@pytest.fixture
+def bed(beds: dict[str, Bed], via: str, node_runtime: Runtime, agent_arguments: dict[str, Any]) -> Iterator[Bed]:
+    """A clean node with a running agent, which the tests of a module share. One that cannot be tidied is replaced."""
+    shared = beds.pop(via, None) or Bed(node_runtime, via, **agent_arguments)
+    with shared.lent():
+        yield shared
+    beds[via] = shared
+
+
+@pytest.fixture
+def own_bed(via: str, node_runtime: Runtime) -> Iterator[Callable[..., Bed]]:
+    """Makes a node for this test alone: ``own_bed(options={...})``, with arguments of its agent."""
+    with ExitStack() as made:
+
+        def make(**arguments: Any) -> Bed:
+            own = Bed(node_runtime, via, **arguments)
+            made.callback(own.close)
+            made.enter_context(own.lent())
+            return own
+
+        yield make
 
 
 @pytest.fixture
@@ -76,55 +123,3 @@ def plugins(workdir: Path, clean_host: None) -> Iterator[PluginDir]:
     left = directory.processes()
     directory.close()
     assert not left, f"plugins still running after the agent has ended: {left}"
-
-
-@pytest.fixture
-def via(request: pytest.FixtureRequest) -> str:
-    """How the agents of this test attach, unless they are told: see `ways`."""
-    return getattr(request, "param", "delegate")
-
-
-@pytest.fixture
-def kactus(api: ApiServer, networks: Networks, plugins: PluginDir, workdir: Path) -> Iterator[NodeKactus]:
-    """The node's kactus, installed. When the test is over it must not keep anything."""
-    made = NodeKactus.install(
-        plugins.path, workdir / "node", api.write_kubeconfig(workdir / "kubeconfig"), networks.bridge()
-    )
-    yield made
-    assert not made.attachments(), "kactus still keeps attachments"
-
-
-@pytest.fixture
-def agent(
-    request: pytest.FixtureRequest, api: ApiServer, node: Node, networks: Networks, plugins: PluginDir, workdir: Path,
-    via: str,
-) -> Iterator[AgentFactory]:  # fmt: skip
-    """Makes agents of this node: ``agent()`` starts one, ``agent(start=False)`` only prepares it.
-
-    Keyword arguments as of `lab.agent.Agent`. When the test is over the pods are deleted, and an agent that still
-    runs must release every lease before it is stopped.
-    """
-    made: list[Agent] = []
-    system = request.getfixturevalue("kactus").of_agent() if via == "kactus" else {}
-
-    def make(*, start: bool = True, **changes: Any) -> Agent:
-        known: dict[str, Any] = {"kubeconfig": api.write_kubeconfig(workdir / "kubeconfig"), "node": node.name}
-        known |= {"docker_endpoint": node.runtime.endpoint, "cni_bin_path": plugins.path} | system
-        prepared = Agent(workdir / f"agent{len(made)}", **(known | changes))
-        made.append(prepared)
-        return prepared.start() if start else prepared
-
-    yield make
-    try:
-        api.heal()
-        node.remove_all()
-        if any(each.running for each in made):
-            eventually(lambda: not _leases(networks), 20, "the agent to release the leases of deleted pods")
-    finally:
-        for each in made:
-            print(f"--- log of {each.directory.name}\n{each.log()}")
-            each.close()
-
-
-def _leases(networks: Networks) -> list[Any]:
-    return [lease for network in networks.made for lease in network.leases()]

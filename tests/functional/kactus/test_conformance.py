@@ -57,7 +57,7 @@ def test_kactus_is_not_its_own_delegate(
     pod = sandbox()
     answer = pod.start(conf=kactus.conf(delegates=[{**kactus.conf(), "masterPlugin": True}]))
     assert answer.code == 7
-    assert "called by itself" in answer.message
+    assert "called itself" in answer.message
     pod.assert_nothing_left(master)
 
 

@@ -6,40 +6,31 @@ from pathlib import Path
 
 import pytest
 
+from functional.bed import Bed
 from lab import processes
-from lab.agent import Agent, AgentFactory
-from lab.apiserver import ApiServer
-from lab.networks import Networks
-from lab.node import Node
-from lab.plugins import PluginDir
+from lab.agent import Agent
 
 pytestmark = pytest.mark.root
 
-IFNAME = "net8d777f385d3d"
-
 
 @pytest.mark.parametrize("whole_tree", [False, True])
-def test_kills_the_agent_alone_or_with_its_plugins(
-    agent: AgentFactory, node: Node, networks: Networks, plugins: PluginDir, whole_tree: bool
-) -> None:
-    networks.bridge("data")
-    gate = plugins.gate("bridge")
-    running = agent()
-    node.pod(networks=["data"])
+def test_kills_the_agent_alone_or_with_its_plugins(bed: Bed, whole_tree: bool) -> None:
+    bed.networks.bridge("data")
+    gate = bed.plugins.gate("bridge")
+    bed.node.pod(networks=["data"])
     gate.wait_reached()
-    held = plugins.processes()
+    held = bed.plugins.processes()
     assert held
     if whole_tree:
-        running.kill_tree()
+        bed.agent.kill_tree()
     else:
-        running.kill()
+        bed.agent.kill()
     assert any(map(processes.is_alive, held)) is not whole_tree
     gate.open()
     processes.wait_gone(held)
-    running.start()
 
 
-def test_an_agent_whose_start_fails_shows_its_log(api: ApiServer, workdir: Path) -> None:
+def test_an_agent_whose_start_fails_shows_its_log(workdir: Path) -> None:
     broken = Agent(workdir / "agent", kubeconfig="/none", docker_endpoint="unix:///none", cni_bin_path="/none")
     broken.options["no-such-flag"] = 1
     with pytest.raises(RuntimeError, match="no-such-flag"):
