@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from e2e.cluster.cluster import Cluster
-from e2e.cluster.host import BRIDGES
+from e2e.cluster.layout import KACTUS, NODE_BRIDGE, POD_BRIDGE
 from functional.outcomes import kept_attachments
 from lab.files import names_in
 from lab.host import NAMED_NAMESPACES
@@ -25,11 +25,10 @@ class Leftovers:
 
     @staticmethod
     def now(cluster: Cluster) -> Leftovers:
-        assert cluster.runtime
         return Leftovers(
-            interfaces=frozenset(set(links_of()) - set(BRIDGES)),
+            interfaces=frozenset(set(links_of()) - {NODE_BRIDGE, POD_BRIDGE}),
             leases=frozenset(f"{name}/{lease.ip}" for name in names_in(ROOT) for lease in leases(name)),
             namespaces=frozenset(names_in(NAMED_NAMESPACES)),
             running_containers=frozenset(cluster.runtime.container_names(running=True)),
-            kept_by_kactus=frozenset(" ".join(each) for each in kept_attachments(cluster.layout.kactus)),
+            kept_by_kactus=frozenset(" ".join(each) for each in kept_attachments(KACTUS)),
         )

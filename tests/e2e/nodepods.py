@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from kubernetes import client
@@ -14,7 +15,6 @@ from e2e.cluster.cluster import Cluster
 from e2e.cluster.layout import IMAGE
 from lab.links import HasLinks
 from lab.node import NETWORKS, annotation
-from lab.runtime import Runtime
 from lab.waiting import eventually
 
 Json = dict[str, Any]
@@ -59,9 +59,20 @@ class NodePod(HasLinks):
         text = annotation(networks) if isinstance(networks, list) else networks
         self._pods.patch(self.namespace, self.name, {"metadata": {"annotations": {NETWORKS: text}}})
 
+    def networks(self) -> list[Any]:
+        """The names of its annotation, or entries that say more."""
+        entries = json.loads((self.object() or {})["metadata"]["annotations"][NETWORKS])
+        return [each["name"] if each.keys() == {"name"} else each for each in entries]
+
     def wait_running(self, timeout: float = START_SECONDS) -> NodePod:
         eventually(self.is_running, timeout, f"{self} to run")
         return self
+
+    def wait_new_sandbox(self, old: str) -> None:
+        """Waits until the kubelet has made another sandbox, and the pod runs in it."""
+        eventually(
+            lambda: self.sandbox_id not in ("", old) and self.is_running(), START_SECONDS, f"a new sandbox of {self}"
+        )
 
     def is_running(self) -> bool:
         found = self.object()
@@ -69,10 +80,24 @@ class NodePod(HasLinks):
         statuses = found["status"].get("containerStatuses") or []
         return found["status"].get("phase") == "Running" and all("running" in each["state"] for each in statuses)
 
-    def containers(self) -> list[tuple[str, str, int]]:
-        """(name, container ID, restarts) of each container."""
-        statuses = ((self.object() or {}).get("status") or {}).get("containerStatuses") or []
-        return [(each["name"], each.get("containerID", ""), each["restartCount"]) for each in statuses]
+    def wait_new_container(self, old: str) -> None:
+        """Waits until the kubelet has started another container in place of that one."""
+        eventually(lambda: self.is_running() and self.container != old, START_SECONDS, f"{self} to be restarted")
+
+    @property
+    def container(self) -> str:
+        """The ID of its one container."""
+        [status] = (self.object() or {})["status"]["containerStatuses"]
+        return str(status["containerID"]).partition("://")[2]
+
+    def delete(self) -> None:
+        """By force; returns when nothing of it runs."""
+        self._pods.remove(self)
+        self.wait_gone()
+
+    def is_ending(self) -> bool:
+        found = self.object()
+        return not found or "deletionTimestamp" in found["metadata"]
 
     def wait_gone(self, timeout: float = GONE_SECONDS) -> None:
         """Waits until its object is deleted and nothing of it runs."""
@@ -92,11 +117,10 @@ class NodePods:
     """Makes pods and deployments, and removes them all at the end."""
 
     def __init__(self, cluster: Cluster, api: client.CoreV1Api) -> None:
-        assert cluster.runtime
         self._cluster = cluster
         self._api = api
         self._apps = client.AppsV1Api(api.api_client)
-        self.runtime: Runtime = cluster.runtime
+        self.runtime = cluster.runtime
         self._namespaces = {"default"}
 
     def make(self, name: str = "", namespace: str = "default", *, wait: bool = True, **options: Any) -> NodePod:
@@ -115,28 +139,29 @@ class NodePods:
             pod.wait_running(START_SECONDS + 2 * count)
         return made
 
-    def deployment(self, name: str, replicas: int, networks: list[Any], namespace: str = "default") -> list[NodePod]:
+    def deployment(self, name: str, replicas: int, networks: list[Any]) -> list[NodePod]:
         """Makes a deployment whose pods have these networks, and waits until all of them run."""
-        self._namespaces.add(namespace)
-        made = deployment_manifest(name, replicas, networks)
-        self._cluster.kubectl("apply", "-n", namespace, "-f", "-", stdin=json.dumps(made))
-        return self.wait_for_deployment(name, replicas, namespace)
+        pod = pod_manifest("", networks=networks, labels={"app": name})
+        template = {"metadata": {key: pod["metadata"][key] for key in ("annotations", "labels")}, "spec": pod["spec"]}
+        spec = {"replicas": replicas, "selector": {"matchLabels": {"app": name}}, "template": template}
+        body = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": spec}
+        self._apps.create_namespaced_deployment("default", body)
+        return self.wait_for_deployment(name, replicas)
 
-    def wait_for_deployment(self, name: str, replicas: int, namespace: str = "default") -> list[NodePod]:
+    def wait_for_deployment(self, name: str, replicas: int) -> list[NodePod]:
         """Its pods, once it is completely rolled out."""
-        self._cluster.kubectl("rollout", "status", f"deployment/{name}", "-n", namespace, "--timeout=120s")
+        self._cluster.kubectl("rollout", "status", f"deployment/{name}", "--timeout=120s")
 
         def all_run() -> list[NodePod]:
-            pods = [pod for pod in self.labelled(f"app={name}", namespace) if not self._is_ending(pod)]
+            pods = [pod for pod in self.labelled(f"app={name}") if not pod.is_ending()]
             return pods if len(pods) == replicas and all(pod.is_running() for pod in pods) else []
 
         return eventually(all_run, START_SECONDS, f"{replicas} pods of deployment {name} to run")
 
-    def labelled(self, selector: str, namespace: str = "default") -> list[NodePod]:
-        """The pods with these labels, by age and name."""
-        found = self._list(namespace, label_selector=selector)
-        found.sort(key=lambda each: (each["metadata"]["creationTimestamp"], each["metadata"]["name"]))
-        return [NodePod(self, namespace, each["metadata"]["name"], each["metadata"]["uid"]) for each in found]
+    def labelled(self, selector: str) -> list[NodePod]:
+        """The pods with these labels, by name."""
+        found = [each["metadata"] for each in self._list("default", label_selector=selector)]
+        return sorted((NodePod(self, "default", each["name"], each["uid"]) for each in found), key=lambda pod: pod.name)
 
     def use_namespace(self) -> str:
         """Makes a namespace, which is deleted at the end; returns its name."""
@@ -148,52 +173,43 @@ class NodePods:
         return name
 
     def remove_all(self) -> None:
-        """Deletes everything by force: deployments first, which would make their pods anew."""
+        """Deletes everything by force: deployments first, which would replace their pods."""
         for namespace in self._namespaces:
             self._apps.delete_collection_namespaced_deployment(namespace)
-            eventually(lambda namespace=namespace: not self._left(namespace), 120, f"no pods in namespace {namespace}")
+            eventually(partial(self._is_empty, namespace), 120, f"no pods in namespace {namespace}")
         if others := self._namespaces - {"default"}:
             self._cluster.kubectl("delete", "namespace", *others, "--ignore-not-found", "--wait=false")
             self._namespaces = {"default"}
 
-    def kill_sandbox(self, pod: NodePod) -> None:
-        """Ends its sandbox behind everybody's back, and with it the network namespace."""
-        self.runtime.kill(pod.sandbox_id)
+    def kill_sandbox(self, pod: NodePod) -> str:
+        """Ends it behind everybody's back, and with it the network namespace; returns its ID."""
+        killed = pod.sandbox_id
+        self.runtime.kill(killed)
+        return killed
 
-    def wait_new_sandbox(self, pod: NodePod, old: str, timeout: float = START_SECONDS) -> None:
-        """Waits until the kubelet has made another sandbox, and the pod runs in it."""
-
-        def runs_anew() -> bool:
-            return pod.sandbox_id not in ("", old) and pod.is_running()
-
-        eventually(runs_anew, timeout, f"a new sandbox of {pod}")
-
-    def wait_restarted(self, pod: NodePod) -> None:
-        """Waits until the kubelet has restarted a container of the pod."""
-        eventually(lambda: pod.is_running() and pod.containers()[0][2] > 0, START_SECONDS, f"{pod} to be restarted")
+    def remove(self, pod: NodePod) -> None:
+        """Deletes its object by force."""
+        self._api.delete_namespaced_pod(pod.name, pod.namespace, grace_period_seconds=0)
 
     def read(self, namespace: str, name: str) -> Json | None:
         try:
-            return _plain(self._api, self._api.read_namespaced_pod(name, namespace))
+            found: Json = _plain(self._api, self._api.read_namespaced_pod(name, namespace))
         except ApiException as error:
             if error.status == 404:
                 return None
             raise
+        return found
 
     def patch(self, namespace: str, name: str, body: Json) -> None:
         self._api.patch_namespaced_pod(name, namespace, body)
 
-    def _left(self, namespace: str) -> list[str]:
-        """Deletes the pods that are there; returns their names, and those of what could still make others."""
-        makers = [each.metadata.name for each in self._apps.list_namespaced_replica_set(namespace).items]
-        left = [pod["metadata"]["name"] for pod in self._list(namespace)]
+    def _is_empty(self, namespace: str) -> bool:
+        """Deletes the pods that are there; False as long as some are, or what could still make others."""
+        makers = self._apps.list_namespaced_replica_set(namespace).items
+        left = self._list(namespace)
         if left:
             self._api.delete_collection_namespaced_pod(namespace, grace_period_seconds=0)
-        return makers + left
-
-    def _is_ending(self, pod: NodePod) -> bool:
-        found = pod.object()
-        return not found or "deletionTimestamp" in found["metadata"]
+        return not makers and not left
 
     def _list(self, namespace: str, **selectors: str) -> list[Json]:
         found: list[Json] = _plain(self._api, self._api.list_namespaced_pod(namespace, **selectors))["items"]
@@ -222,21 +238,16 @@ def pod_manifest(
     container: Json = {"name": "main", "image": IMAGE, "imagePullPolicy": "Never"}
     if command:
         container["command"] = ["/bin/sh", "-c", command]
-    spec: Json = {"containers": [container], "terminationGracePeriodSeconds": 1, "restartPolicy": restart}
+    spec: Json = {
+        "containers": [container], "terminationGracePeriodSeconds": 1, "restartPolicy": restart,
+        "automountServiceAccountToken": False,
+    }  # fmt: skip
     if host_network:
         spec["hostNetwork"] = True
     if init:
         spec["initContainers"] = [container | {"name": "init", "command": ["/bin/sh", "-c", init]}]
     metadata = {"name": name, "annotations": all_annotations, "labels": labels or {}}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
-
-
-def deployment_manifest(name: str, replicas: int, networks: list[Any]) -> Json:
-    """A deployment of such pods, labelled ``app: name``."""
-    pod = pod_manifest("", networks=networks, labels={"app": name})
-    template = {"metadata": {key: pod["metadata"][key] for key in ("annotations", "labels")}, "spec": pod["spec"]}
-    spec = {"replicas": replicas, "selector": {"matchLabels": {"app": name}}, "template": template}
-    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": spec}
 
 
 def _plain(api: client.CoreV1Api, model: Any) -> Any:
