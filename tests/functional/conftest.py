@@ -1,14 +1,20 @@
-"""The parts of a node, as fixtures, and the check that a test leaves nothing of it behind."""
+"""Nodes for tests, and the check that a test leaves nothing behind.
+
+A test takes a `bed`, which it shares with its module, or makes one with `own_bed` if its agent needs arguments of its
+own. The other fixtures are the parts of a node one by one, each made for a single test.
+"""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from functional.bed import Bed
 from functional.ways import NodeKactus
 from lab.agent import Agent, AgentFactory
 from lab.apiserver import ApiServer
@@ -31,6 +37,50 @@ def dockerd() -> Iterator[PrivateDockerd]:
 def node_runtime(dockerd: PrivateDockerd) -> Runtime:
     """The container runtime of the node."""
     return dockerd
+
+
+@pytest.fixture
+def via(request: pytest.FixtureRequest) -> str:
+    """How agents attach in this test unless it says otherwise: see `ways`."""
+    return getattr(request, "param", "delegate")
+
+
+@pytest.fixture(scope="module")
+def agent_arguments() -> dict[str, Any]:
+    """Of the agents that the tests of a module share: a module may have its own."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def beds() -> Iterator[dict[str, Bed]]:
+    """The beds of a module, by the way in which their agents attach; a test takes one out while it is at work."""
+    idle: dict[str, Bed] = {}
+    yield idle
+    for bed in idle.values():
+        bed.close()
+
+
+@pytest.fixture
+def bed(beds: dict[str, Bed], via: str, node_runtime: Runtime, agent_arguments: dict[str, Any]) -> Iterator[Bed]:
+    """A clean node with a running agent, which the tests of a module share. One that cannot be tidied is replaced."""
+    shared = beds.pop(via, None) or Bed(node_runtime, via, **agent_arguments)
+    with shared.lent():
+        yield shared
+    beds[via] = shared
+
+
+@pytest.fixture
+def own_bed(via: str, node_runtime: Runtime) -> Iterator[Callable[..., Bed]]:
+    """Makes a node for this test alone: ``own_bed(options={...})``, with arguments of its agent."""
+    with ExitStack() as made:
+
+        def make(**arguments: Any) -> Bed:
+            own = Bed(node_runtime, via, **arguments)
+            made.callback(own.close)
+            made.enter_context(own.lent())
+            return own
+
+        yield make
 
 
 @pytest.fixture
@@ -76,12 +126,6 @@ def plugins(workdir: Path, clean_host: None) -> Iterator[PluginDir]:
     left = directory.processes()
     directory.close()
     assert not left, f"plugins still running after the agent has ended: {left}"
-
-
-@pytest.fixture
-def via(request: pytest.FixtureRequest) -> str:
-    """How the agents of this test attach, unless they are told: see `ways`."""
-    return getattr(request, "param", "delegate")
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What tests of the agent look at when it is done: interfaces, leases, records; and how they know that it is done."""
+"""How tests know that the agent is done, and what they look at then: interfaces, leases, records."""
 
 from __future__ import annotations
 
@@ -6,48 +6,63 @@ import json
 import re
 import subprocess
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from functional.expectations import ifname, records
 from lab.agent import Agent
 from lab.files import paths_in
 from lab.leases import Lease
-from lab.links import HasLinks, Link, links_of
+from lab.links import Link, Links, links_of
 from lab.networks import Network
 from lab.node import Pod
 from lab.waiting import eventually
 
 Wanted = Mapping[Any, Collection[Network]]
-"""Pods, of the stand-in or of the real node, and what is attached to each."""
+"""Pods, of the stand-in or of the real node, and the networks attached to each."""
+
+
+class Plugged(Protocol):
+    """A pod of either node."""
+
+    own: frozenset[str]
+
+    def links(self) -> Links: ...
+
 
 _SETTLED = re.compile(r"\d+ pods, \d+ attachments, 0 pods in work")
 
 
-def plugged(pod: HasLinks) -> dict[str, Link]:
+def plugged(pod: Plugged) -> dict[str, Link]:
     """The pod's interfaces without those that it has anyway."""
     return {name: link for name, link in pod.links().items() if name not in pod.own}
 
 
-def assert_exactly(wanted: Wanted, networks: Iterable[Network], agent: Agent | None = None) -> None:
-    """Each pod has one interface with one address in each of its networks, and nothing else exists anywhere.
+def settles(wanted: Wanted, networks: Iterable[Network], agent: Agent | None = None, timeout: float = 30.0) -> None:
+    """Waits until each pod has one interface with one address in each of its networks, and nothing else exists.
 
     Looks at the pods, at the bridges' ports, at the leases and, with `agent`, at its records and those of its kactus.
     """
-    leases = set()
-    for pod, its in wanted.items():
-        links = plugged(pod)
-        assert set(links) == {ifname(network) for network in its}, f"{pod} has {links}"
-        for network in its:
-            addresses = links[ifname(network)].addresses
-            assert len(addresses) == 1, f"{pod} has {addresses} in {network.name}"
-            assert network.holds(addresses[0]), f"{pod} has {addresses} in {network.name}"
-            leases.add(Lease(network.cni_name, addresses[0].split("/")[0], pod.sandbox_id, ifname(network)))
+    known = list(networks)
+
+    def exactly() -> bool:
+        assert_exactly(wanted, known, agent)
+        return True
+
+    eventually(exactly, timeout, "exactly the wanted interfaces, leases and records")
+
+
+wait_exactly = settles
+
+
+def assert_exactly(wanted: Wanted, networks: Iterable[Network], agent: Agent | None = None) -> None:
+    """What `settles` waits for, at this moment."""
+    leases = {lease for pod, its in wanted.items() for lease in _leases_of(pod, its)}
     host_links = links_of().values()
     for network in networks:
         mine = {lease for lease in leases if lease.network == network.cni_name}
-        assert set(network.leases()) == mine
+        assert set(network.leases()) == mine, f"leases of {network.name}"
         assert sum(link.master == network.bridge for link in host_links) == len(mine), f"ports of {network.bridge}"
     if agent:
         recorded = sorted((r["sandboxID"], r["attachment"]["ifname"], r["phase"]) for r in records(agent))
@@ -58,17 +73,16 @@ def assert_exactly(wanted: Wanted, networks: Iterable[Network], agent: Agent | N
         assert kept_attachments(agent.kactus_dir) == kept | defaults, "kept by kactus"
 
 
-def wait_exactly(
-    wanted: Wanted, networks: Iterable[Network], agent: Agent | None = None, timeout: float = 30.0
-) -> None:
-    """Waits until `assert_exactly` holds."""
-    known = list(networks)
-
-    def holds() -> bool:
-        assert_exactly(wanted, known, agent)
-        return True
-
-    eventually(holds, timeout, "exactly the wanted interfaces, leases and records")
+def _leases_of(pod: Any, networks: Collection[Network]) -> Iterator[Lease]:
+    """The leases that its interfaces show."""
+    links = plugged(pod)
+    assert set(links) == {ifname(network) for network in networks}, f"{pod} has {links}"
+    for network in networks:
+        name, link = ifname(network), links[ifname(network)]
+        assert link.up, f"{name} of {pod} is down"
+        assert len(link.addresses) == 1, f"{pod} has {link.addresses} in {network.name}"
+        assert network.holds(link.addresses[0]), f"{pod} has {link.addresses} in {network.name}"
+        yield Lease(network.cni_name, link.addresses[0].split("/")[0], pod.sandbox_id, name)
 
 
 def kept_attachments(kactus_dir: Path) -> set[tuple[str, str]]:
