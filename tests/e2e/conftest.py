@@ -15,8 +15,8 @@ from kubernetes import client, config
 from e2e.cluster.apart import is_apart
 from e2e.cluster.cluster import Cluster
 from e2e.cluster.layout import AGENT, kubeconfig
+from e2e.cluster.node import SYSTEM_PLUGINS
 from e2e.cluster.objects import Objects
-from e2e.cluster.systemplugin import SYSTEM_PLUGINS
 from e2e.evidence import Evidence
 from e2e.leftovers import Leftovers
 from e2e.nodepods import NodePods

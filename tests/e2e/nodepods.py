@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any
 
 from kubernetes import client
-from kubernetes.client.exceptions import ApiException
 
 from e2e.cluster.cluster import Cluster
 from e2e.cluster.layout import IMAGE
@@ -21,7 +20,6 @@ Json = dict[str, Any]
 
 START_SECONDS = 90.0
 GONE_SECONDS = 120.0
-_AT_A_TIME = 8
 
 
 class NodePod(HasLinks):
@@ -49,30 +47,31 @@ class NodePod(HasLinks):
         """Of the process that holds its namespace; 0 without one."""
         return self._sandbox()[1]
 
+    @property
+    def container(self) -> str:
+        """The ID of its one container."""
+        [status] = (self.object() or {})["status"]["containerStatuses"]
+        return str(status["containerID"]).partition("://")[2]
+
     def object(self) -> Json | None:
         """As the API server has it now; None when it is gone, or is another pod of that name."""
         found = self._pods.read(self.namespace, self.name)
         return found if found and found["metadata"]["uid"] == self.uid else None
-
-    def annotate(self, networks: list[Any] | str | None) -> None:
-        """Sets the ``networks`` annotation: names or entries, raw text, or None to remove it."""
-        text = annotation(networks) if isinstance(networks, list) else networks
-        self._pods.patch(self.namespace, self.name, {"metadata": {"annotations": {NETWORKS: text}}})
 
     def networks(self) -> list[Any]:
         """The names of its annotation, or entries that say more."""
         entries = json.loads((self.object() or {})["metadata"]["annotations"][NETWORKS])
         return [each["name"] if each.keys() == {"name"} else each for each in entries]
 
-    def wait_running(self, timeout: float = START_SECONDS) -> NodePod:
-        eventually(self.is_running, timeout, f"{self} to run")
-        return self
+    def annotate(self, networks: list[Any] | str | None) -> None:
+        """Sets the ``networks`` annotation: names or entries, raw text, or None to remove it."""
+        text = annotation(networks) if isinstance(networks, list) else networks
+        self._pods.patch(self, {"metadata": {"annotations": {NETWORKS: text}}})
 
-    def wait_new_sandbox(self, old: str) -> None:
-        """Waits until the kubelet has made another sandbox, and the pod runs in it."""
-        eventually(
-            lambda: self.sandbox_id not in ("", old) and self.is_running(), START_SECONDS, f"a new sandbox of {self}"
-        )
+    def delete(self) -> None:
+        """By force; returns when nothing of it runs."""
+        self._pods.remove(self)
+        self.wait_gone()
 
     def is_running(self) -> bool:
         found = self.object()
@@ -80,37 +79,32 @@ class NodePod(HasLinks):
         statuses = found["status"].get("containerStatuses") or []
         return found["status"].get("phase") == "Running" and all("running" in each["state"] for each in statuses)
 
+    def wait_running(self, timeout: float = START_SECONDS) -> NodePod:
+        eventually(self.is_running, timeout, f"{self} to run")
+        return self
+
     def wait_new_container(self, old: str) -> None:
         """Waits until the kubelet has started another container in place of that one."""
         eventually(lambda: self.is_running() and self.container != old, START_SECONDS, f"{self} to be restarted")
 
-    @property
-    def container(self) -> str:
-        """The ID of its one container."""
-        [status] = (self.object() or {})["status"]["containerStatuses"]
-        return str(status["containerID"]).partition("://")[2]
+    def wait_new_sandbox(self, old: str) -> None:
+        """Waits until the kubelet has made another sandbox, and the pod runs in it."""
 
-    def delete(self) -> None:
-        """By force; returns when nothing of it runs."""
-        self._pods.remove(self)
-        self.wait_gone()
+        def runs_again() -> bool:
+            return self.sandbox_id not in ("", old) and self.is_running()
 
-    def is_ending(self) -> bool:
-        found = self.object()
-        return not found or "deletionTimestamp" in found["metadata"]
+        eventually(runs_again, START_SECONDS, f"a new sandbox of {self}")
 
-    def wait_gone(self, timeout: float = GONE_SECONDS) -> None:
+    def wait_gone(self) -> None:
         """Waits until its object is deleted and nothing of it runs."""
-        eventually(lambda: not self.object() and not self.sandbox_id, timeout, f"{self} to be gone")
+        eventually(lambda: not self.object() and not self.sandbox_id, GONE_SECONDS, f"{self} to be gone")
 
     def _sandbox(self) -> tuple[str, int]:
         runtime = self._pods.runtime
         newest = runtime.running_sandbox(self._label_uid)
-        if not newest:
-            return "", 0
-        if self._seen[0] != newest:
+        if newest and self._seen[0] != newest:
             self._seen = newest, runtime.inspect(newest).pid
-        return self._seen
+        return self._seen if newest else ("", 0)
 
 
 class NodePods:
@@ -125,27 +119,23 @@ class NodePods:
 
     def make(self, name: str = "", namespace: str = "default", *, wait: bool = True, **options: Any) -> NodePod:
         """Makes a pod and, with `wait`, waits until it runs. Options as of `pod_manifest`."""
-        self._namespaces.add(namespace)
         body = pod_manifest(name or f"pod-{uuid.uuid4().hex[:6]}", **options)
-        made = _plain(self._api, self._api.create_namespaced_pod(namespace, body))
-        pod = NodePod(self, namespace, made["metadata"]["name"], made["metadata"]["uid"])
+        made = self._plain(self._api.create_namespaced_pod(namespace, body))["metadata"]
+        pod = NodePod(self, namespace, made["name"], made["uid"])
         return pod.wait_running() if wait else pod
 
-    def many(self, count: int, **options: Any) -> list[NodePod]:
+    def many(self, count: int) -> list[NodePod]:
         """Makes so many pods, and waits until all run."""
-        with ThreadPoolExecutor(_AT_A_TIME) as pool:
-            made = list(pool.map(lambda _: self.make(wait=False, **options), range(count)))
-        for pod in made:
-            pod.wait_running(START_SECONDS + 2 * count)
-        return made
+        with ThreadPoolExecutor(8) as pool:
+            made = list(pool.map(lambda _: self.make(wait=False), range(count)))
+        return [pod.wait_running(START_SECONDS + 2 * count) for pod in made]
 
     def deployment(self, name: str, replicas: int, networks: list[Any]) -> list[NodePod]:
         """Makes a deployment whose pods have these networks, and waits until all of them run."""
         pod = pod_manifest("", networks=networks, labels={"app": name})
-        template = {"metadata": {key: pod["metadata"][key] for key in ("annotations", "labels")}, "spec": pod["spec"]}
-        spec = {"replicas": replicas, "selector": {"matchLabels": {"app": name}}, "template": template}
-        body = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": spec}
-        self._apps.create_namespaced_deployment("default", body)
+        del pod["metadata"]["name"]
+        spec = {"replicas": replicas, "selector": {"matchLabels": {"app": name}}, "template": pod}
+        self._apps.create_namespaced_deployment("default", {"metadata": {"name": name}, "spec": spec})
         return self.wait_for_deployment(name, replicas)
 
     def wait_for_deployment(self, name: str, replicas: int) -> list[NodePod]:
@@ -153,23 +143,24 @@ class NodePods:
         self._cluster.kubectl("rollout", "status", f"deployment/{name}", "--timeout=120s")
 
         def all_run() -> list[NodePod]:
-            pods = [pod for pod in self.labelled(f"app={name}") if not pod.is_ending()]
+            pods = self.labelled(f"app={name}")
             return pods if len(pods) == replicas and all(pod.is_running() for pod in pods) else []
 
         return eventually(all_run, START_SECONDS, f"{replicas} pods of deployment {name} to run")
 
     def labelled(self, selector: str) -> list[NodePod]:
-        """The pods with these labels, by name."""
+        """The pods with these labels that are to stay, by name."""
         found = [each["metadata"] for each in self._list("default", label_selector=selector)]
-        return sorted((NodePod(self, "default", each["name"], each["uid"]) for each in found), key=lambda pod: pod.name)
+        staying = [NodePod(self, "default", each["name"], each["uid"]) for each in found if not is_ending(each)]
+        return sorted(staying, key=lambda pod: pod.name)
 
     def use_namespace(self) -> str:
         """Makes a namespace, which is deleted at the end; returns its name."""
         name = f"e2e-{uuid.uuid4().hex[:6]}"
+        self._namespaces.add(name)
         self._cluster.kubectl("create", "namespace", name)
         service_account = "get", "serviceaccount", "default", "-n", name, "--ignore-not-found", "-o", "name"
         eventually(lambda: self._cluster.kubectl(*service_account), 30, f"the service account of namespace {name}")
-        self._namespaces.add(name)
         return name
 
     def remove_all(self) -> None:
@@ -192,16 +183,11 @@ class NodePods:
         self._api.delete_namespaced_pod(pod.name, pod.namespace, grace_period_seconds=0)
 
     def read(self, namespace: str, name: str) -> Json | None:
-        try:
-            found: Json = _plain(self._api, self._api.read_namespaced_pod(name, namespace))
-        except ApiException as error:
-            if error.status == 404:
-                return None
-            raise
-        return found
+        found = self._list(namespace, field_selector=f"metadata.name={name}")
+        return found[0] if found else None
 
-    def patch(self, namespace: str, name: str, body: Json) -> None:
-        self._api.patch_namespaced_pod(name, namespace, body)
+    def patch(self, pod: NodePod, body: Json) -> None:
+        self._api.patch_namespaced_pod(pod.name, pod.namespace, body)
 
     def _is_empty(self, namespace: str) -> bool:
         """Deletes the pods that are there; False as long as some are, or what could still make others."""
@@ -212,8 +198,17 @@ class NodePods:
         return not makers and not left
 
     def _list(self, namespace: str, **selectors: str) -> list[Json]:
-        found: list[Json] = _plain(self._api, self._api.list_namespaced_pod(namespace, **selectors))["items"]
+        found: list[Json] = self._plain(self._api.list_namespaced_pod(namespace, **selectors))["items"]
         return found
+
+    def _plain(self, model: object) -> Json:
+        """As the server sent it."""
+        found: Json = self._api.api_client.sanitize_for_serialization(model)
+        return found
+
+
+def is_ending(metadata: Json) -> bool:
+    return "deletionTimestamp" in metadata
 
 
 def pod_manifest(
@@ -232,24 +227,15 @@ def pod_manifest(
     `networks`: names or entries. `init`, `command`: shell commands of an init container, and of the container itself,
     which else does nothing for ever. `restart`: its restart policy.
     """
-    all_annotations = dict(annotations or {})
-    if networks is not None:
-        all_annotations[NETWORKS] = annotation(networks)
+    all_annotations = (annotations or {}) | ({} if networks is None else {NETWORKS: annotation(networks)})
     container: Json = {"name": "main", "image": IMAGE, "imagePullPolicy": "Never"}
     if command:
         container["command"] = ["/bin/sh", "-c", command]
     spec: Json = {
-        "containers": [container], "terminationGracePeriodSeconds": 1, "restartPolicy": restart,
-        "automountServiceAccountToken": False,
+        "containers": [container], "restartPolicy": restart, "hostNetwork": host_network,
+        "terminationGracePeriodSeconds": 1, "automountServiceAccountToken": False,
     }  # fmt: skip
-    if host_network:
-        spec["hostNetwork"] = True
     if init:
         spec["initContainers"] = [container | {"name": "init", "command": ["/bin/sh", "-c", init]}]
     metadata = {"name": name, "annotations": all_annotations, "labels": labels or {}}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
-
-
-def _plain(api: client.CoreV1Api, model: Any) -> Any:
-    """As the server sent it."""
-    return api.api_client.sanitize_for_serialization(model)

@@ -9,7 +9,7 @@ import pytest
 
 from e2e.cluster.cluster import Cluster
 from e2e.cluster.layout import MANIFESTS, NODE_NAME
-from e2e.nodepods import NodePod, NodePods, pod_manifest
+from e2e.nodepods import NodePod, NodePods, is_ending, pod_manifest
 from functional.expectations import ifname
 from functional.outcomes import settles
 from lab.agent import AgentFactory
@@ -51,7 +51,7 @@ class Manifest:
     def _found(self) -> list[NodePod]:
         """The pod, if its mirror is there and stays."""
         mirror = self._pods.read("default", NAME)
-        if not mirror or "deletionTimestamp" in (metadata := mirror["metadata"]):
+        if not mirror or is_ending(metadata := mirror["metadata"]):
             return []
         return [NodePod(self._pods, "default", NAME, metadata["uid"], metadata["annotations"][MIRROR])]
 

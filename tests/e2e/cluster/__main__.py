@@ -17,8 +17,8 @@ import click
 from e2e.cluster.apart import MachineApart, as_a_node
 from e2e.cluster.cluster import Cluster
 from e2e.cluster.layout import AGENT, KUBERNETES, LOGS, NODE_NAME, STATE, kubeconfig
+from e2e.cluster.node import SYSTEM_PLUGINS
 from e2e.cluster.suite import run
-from e2e.cluster.systemplugin import SYSTEM_PLUGINS
 from lab.agent import Agent
 from lab.waiting import eventually
 

@@ -9,25 +9,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from e2e.cluster import layout
 from e2e.cluster.apart import cgroup
 from e2e.cluster.controlplane import ControlPlane
-from e2e.cluster.kubelet import Kubelet
-from e2e.cluster.layout import (
-    AGENT_KUBECONFIG,
-    CNI_BIN,
-    CNI_CONF,
-    DOCKER,
-    IMAGE,
-    KACTUS,
-    NODE_BRIDGE,
-    NODE_IP,
-    NODE_NAME,
-    PAUSE,
-    PROJECT,
-    kubeconfig,
-)
+from e2e.cluster.node import Kubelet, configure
 from e2e.cluster.pki import make_pki
-from e2e.cluster.systemplugin import configure
 from lab.dockerd import PrivateDockerd
 from lab.runtime import Runtime
 from lab.waiting import eventually
@@ -42,7 +28,7 @@ class Cluster:
         """`system_plugin`: one of `SYSTEM_PLUGINS`."""
         self.system_plugin = system_plugin
         self.control = ControlPlane()
-        self.runtime: Runtime = PrivateDockerd(DOCKER, cgroup_parent=f"/{cgroup()}")
+        self.runtime: Runtime = PrivateDockerd(layout.DOCKER, cgroup_parent=f"/{cgroup()}")
         self.kubelet: Kubelet | None = None
 
     def up(self, say: Callable[[str], None]) -> None:
@@ -70,7 +56,7 @@ class Cluster:
     @property
     def environment(self) -> dict[str, str]:
         """For commands of the cluster's administrator."""
-        return {**os.environ, "KUBECONFIG": str(kubeconfig("admin"))}
+        return {**os.environ, "KUBECONFIG": str(layout.kubeconfig("admin"))}
 
     def kubectl(self, *args: str, stdin: str = "") -> str:
         """Its output. AssertionError when it fails."""
@@ -87,37 +73,35 @@ class Cluster:
 
     def try_run(self, *argv: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            argv, env=self.environment, cwd=PROJECT, input=stdin, capture_output=True, text=True, timeout=120,
+            argv, env=self.environment, cwd=layout.PROJECT, input=stdin, capture_output=True, text=True, timeout=120,
             check=False,
         )  # fmt: skip
 
     def agent_arguments(self) -> dict[str, Any]:
         """Arguments of `lab.agent.Agent` for the agent of this node."""
         return {
-            "kubeconfig": AGENT_KUBECONFIG,
+            "kubeconfig": layout.AGENT_KUBECONFIG,
             "docker_endpoint": self.runtime.endpoint,
-            "cni_bin_path": CNI_BIN,
-            "cni_conf_dir": CNI_CONF,
-            "node": NODE_NAME,
+            "cni_bin_path": layout.CNI_BIN,
+            "cni_conf_dir": layout.CNI_CONF,
+            "node": layout.NODE_NAME,
             "attach_via": "auto",
-            "kactus_dir": KACTUS if self.system_plugin == "kactus" else None,
+            "kactus_dir": layout.KACTUS if self.system_plugin == "kactus" else None,
         }
 
     def _start_runtime(self) -> None:
         self.runtime.start()
-        self.runtime.image(IMAGE, PAUSE)
+        self.runtime.image(layout.IMAGE, layout.PAUSE)
 
     def _install_ours(self) -> None:
         manifests = "manifests/networks-crd.yaml", "manifests/podagent-serviceaccount-and-rbac.yaml"
         self.kubectl("apply", *(f"--filename={each}" for each in manifests))
-        self.run("scripts/create-kubeconfig.sh", str(AGENT_KUBECONFIG.parent))
+        self.run("scripts/create-kubeconfig.sh", str(layout.AGENT_KUBECONFIG.parent))
         self.kubectl("wait", "--for=condition=Established", "crd/networks.kaloom.com", "--timeout=60s")
         configure(self.system_plugin)
-        for change in (f"link add {NODE_BRIDGE} up type bridge", f"addr add {NODE_IP}/32 dev {NODE_BRIDGE}"):
-            subprocess.run(["ip", *change.split()], check=True, capture_output=True, timeout=30)
 
     def _node_is_ready(self) -> bool:
-        node = json.loads(self.control.get(f"/api/v1/nodes/{NODE_NAME}") or "{}")
+        node = json.loads(self.control.get(f"/api/v1/nodes/{layout.NODE_NAME}") or "{}")
         conditions = node.get("status", {}).get("conditions", [])
         ready = any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
         return ready and not node["spec"].get("taints")

@@ -18,7 +18,6 @@ KACTUS = STATE / "kactus"
 """Where kactus keeps what it attached."""
 MANIFESTS = STATE / "manifests"
 """The kubelet's folder of static pods."""
-KUBELET = STATE / "kubelet"
 DOCKER = STATE / "docker"
 AGENT = STATE / "agent"
 AGENT_KUBECONFIG = STATE / "kubeconfig" / "podagent-kubeconfig.yaml"
@@ -27,18 +26,10 @@ AGENT_KUBECONFIG = STATE / "kubeconfig" / "podagent-kubeconfig.yaml"
 # The kubelet registers this name, and the API server reaches the kubelet by it: the only one that every machine
 # resolves to loopback without an entry in /etc/hosts.
 NODE_NAME = "localhost"
+NODE_BRIDGE = "podagent-node"
+POD_BRIDGE = "podagent-pods"
 API_URL = "https://127.0.0.1:16443"
 ETCD_URL = "http://127.0.0.1:12379"
-KUBELET_PORT = 16250
-KUBELET_HEALTH_PORT = 16248
-
-NODE_BRIDGE = "podagent-node"
-"""Carries the address that the kubelet reports as the node's: it refuses one of loopback. Nothing listens there."""
-NODE_IP = "198.51.100.1"
-POD_BRIDGE = "podagent-pods"
-POD_NETWORK = "podagent-e2e-default"
-POD_SUBNET = "10.213.0.0/22"
-"""Of the pods' default interfaces: a bridge without a gateway, so that nothing of it leaves the machine."""
 
 IMAGE = "alpine:latest"
 """Of every container, that of the sandbox included: there is no registry to take others from."""
