@@ -37,10 +37,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--system-plugin", choices=SYSTEM_PLUGINS, default="kactus", help="the node's CNI plugin")
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "once: does not depend on the node's CNI plugin, and is played with one of them")
-
-
 def pytest_sessionstart() -> None:
     if not is_apart():
         pytest.exit("e2e: a cluster takes a machine of its own: use `make e2e`", 2)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -72,30 +71,23 @@ def test_a_network_that_does_not_exist_is_warned_of_and_added(
     pod.wait_for_link(ifname("not-yet"), 30)
 
 
-def test_the_kubeconfig_has_a_token_of_its_own_beside_those_that_the_cluster_makes_by_itself(
-    cluster: Cluster, tmp_path: Path
-) -> None:
-    """This cluster gives each service account a secret by itself; that of the kubeconfig was asked for by name."""
-    by_itself = cluster.kubectl("get", "sa", "podagent", "-n", "kube-system", "-o", "jsonpath={.secrets[*].name}")
-    assert re.search(r"\bpodagent-token-\w+", by_itself)
-    cluster.run("scripts/create-kubeconfig.sh", str(tmp_path / "made"))
-    made = yaml.safe_load((tmp_path / "made" / "podagent-kubeconfig.yaml").read_text())
-    secret = "get", "secret", "podagent-token", "-n", "kube-system", "-o", "jsonpath={.data.token}"
-    assert made["users"][0]["user"]["token"] == base64.b64decode(cluster.kubectl(*secret)).decode()
-    assert (tmp_path / "made" / "podagent-kubeconfig.yaml").stat().st_mode & 0o777 == 0o600
-
-
-def test_the_kubeconfig_does_not_need_the_secrets_that_the_cluster_makes_by_itself(
+def test_the_kubeconfig_has_a_token_of_its_own_and_does_not_need_those_that_the_cluster_makes_by_itself(
     cluster: Cluster, pods: NodePods, tmp_path: Path
 ) -> None:
     """Clusters from 1.24 on do not make them: its credentials stay good when they are taken away."""
     namespace = pods.use_namespace()
+    made = tmp_path / "made" / "kc.yaml"
     try:
-        cluster.run("scripts/create-kubeconfig.sh", str(tmp_path / "made"), "kc.yaml", namespace)
+        cluster.run("scripts/create-kubeconfig.sh", str(made.parent), made.name, namespace)
+        assert made.stat().st_mode & 0o777 == 0o600
+        secret = "get", "secret", "podagent-token", "-n", namespace, "-o", "jsonpath={.data.token}"
+        token = yaml.safe_load(made.read_text())["users"][0]["user"]["token"]
+        assert token == base64.b64decode(cluster.kubectl(*secret)).decode()
         bound = "get", "sa", "podagent", "-n", namespace, "-o", "jsonpath={.secrets[*].name}"
-        for name in cluster.kubectl(*bound).split():
-            cluster.kubectl("delete", "secret", name, "-n", namespace)
-        shown = cluster.try_run("kubectl", f"--kubeconfig={tmp_path / 'made' / 'kc.yaml'}", "get", "pods", "-A")
+        by_itself = cluster.kubectl(*bound).split()
+        assert any(name.startswith("podagent-token-") for name in by_itself)
+        cluster.kubectl("delete", "secret", *by_itself, "-n", namespace)
+        shown = cluster.try_run("kubectl", f"--kubeconfig={made}", "get", "pods", "-A")
         assert shown.returncode == 0, shown.stderr
     finally:
         cluster.run("scripts/create-kubeconfig.sh", str(tmp_path / "back"))  # the roles are kube-system's again

@@ -7,7 +7,6 @@ import os
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
 
 from lab import processes
 from lab.waiting import eventually
@@ -23,23 +22,24 @@ class Apart:
         self,
         command: Sequence[str],
         namespaces: Sequence[str],
-        output: IO[bytes] | None = None,
+        log: Path | None = None,
         cgroup: Path | None = None,
     ) -> None:
         """Starts it.
 
         Args:
             namespaces: besides those of mounts and PIDs, as `unshare` names them.
-            output: takes what it prints; None: the terminal.
+            log: takes what it prints; None: the terminal.
             cgroup: of all that runs in there; None: that of this process.
         """
         self._namespaces = [f"--{each}" for each in ("mount", "pid", *namespaces)]
         unshare = _joining(cgroup, ["unshare", *self._namespaces, "--fork", "--kill-child", *command])
-        # In a session of its own: Ctrl-C reaches it only through this process.
-        self._unshare = subprocess.Popen(
-            ["setpriv", "--pdeathsig=KILL", *unshare],
-            stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
-        )  # fmt: skip
+        with log.open("ab") if log else contextlib.nullcontext() as output:
+            # In a session of its own: Ctrl-C reaches it only through this process.
+            self._unshare = subprocess.Popen(
+                ["setpriv", "--pdeathsig=KILL", *unshare],
+                stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
+            )  # fmt: skip
 
     @property
     def pid(self) -> int:

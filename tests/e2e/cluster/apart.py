@@ -12,7 +12,6 @@ import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO
 
 from e2e.cluster.layout import PROJECT, STATE
 from lab.apart import Apart, remove_cgroup
@@ -32,13 +31,13 @@ _SYSCTLS_OF_A_NODE = {
 class MachineApart:
     """A command on a machine apart. Its state directory is a real one of the machine, away from others' eyes."""
 
-    def __init__(self, name: str, command: Sequence[str], output: IO[bytes] | None = None) -> None:
-        """Starts it; `output` takes what it prints, None: the terminal."""
+    def __init__(self, name: str, command: Sequence[str], log: Path | None = None) -> None:
+        """Starts it; `log` takes what it prints, None: the terminal."""
         self._name = name
         self._directory = MACHINES / name
         self._directory.mkdir(mode=0o700, parents=True)
         first = [str(Path(__file__).with_name("apart.sh")), str(self._directory), str(PROJECT), str(STATE)]
-        self._apart = Apart(["env", f"{_NAME}={name}", *first, *command], ["net"], output)
+        self._apart = Apart(["env", f"{_NAME}={name}", *first, *command], ["net"], log)
 
     @property
     def exit_code(self) -> int | None:

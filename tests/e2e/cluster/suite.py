@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import IO
+from collections.abc import Callable, Sequence
 
 from e2e.cluster.apart import MachineApart
 from e2e.cluster.layout import PROJECT
@@ -17,32 +13,22 @@ _LOOK_SECONDS = 0.2
 _NO_CASES = 5  # pytest's exit code when the user's choice left none
 
 
-@dataclass(frozen=True)
-class Part:
-    """Cases that are played on one cluster: those that pytest's ``-m CHOICE`` chooses."""
-
-    plugin: str
-    choice: str
-
-    @property
-    def name(self) -> str:
-        return "-".join([self.plugin, *self.choice.split()])
-
-
 class Suite:
-    """pytest on a cluster of its own."""
+    """pytest on a cluster of its own, from its start to `end`."""
 
-    def __init__(self, part: Part, arguments: Sequence[str], *, in_background: bool) -> None:
-        """Starts it; `in_background`: what it prints goes to a file."""
-        self.part = part
+    def __init__(self, plugin: str, choice: str, arguments: Sequence[str], *, in_background: bool) -> None:
+        """`choice`: the cases, as of pytest's ``-m``. `in_background`: what it prints goes to a file."""
+        self.name = "-".join([plugin, *choice.split()])
         # func_only: the first case has the cluster come up.
         limits = ["-o", "timeout=400", "-o", "timeout_func_only=true", "--durations=10"]
-        chosen = [f"--system-plugin={part.plugin}", "-m", part.choice]
+        chosen = [f"--system-plugin={plugin}", "-m", choice]
         command = [sys.executable, "-m", "pytest", "tests/e2e", *limits, *chosen, *arguments]
-        self.log = PROJECT / "build" / f"e2e-{part.name}.log" if in_background else None
+        self.log = PROJECT / "build" / f"e2e-{self.name}.log" if in_background else None
+        if self.log:
+            self.log.parent.mkdir(exist_ok=True)
+            self.log.unlink(missing_ok=True)
         self._began = time.monotonic()
-        with _output(self.log) as output:
-            self._machine = MachineApart(part.name, command, output)
+        self._machine = MachineApart(self.name, command, self.log)
 
     @property
     def exit_code(self) -> int | None:
@@ -53,7 +39,7 @@ class Suite:
     def outcome(self) -> str:
         """In words, once it has ended."""
         how = {0: "passed", _NO_CASES: "had no such case"}.get(self.exit_code or 0, "failed")
-        return f"{self.part.name} {how} after {time.monotonic() - self._began:.0f} s"
+        return f"{self.name} {how} after {time.monotonic() - self._began:.0f} s"
 
     def interrupt(self) -> None:
         self._machine.interrupt()
@@ -62,7 +48,7 @@ class Suite:
         """Waits until it has ended, and prints what it has not printed yet."""
         self._machine.remove()
         if self.log:
-            print(f"\n{self.part.name}\n{self.log.read_text(errors='replace')}", end="", flush=True)
+            print(f"\n{self.name}\n{self.log.read_text(errors='replace')}", end="", flush=True)
 
 
 def run(plugins: Sequence[str], arguments: Sequence[str], jobs: int, say: Callable[[str], None]) -> bool:
@@ -70,33 +56,24 @@ def run(plugins: Sequence[str], arguments: Sequence[str], jobs: int, say: Callab
 
     When this is interrupted they are ended, and have ended.
     """
-    waiting = [Part(plugins[0], "once"), *(Part(plugin, "not once") for plugin in plugins)]
-    suites: list[Suite] = []
+    waiting = [*((plugin, "not once") for plugin in plugins), (plugins[0], "once")]
+    playing: list[Suite] = []
+    ended: list[Suite] = []
     try:
-        while waiting or any(suite.exit_code is None for suite in suites):
-            if waiting and (jobs > 1 or all(suite.exit_code is not None for suite in suites)):
-                suites.append(Suite(waiting.pop(), arguments, in_background=bool(suites) and jobs > 1))
-                say(f"{suites[-1].part.name} begins, and is written to {suites[-1].log or 'the terminal'}")
-            playing = [suite for suite in suites if suite.exit_code is None]
+        while waiting or playing:
+            if waiting and (jobs > 1 or not playing):
+                suite = Suite(*waiting.pop(0), arguments, in_background=jobs > 1 and bool(playing or ended))
+                playing.append(suite)
+                say(f"{suite.name} begins" + (f", and is written to {suite.log}" if suite.log else ""))
             time.sleep(_LOOK_SECONDS)
-            for suite in playing:
-                if suite.exit_code is not None:
-                    say(suite.outcome)
+            for suite in [each for each in playing if each.exit_code is not None]:
+                say(suite.outcome)
+                playing.remove(suite)
+                ended.append(suite)
     finally:
-        for suite in suites:
+        for suite in playing:
             suite.interrupt()
-        for suite in suites:
+        for suite in (*ended, *playing):
             suite.end()
-    codes = {suite.exit_code for suite in suites}
+    codes = {suite.exit_code for suite in ended}
     return 0 in codes and codes <= {0, _NO_CASES}
-
-
-@contextlib.contextmanager
-def _output(log: Path | None) -> Iterator[IO[bytes] | None]:
-    """None is the terminal."""
-    if log is None:
-        yield None
-        return
-    log.parent.mkdir(exist_ok=True)
-    with log.open("wb") as file:
-        yield file
