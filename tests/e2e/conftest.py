@@ -14,16 +14,18 @@ from kubernetes import client, config
 
 from e2e.cluster.apart import is_apart
 from e2e.cluster.cluster import Cluster
-from e2e.cluster.layout import AGENT, kubeconfig
+from e2e.cluster.layout import AGENT, KACTUS, NODE_BRIDGE, POD_BRIDGE, kubeconfig
 from e2e.cluster.node import SYSTEM_PLUGINS
 from e2e.cluster.objects import Objects
 from e2e.evidence import Evidence
-from e2e.leftovers import Leftovers
 from e2e.nodepods import NodePods
-from functional.outcomes import settles
+from functional.outcomes import kept_attachments, settles
 from lab import processes
 from lab.agent import Agent, AgentFactory
-from lab.host import wait_as_before
+from lab.files import names_in
+from lab.host import NAMED_NAMESPACES, HostState, wait_as_before
+from lab.leases import ROOT, leases
+from lab.links import links_of
 from lab.networks import Network, Networks
 from lab.waiting import eventually
 
@@ -73,9 +75,18 @@ def api(cluster: Cluster) -> client.CoreV1Api:
 @pytest.fixture(autouse=True)
 def clean_node(cluster: Cluster) -> Iterator[None]:
     """Fails a case that leaves an interface, lease, namespace, running container or kept attachment behind."""
-    before = Leftovers.now(cluster)
+    before = _state(cluster)
     yield
-    wait_as_before(before, lambda: Leftovers.now(cluster), _SETTLE_SECONDS)
+    wait_as_before(before, lambda: _state(cluster), _SETTLE_SECONDS)
+
+
+def _state(cluster: Cluster) -> HostState:
+    """Of the node, all of which is ours. An attachment that kactus keeps is among the leases."""
+    leased = {f"{name}/{lease.ip}" for name in names_in(ROOT) for lease in leases(name)}
+    kept = {" ".join(each) for each in kept_attachments(KACTUS)}
+    running = cluster.runtime.container_names(running=True)
+    interfaces = links_of().keys() - {NODE_BRIDGE, POD_BRIDGE}
+    return HostState(*map(frozenset, (interfaces, leased | kept, names_in(NAMED_NAMESPACES), running)))
 
 
 @pytest.fixture

@@ -66,12 +66,23 @@ class NodePod(HasLinks):
     def annotate(self, networks: list[Any] | str | None) -> None:
         """Sets the ``networks`` annotation: names or entries, raw text, or None to remove it."""
         text = annotation(networks) if isinstance(networks, list) else networks
-        self._pods.patch(self, {"metadata": {"annotations": {NETWORKS: text}}})
+        body = {"metadata": {"annotations": {NETWORKS: text}}}
+        self._pods.api.patch_namespaced_pod(self.name, self.namespace, body)
+
+    def remove(self) -> None:
+        """Deletes its object by force."""
+        self._pods.api.delete_namespaced_pod(self.name, self.namespace, grace_period_seconds=0)
 
     def delete(self) -> None:
         """By force; returns when nothing of it runs."""
-        self._pods.remove(self)
+        self.remove()
         self.wait_gone()
+
+    def kill_sandbox(self) -> str:
+        """Ends it behind everybody's back, and with it the network namespace; returns its ID."""
+        killed = self.sandbox_id
+        self._pods.runtime.kill(killed)
+        return killed
 
     def is_running(self) -> bool:
         found = self.object()
@@ -112,7 +123,7 @@ class NodePods:
 
     def __init__(self, cluster: Cluster, api: client.CoreV1Api) -> None:
         self._cluster = cluster
-        self._api = api
+        self.api = api
         self._apps = client.AppsV1Api(api.api_client)
         self.runtime = cluster.runtime
         self._namespaces = {"default"}
@@ -120,7 +131,7 @@ class NodePods:
     def make(self, name: str = "", namespace: str = "default", *, wait: bool = True, **options: Any) -> NodePod:
         """Makes a pod and, with `wait`, waits until it runs. Options as of `pod_manifest`."""
         body = pod_manifest(name or f"pod-{uuid.uuid4().hex[:6]}", **options)
-        made = self._plain(self._api.create_namespaced_pod(namespace, body))["metadata"]
+        made = self._plain(self.api.create_namespaced_pod(namespace, body))["metadata"]
         pod = NodePod(self, namespace, made["name"], made["uid"])
         return pod.wait_running() if wait else pod
 
@@ -172,38 +183,25 @@ class NodePods:
             self._cluster.kubectl("delete", "namespace", *others, "--ignore-not-found", "--wait=false")
             self._namespaces = {"default"}
 
-    def kill_sandbox(self, pod: NodePod) -> str:
-        """Ends it behind everybody's back, and with it the network namespace; returns its ID."""
-        killed = pod.sandbox_id
-        self.runtime.kill(killed)
-        return killed
-
-    def remove(self, pod: NodePod) -> None:
-        """Deletes its object by force."""
-        self._api.delete_namespaced_pod(pod.name, pod.namespace, grace_period_seconds=0)
-
     def read(self, namespace: str, name: str) -> Json | None:
         found = self._list(namespace, field_selector=f"metadata.name={name}")
         return found[0] if found else None
-
-    def patch(self, pod: NodePod, body: Json) -> None:
-        self._api.patch_namespaced_pod(pod.name, pod.namespace, body)
 
     def _is_empty(self, namespace: str) -> bool:
         """Deletes the pods that are there; False as long as some are, or what could still make others."""
         makers = self._apps.list_namespaced_replica_set(namespace).items
         left = self._list(namespace)
         if left:
-            self._api.delete_collection_namespaced_pod(namespace, grace_period_seconds=0)
+            self.api.delete_collection_namespaced_pod(namespace, grace_period_seconds=0)
         return not makers and not left
 
     def _list(self, namespace: str, **selectors: str) -> list[Json]:
-        found: list[Json] = self._plain(self._api.list_namespaced_pod(namespace, **selectors))["items"]
+        found: list[Json] = self._plain(self.api.list_namespaced_pod(namespace, **selectors))["items"]
         return found
 
     def _plain(self, model: object) -> Json:
         """As the server sent it."""
-        found: Json = self._api.api_client.sanitize_for_serialization(model)
+        found: Json = self.api.api_client.sanitize_for_serialization(model)
         return found
 
 

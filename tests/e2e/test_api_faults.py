@@ -25,7 +25,7 @@ def test_a_killed_control_plane_costs_no_interface_and_what_happens_meanwhile_is
     before = pod.links()
     cluster.control.kill()
     wait_for_line(running, "lost contact with", timeout=60)
-    killed = pods.kill_sandbox(ending)
+    killed = ending.kill_sandbox()
     cluster.control.start()
     pod.annotate([network.name for network in two])
     ending.wait_new_sandbox(killed)

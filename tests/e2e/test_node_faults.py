@@ -58,7 +58,7 @@ def test_killed_sandboxes_come_back_as_the_annotations_are_by_then_and_leave_no_
     running = agent()
     same, changed = _pod_with_both(pods, two), pods.make(networks=[two[0].name])
     settles({same: two, changed: two[:1]}, two, running)
-    killed = {pod: pods.kill_sandbox(pod) for pod in (same, changed)}
+    killed = {pod: pod.kill_sandbox() for pod in (same, changed)}
     changed.annotate([two[1].name])
     for pod, old in killed.items():
         pod.wait_new_sandbox(old)

@@ -46,7 +46,7 @@ def test_pods_that_go_in_every_way_leave_nothing_and_those_that_come_have_networ
     cluster.kubectl("delete", "namespace", single[-1].namespace, "--wait=false")
     _evict(cluster, evicted)
     _update(cluster, "rolling", two[1])
-    pods.remove(forced)
+    forced.remove()
     successor = pods.make(forced.name, networks=names[1:])
     for pod in (*single, evicted, *old):
         pod.wait_gone()

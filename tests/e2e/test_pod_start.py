@@ -61,7 +61,7 @@ def test_an_empty_list_means_no_networks_at_the_start_and_later(
     for pod in some:
         pod.annotate("[]")
     settles({pod: [] for pod in some}, [network], running)
-    some[0].wait_new_sandbox(pods.kill_sandbox(some[0]))
+    some[0].wait_new_sandbox(some[0].kill_sandbox())
     settles({pod: [] for pod in some}, [network], running)
 
 

@@ -71,7 +71,7 @@ def test_a_static_pod_follows_its_mirror_keeps_its_interfaces_without_it_and_los
     pod = manifest.write(two[0])
     settles({pod: two[:1]}, two, running)
     before = pod.links()
-    pods.remove(pod)
+    pod.remove()
     again = manifest.wait_running(lambda other: other.uid != pod.uid)
     # The networks of the new mirror show that the agent has seen it.
     again.annotate([network.name for network in two])

@@ -41,10 +41,16 @@ def up(system_plugin: str) -> None:
     """Bring a cluster up, with the agent on its node, and open a shell beside it; it ends with the shell."""
     with _alone():
         machine = MachineApart("by-hand", [sys.executable, "-m", "e2e.cluster", "serve", system_plugin])
+        environment = {**os.environ, "KUBECONFIG": str(kubeconfig("admin"))}
+
+        def is_up_or_gone() -> bool:
+            return machine.exit_code is not None or machine.run(["test", "-e", str(_READY)], environment) == 0
+
         try:
-            if _succeeds(machine, "test", "-e", _READY):
+            eventually(is_up_or_gone, _UP_SECONDS, "the cluster to be up")
+            if machine.exit_code is None:
                 _say(f"node {NODE_NAME} is ready; logs are in {LOGS}; everything ends with this shell")
-                machine.run([os.environ.get("SHELL", "sh")], {**os.environ, "KUBECONFIG": str(kubeconfig("admin"))})
+                machine.run([os.environ.get("SHELL", "sh")], environment)
         finally:
             machine.interrupt()
             machine.remove()
@@ -69,16 +75,6 @@ def test(system_plugin: tuple[str, ...], jobs: int, arguments: tuple[str, ...]) 
     """Run the suite on each system plugin, on clusters of its own; ARGUMENTS go to pytest."""
     with _alone():
         sys.exit(0 if run(system_plugin, arguments, jobs, _say) else 1)
-
-
-def _succeeds(machine: MachineApart, *command: object) -> bool:
-    """Waits until it does; False when the machine has gone before."""
-
-    def ended_or_succeeds() -> bool:
-        return machine.exit_code is not None or machine.run(list(map(str, command)), os.environ) == 0
-
-    eventually(ended_or_succeeds, _UP_SECONDS, "the cluster to be up")
-    return machine.exit_code is None
 
 
 @contextlib.contextmanager

@@ -20,7 +20,7 @@ MACHINES = Path("/var/cache/podagent-cluster")
 """Not below a folder of which a machine has a copy."""
 _NAME = "PODAGENT_MACHINE"
 _CGROUPS = Path("/sys/fs/cgroup")
-_END_SECONDS = 120.0
+_END_SECONDS = 20.0
 # What a kubelet insists on.
 _SYSCTLS_OF_A_NODE = {
     "vm/overcommit_memory": "1", "vm/panic_on_oom": "0", "kernel/panic": "10", "kernel/panic_on_oops": "1",
