@@ -33,6 +33,8 @@ _MEMORY, _ROOM = Path("/dev/shm"), 6 << 30
 _PREFIX = "podagent-packaging-"
 _IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ
 _RUN = os.getppid() if _IS_WORKER else os.getpid()
+# That with most tests first: the other worker can do the rest meanwhile.
+_KINDS = ("rpm12", "", "deb12", "deb13")
 T = TypeVar("T")
 
 
@@ -119,17 +121,12 @@ def host(booted: Machine, packages: Packages) -> Host:
 
 
 @pytest.fixture
-def start_node(host: Host) -> Iterator[Callable[[], Node]]:
-    """Starts API server and kubelet of the machine. What the test has left of their pods must go without a trace."""
+def node(host: Host) -> Iterator[Node]:
+    """The pods and networks of the machine. What the test has left of them must go without a trace."""
     before = host.machine.now()
-    with contextlib.ExitStack() as started:
-        started.callback(lambda: print("\n".join(host.service.lines(since=before))))
-        yield lambda: cast(Node, started.enter_context(contextlib.closing(Remote(host.machine))))
-
-
-@pytest.fixture
-def node(start_node: Callable[[], Node]) -> Node:
-    return start_node()
+    with contextlib.closing(Remote(host.machine)) as made:
+        yield cast(Node, made)
+        print("\n".join(host.service.lines(since=before)))
 
 
 @pytest.fixture
@@ -160,12 +157,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in mine:
         for mark in (pytest.mark.root, pytest.mark.timeout(_TEST_SECONDS), pytest.mark.xdist_group(_kind(item))):
             item.add_marker(mark)
-    places = iter(sorted(mine, key=_kind))
+    places = iter(sorted(mine, key=lambda item: _KINDS.index(_kind(item))))
     chosen = set(map(id, mine))
     items[:] = [next(places) if id(item) in chosen else item for item in items]
 
 
 def _kind(item: pytest.Item) -> str:
-    """Of the item's machine; those without one come last."""
+    """Of the item's machine; "" without one."""
     callspec = getattr(item, "callspec", None)
-    return str(callspec.params.get("booted", "without")) if callspec else "without"
+    return str(callspec.params.get("booted", "")) if callspec else ""

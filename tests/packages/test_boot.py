@@ -20,7 +20,7 @@ def power_cut(machine: Machine) -> None:
     ("booted", "goes_down"), [("deb12", Machine.reboot), ("deb13", power_cut)], indirect=["booted"]
 )
 def test_after_a_boot_pods_have_their_networks_again_and_nothing_else_is_leased(
-    installed: Host, node: Node, start_node: Callable[[], Node], goes_down: Callable[[Machine], None]
+    installed: Host, node: Node, goes_down: Callable[[Machine], None]
 ) -> None:
     service, machine = installed.service, installed.machine
     node.define("data", "red")
@@ -35,7 +35,6 @@ def test_after_a_boot_pods_have_their_networks_again_and_nothing_else_is_leased(
     assert machine.read("/proc/sys/kernel/random/boot_id") != booted
     service.wait_ready()
     service.wait_for_status("Waiting for the list of pods from ")
-    node = start_node()
     node.bring_back(kept, "web", "db")
     node.settles(web=["data"], db=["data", "red"], timeout=60)
     assert sandboxes.isdisjoint(node.sandbox(pod) for pod in ("web", "db"))

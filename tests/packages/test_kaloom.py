@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from functional.expectations import ifname
 from packages.bed import kaloom
 from packages.bed.host import Host
@@ -14,9 +12,7 @@ from packages.on import RPM_12
 pytestmark = RPM_12
 
 
-def test_its_package_is_replaced_and_its_settings_stay_in_force(
-    host: Host, node: Node, start_node: Callable[[], Node]
-) -> None:
+def test_its_package_is_replaced_and_its_settings_stay_in_force(host: Host, node: Node) -> None:
     host.make_bare()
     service, machine = host.service, host.machine
     kaloom.install_package(host)
@@ -43,7 +39,6 @@ def test_its_package_is_replaced_and_its_settings_stay_in_force(
     machine.reboot()
     service.wait_ready()
     assert service.show("FragmentPath").endswith("/lib/systemd/system/podagent.service")
-    node = start_node()
     node.bring_back(kept, "web")
     node.settles(web=["data"])
 
