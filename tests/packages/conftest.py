@@ -40,7 +40,7 @@ T = TypeVar("T")
 
 @pytest.fixture(scope="session")
 def say(request: pytest.FixtureRequest) -> Say:
-    """Prints what is going on for whoever waits."""
+    """Prints progress: the first test waits long."""
     capture = request.config.pluginmanager.get_plugin("capturemanager")
 
     def tell(text: str) -> None:

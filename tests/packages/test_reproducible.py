@@ -1,4 +1,4 @@
-"""The same sources make the same packages, whoever builds them and where."""
+"""The same sources make the same packages, under any directory and umask."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ def test_from_the_released_version_and_back_to_it_no_interface_changes(
     service = released.service
 
     def changed(since: int) -> set[tuple[str, ...]]:
-        """What the agent says that it has done, and to which interface."""
+        """What the agent has logged as done, and to which interface."""
         return {tuple(line.split()[:2]) for line in service.lines("(network ", since=since)}
 
     data, red = ({"name": name, "ifMac": f"02:00:00:00:0A:{mac}"} for name, mac in (("data", "01"), ("red", "02")))

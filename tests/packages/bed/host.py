@@ -23,10 +23,6 @@ class Kind:
     image: Image
     manager: Manager
 
-    @property
-    def has_journal_fields(self) -> bool:
-        return "python3-systemd" in self.image.packages
-
 
 KINDS = {"deb12": Kind(BOOKWORM, DPKG), "deb13": Kind(TRIXIE, DPKG), "rpm12": Kind(BOOKWORM, RPM)}
 
@@ -63,7 +59,7 @@ class Host:
         return self.machine.run(self.kind.manager.files).splitlines()
 
     def install_file(self, package: Path) -> None:
-        self.machine.copy(package, "/root/package")
+        self.machine.write("/root/package", package.read_bytes())
         self.machine.run(f"{self.kind.manager.install} /root/package")
 
     def make_bare(self) -> None:

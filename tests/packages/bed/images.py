@@ -73,5 +73,5 @@ def mirror() -> str:
     asked = ["apt-get", "indextargets", "--format", "$(REPO_URI)"]
     found = subprocess.run(asked, check=False, capture_output=True, text=True, timeout=60).stdout.split()
     if not found:
-        raise RuntimeError("apt-get knows no archive to make images from: run apt-get update on a Debian")
+        raise RuntimeError("apt-get has no archive to make images from: run apt-get update on a Debian")
     return found[0]

@@ -59,8 +59,6 @@ class Machine:
             (self.directory / part).mkdir()
         disk.lay_out(self.directory / "upper", name)
 
-    # --- on and off ---------------------------------------------------------------------------------------------
-
     def boot(self) -> None:
         """Returns when everything that starts at boot has started. AssertionError if some of it failed."""
         (self.directory / "boot_id").write_text(f"{uuid.uuid4()}\n")
@@ -98,8 +96,6 @@ class Machine:
         assert not mounts_below(self.directory)
         assert not processes.mentioning(f"{self.directory}/")
 
-    # --- at work ------------------------------------------------------------------------------------------------
-
     def run(
         self, command: str | Sequence[str], *, check: bool = True, timeout: float = 120.0, given: bytes = b""
     ) -> str:
@@ -122,13 +118,8 @@ class Machine:
 
     def start(self, words: Sequence[str]) -> subprocess.Popen[bytes]:
         """Starts a program to talk with; it ends with the machine."""
-        return subprocess.Popen(
-            self._entering(words), stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=_ENVIRONMENT
-        )  # fmt: skip
-
-    def copy(self, source: Path, target: str) -> None:
-        """Copies a file of the host into the machine."""
-        self.write(target, source.read_bytes(), mode=source.stat().st_mode & 0o777)
+        pipe = subprocess.PIPE
+        return subprocess.Popen(self._entering(words), stdin=pipe, stdout=pipe, env=_ENVIRONMENT)
 
     def write(self, path: str, content: str | bytes, mode: int = 0o644) -> None:
         given = content.encode() if isinstance(content, str) else content
@@ -144,8 +135,6 @@ class Machine:
     def read(self, path: str) -> str:
         return self.run(["cat", path])
 
-    # --- the journal --------------------------------------------------------------------------------------------
-
     def now(self) -> int:
         """The time, in microseconds, as the journal counts it; what has been logged is in the journal now."""
         return int(self.run("journalctl --sync && date +%s%6N"))
@@ -156,8 +145,6 @@ class Machine:
         entries = [json.loads(line) for line in shown.splitlines() if line.startswith("{")]
         # journalctl's own ways are too coarse (--since), or lose an entry beside a match (--after-cursor).
         return [entry for entry in entries if int(entry["__REALTIME_TIMESTAMP"]) >= since]
-
-    # --- within -------------------------------------------------------------------------------------------------
 
     def _entering(self, words: Sequence[str]) -> list[str]:
         assert self._apart, f"{self.name} is off"
