@@ -59,8 +59,9 @@ class NodePod(HasLinks):
         return found if found and found["metadata"]["uid"] == self.uid else None
 
     def networks(self) -> list[Any]:
-        """The names of its annotation, or entries that say more."""
-        entries = json.loads((self.object() or {})["metadata"]["annotations"][NETWORKS])
+        """The names of its annotation, or entries that say more; none when it is gone."""
+        found = self.object()
+        entries = json.loads(found["metadata"]["annotations"][NETWORKS]) if found else []
         return [each["name"] if each.keys() == {"name"} else each for each in entries]
 
     def annotate(self, networks: list[Any] | str | None) -> None:
@@ -144,9 +145,10 @@ class NodePods:
     def deployment(self, name: str, replicas: int, networks: list[Any]) -> list[NodePod]:
         """Makes a deployment whose pods have these networks, and waits until all of them run."""
         pod = pod_manifest("", networks=networks, labels={"app": name})
-        del pod["metadata"]["name"]
-        spec = {"replicas": replicas, "selector": {"matchLabels": {"app": name}}, "template": pod}
-        self._apps.create_namespaced_deployment("default", {"metadata": {"name": name}, "spec": spec})
+        template = {"metadata": {key: pod["metadata"][key] for key in ("annotations", "labels")}, "spec": pod["spec"]}
+        spec = {"replicas": replicas, "selector": {"matchLabels": {"app": name}}, "template": template}
+        body = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": spec}
+        self._apps.create_namespaced_deployment("default", body)
         return self.wait_for_deployment(name, replicas)
 
     def wait_for_deployment(self, name: str, replicas: int) -> list[NodePod]:
