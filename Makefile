@@ -14,7 +14,7 @@ ARGS ?=
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo unit test coverage e2e cluster cluster-down bench lint fmt rpm deb lock test-packages release setup clean
+.PHONY: help demo unit test coverage e2e cluster bench lint fmt rpm deb lock test-packages release setup clean
 .PHONY: venv node kubernetes
 
 help: ## Show this list
@@ -46,11 +46,8 @@ coverage: venv ## Run the unit tests; fails if they reach too little of a packag
 e2e: kubernetes venv ## Run the tests on a real Kubernetes node of its own (root, Debian 12); ARGS="-k static" chooses
 	@$(CLUSTER) test --jobs=$(JOBS) -- $(ARGS)
 
-cluster: kubernetes venv ## Start such a node, with kactus and the agent, and leave it up (SYSTEM_PLUGIN=bridge: without kactus)
+cluster: kubernetes venv ## Start such a node, with kactus and the agent, and a shell on it (SYSTEM_PLUGIN=bridge: without kactus)
 	@$(CLUSTER) up --system-plugin $(SYSTEM_PLUGIN)
-
-cluster-down: venv ## End it
-	@$(CLUSTER) down
 
 bench: node venv ## Measure the agent beside the bare CNI plugin (root; about two minutes)
 	@$(RUN) -m benchmarks.bench $(ARGS)
@@ -68,9 +65,9 @@ rpm: venv ## Build the RPM package, into dist/ (ARCH=aarch64: for that architect
 deb: venv ## Build the Debian package, into dist/
 	@scripts/build-deb.sh
 
-test-packages: venv ## Build both packages, and try them in machines that boot with systemd (root, Debian; ten minutes)
+test-packages: venv ## Build both packages, and try them in machines that boot with systemd (root, Debian; five minutes)
 	@$(SETUP) packages
-	@$(RUN) -m pytest tests/packages $(ARGS)
+	@$(RUN) -m pytest tests/packages -n $(JOBS) --dist loadgroup $(ARGS)
 
 lock: venv ## Choose the newest versions of the libraries that the packages bring along (needs the network)
 	@packaging/libraries.sh lock

@@ -11,7 +11,6 @@ export LC_ALL=C
 readonly PROGRAMS=(kubelet kube-apiserver kube-controller-manager kube-scheduler)
 # All that is needed of Debian's Go libraries: the copy of reflect2 in the sources crashes with Go 1.18 and later.
 readonly REFLECT2=github.com/modern-go/reflect2
-readonly REPORT_SECONDS=30
 
 say() {
     echo "kubernetes: $*"
@@ -68,33 +67,18 @@ build() {
         make GOLDFLAGS='-s -w' WHAT="cmd/$1"
 }
 
-# Runs a step; says every half minute that it still runs, and shows the end of its output if it fails.
+# Runs a step, and shows the end of its output if it fails.
 step() {
-    local what=$1 started=$SECONDS pid
+    local what=$1
     shift
     say "$what ..."
     # In a process group of its own, which is ended with us; and without the lock.
     set -m
     "$@" >"$work/log" 2>&1 </dev/null 9>&- &
-    pid=$!
+    running=$!
     set +m
-    running=$pid
-    while wait_briefly "$pid"; do
-        say "$what ... ($((SECONDS - started)) s)"
-    done
+    wait "$running" || { tail -n 20 "$work/log" >&2 && die "$what failed: see above"; }
     running=
-    wait "$pid" && return
-    tail -n 20 "$work/log" >&2
-    die "$what failed: see above"
-}
-
-# Succeeds when the process still runs after half a minute.
-wait_briefly() {
-    local tenths
-    for ((tenths = 0; tenths < REPORT_SECONDS * 10; tenths++)); do
-        kill -0 "$1" 2>/dev/null || return 1
-        sleep 0.1
-    done
 }
 
 clean_up() {

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
-import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,65 +10,52 @@ import pytest
 import yaml
 
 from e2e.cluster.cluster import Cluster
-from e2e.nodepods import NodePod, NodePods
+from e2e.nodepods import NodePods
 from functional.expectations import ifname
+from functional.outcomes import settles
 from lab.agent import AgentFactory
 from lab.networks import Networks
+
+pytestmark = pytest.mark.once
 
 ADD, DELETE = "scripts/add-network-annotation.sh", "scripts/del-network-annotation.sh"
 
 
-def entries(pod: NodePod) -> list[dict[str, object]]:
-    found = pod.object()
-    assert found
-    parsed: list[dict[str, object]] = json.loads(found["metadata"]["annotations"]["networks"])
-    return parsed
-
-
-def test_add_and_delete_keep_the_other_entries_and_their_fields(cluster: Cluster, pods: NodePods) -> None:
+def test_add_and_delete_keep_the_other_entries_and_change_nothing_the_second_time(
+    cluster: Cluster, pods: NodePods
+) -> None:
     theirs = {"name": "other", "ifMac": "02:00:00:00:00:07", "podagentSkip": True, "x-unknown": {"a": [1, "ü"]}}
     pod = pods.make(annotations={"unrelated": "stays"})
     pod.annotate([theirs])
-    cluster.run([ADD, pod.name, "mine"])
-    assert entries(pod) == [theirs, {"name": "mine"}]
-    cluster.run([DELETE, pod.name, "mine"])
-    assert entries(pod) == [theirs]
-    found = pod.object()
-    assert found
-    assert found["metadata"]["annotations"]["unrelated"] == "stays"
+    for script, entries in ((ADD, [theirs, "mine"]), (DELETE, [theirs])):
+        cluster.run(script, pod.name, "mine")
+        assert pod.networks() == entries
+        before = pod.object()
+        assert "nothing to do" in cluster.run(script, pod.name, "mine")
+        assert pod.object() == before
+        assert before
+        assert before["metadata"]["annotations"]["unrelated"] == "stays"
 
 
-def test_add_and_delete_twice_change_nothing_the_second_time(cluster: Cluster, pods: NodePods) -> None:
-    pod = pods.make()
-    cluster.run([ADD, pod.name, "mine"])
-    version = (pod.object() or {})["metadata"]["resourceVersion"]
-    assert "nothing to do" in cluster.run([ADD, pod.name, "mine"])
-    assert (pod.object() or {})["metadata"]["resourceVersion"] == version
-    cluster.run([DELETE, pod.name, "mine"])
-    assert entries(pod) == []
-    assert "nothing to do" in cluster.run([DELETE, pod.name, "mine"])
-
-
-def test_many_who_add_at_the_same_time_lose_nothing(
+def test_many_who_add_and_delete_at_the_same_time_in_a_namespace_lose_nothing(
     cluster: Cluster, pods: NodePods, networks: Networks, agent: AgentFactory
 ) -> None:
     agent()
-    pod = pods.make()
-    made = [networks.bridge() for _ in range(4)]
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda network: cluster.run([ADD, pod.name, network.name]), made))
-    for network in made:
-        pod.wait_for_link(ifname(network))
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda network: cluster.run([DELETE, pod.name, network.name]), made))
-    pod.wait_for(lambda links: set(links) == {"lo", "eth0"})
+    namespace = pods.use_namespace()
+    pod = pods.make(namespace=namespace)
+    made = [networks.bridge(namespace=namespace) for _ in range(4)]
+    for script, attached in (ADD, made), (DELETE, []):
+        with ThreadPoolExecutor(4) as pool:
+            started = [pool.submit(cluster.try_run, script, pod.name, each.name, namespace) for each in made]
+        assert {(each.result().returncode, "warning" in each.result().stderr) for each in started} == {(0, False)}
+        settles({pod: attached}, made)
 
 
-@pytest.mark.parametrize("script", [ADD, DELETE])
-def test_a_pod_that_does_not_exist_is_named(cluster: Cluster, script: str) -> None:
-    ran = cluster.try_run([script, "no-such-pod", "data", "kube-system"])
-    assert ran.returncode == 1
-    assert "there is no pod kube-system/no-such-pod" in ran.stderr
+def test_a_pod_that_does_not_exist_is_named(cluster: Cluster) -> None:
+    for script in (ADD, DELETE):
+        ran = cluster.try_run(script, "no-such-pod", "data", "kube-system")
+        assert ran.returncode == 1
+        assert "there is no pod kube-system/no-such-pod" in ran.stderr
 
 
 def test_a_network_that_does_not_exist_is_warned_of_and_added(
@@ -78,7 +63,7 @@ def test_a_network_that_does_not_exist_is_warned_of_and_added(
 ) -> None:
     agent()
     pod = pods.make()
-    ran = cluster.try_run([ADD, pod.name, "not-yet"])
+    ran = cluster.try_run(ADD, pod.name, "not-yet")
     assert ran.returncode == 0
     assert "there is no networks.kaloom.com not-yet in namespace default" in ran.stderr
     networks.bridge("not-yet")
@@ -86,52 +71,32 @@ def test_a_network_that_does_not_exist_is_warned_of_and_added(
     pod.wait_for_link(ifname("not-yet"), 30)
 
 
-def test_the_scripts_work_in_the_namespace_that_they_are_told(
-    cluster: Cluster, pods: NodePods, networks: Networks, agent: AgentFactory
-) -> None:
-    agent()
-    namespace = pods.use_namespace()
-    pod = pods.make(namespace=namespace)
-    network = networks.bridge(namespace=namespace)
-    assert "warning" not in cluster.try_run([ADD, pod.name, network.name, namespace]).stderr
-    pod.wait_for_link(ifname(network))
-    cluster.run([DELETE, pod.name, network.name, namespace])
-    pod.wait_for_no_link(ifname(network))
-
-
-def test_the_kubeconfig_has_a_token_of_its_own_beside_those_that_the_cluster_makes_by_itself(
-    cluster: Cluster, tmp_path: Path
-) -> None:
-    """This cluster gives each service account a secret by itself; that of the kubeconfig was asked for by name."""
-    by_itself = cluster.kubectl("get", "sa", "podagent", "-n", "kube-system", "-o", "jsonpath={.secrets[*].name}")
-    assert re.search(r"\bpodagent-token-\w+", by_itself)
-    cluster.run(["scripts/create-kubeconfig.sh", str(tmp_path / "made")])
-    made = yaml.safe_load((tmp_path / "made" / "podagent-kubeconfig.yaml").read_text())
-    secret = "get", "secret", "podagent-token", "-n", "kube-system", "-o", "jsonpath={.data.token}"
-    assert made["users"][0]["user"]["token"] == base64.b64decode(cluster.kubectl(*secret)).decode()
-    assert (tmp_path / "made" / "podagent-kubeconfig.yaml").stat().st_mode & 0o777 == 0o600
-
-
-def test_the_kubeconfig_does_not_need_the_secrets_that_the_cluster_makes_by_itself(
+def test_the_kubeconfig_has_a_token_of_its_own_and_does_not_need_those_that_the_cluster_makes_by_itself(
     cluster: Cluster, pods: NodePods, tmp_path: Path
 ) -> None:
     """Clusters from 1.24 on do not make them: its credentials stay good when they are taken away."""
     namespace = pods.use_namespace()
+    made = tmp_path / "made" / "kc.yaml"
     try:
-        cluster.run(["scripts/create-kubeconfig.sh", str(tmp_path / "made"), "kc.yaml", namespace])
+        cluster.run("scripts/create-kubeconfig.sh", str(made.parent), made.name, namespace)
+        assert made.stat().st_mode & 0o777 == 0o600
+        secret = "get", "secret", "podagent-token", "-n", namespace, "-o", "jsonpath={.data.token}"
+        token = yaml.safe_load(made.read_text())["users"][0]["user"]["token"]
+        assert token == base64.b64decode(cluster.kubectl(*secret)).decode()
         bound = "get", "sa", "podagent", "-n", namespace, "-o", "jsonpath={.secrets[*].name}"
-        for name in cluster.kubectl(*bound).split():
-            cluster.kubectl("delete", "secret", name, "-n", namespace)
-        shown = cluster.try_run(["kubectl", f"--kubeconfig={tmp_path / 'made' / 'kc.yaml'}", "get", "pods", "-A"])
+        by_itself = cluster.kubectl(*bound).split()
+        assert any(name.startswith("podagent-token-") for name in by_itself)
+        cluster.kubectl("delete", "secret", *by_itself, "-n", namespace)
+        shown = cluster.try_run("kubectl", f"--kubeconfig={made}", "get", "pods", "-A")
         assert shown.returncode == 0, shown.stderr
     finally:
-        cluster.run(["scripts/create-kubeconfig.sh", str(tmp_path / "back")])  # the roles are kube-system's again
+        cluster.run("scripts/create-kubeconfig.sh", str(tmp_path / "back"))  # the roles are kube-system's again
 
 
 def test_the_agents_service_account_may_do_what_it_needs_and_nothing_else(cluster: Cluster) -> None:
     def may(*what: str) -> bool:
         account = "--as=system:serviceaccount:kube-system:podagent"
-        return cluster.try_run(["kubectl", "auth", "can-i", *what, account, "-A"]).stdout.strip() == "yes"
+        return cluster.try_run("kubectl", "auth", "can-i", *what, account, "-A").stdout.strip() == "yes"
 
     assert all(may(verb, "pods") for verb in ("get", "list", "watch"))
     assert may("get", "networks.kaloom.com")

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
-from e2e.cases import AWAY
 from e2e.cluster.cluster import Cluster
-from e2e.cluster.layout import NODE_NAME
-from e2e.nodepods import NodePod, NodePods, pod_manifest
+from e2e.cluster.layout import MANIFESTS, NODE_NAME
+from e2e.nodepods import NodePod, NodePods, is_ending, pod_manifest
 from functional.expectations import ifname
-from functional.outcomes import wait_exactly
+from functional.outcomes import settles
 from lab.agent import AgentFactory
 from lab.networks import Network
 from lab.waiting import eventually
@@ -24,99 +23,71 @@ NAME = f"fixed-{NODE_NAME}"
 class Manifest:
     """The file of one static pod."""
 
-    def __init__(self, cluster: Cluster, pods: NodePods) -> None:
-        self._path = cluster.layout.manifests / "fixed.json"
+    def __init__(self, pods: NodePods) -> None:
+        self._path = MANIFESTS / "fixed.json"
         self._pods = pods
 
-    def write(self, networks: list[str]) -> NodePod:
+    def write(self, *networks: Network) -> NodePod:
         """Writes it, and waits until that pod runs."""
+        names = [network.name for network in networks]
         new = self._path.with_name(".new")
-        new.write_text(json.dumps(pod_manifest("fixed", networks=networks)))
+        new.write_text(json.dumps(pod_manifest("fixed", networks=names)))
         new.replace(self._path)
-        return eventually(lambda: self._running(networks), 90, "the static pod to run")
+        return self.wait_running(lambda pod: pod.networks() == names)
 
-    def pod(self) -> NodePod | None:
-        """By its mirror, if that is there."""
-        mirror = self._pods.read("default", NAME)
-        if not mirror:
-            return None
-        metadata = mirror["metadata"]
-        return NodePod(self._pods, "default", NAME, metadata["uid"], metadata["annotations"][MIRROR])
+    def wait_running(self, fits: Callable[[NodePod], bool]) -> NodePod:
+        def running() -> list[NodePod]:
+            return [pod for pod in self._found() if pod.sandbox_id and fits(pod) and pod.is_running()]
+
+        return eventually(running, 90, "the static pod to run")[0]
 
     def remove(self) -> None:
-        pod = self.pod()
+        """And waits until the pod is gone."""
+        going = self._found()
         self._path.unlink(missing_ok=True)
-        if pod:
-            eventually(lambda: not self.pod() and not pod.sandbox_id, 120, "the static pod to go")
+        for pod in going:
+            pod.wait_gone()
 
-    def _running(self, networks: list[str]) -> NodePod | None:
-        pod = self.pod()
-        found = pod.object() if pod else None
-        if not pod or not found or "deletionTimestamp" in found["metadata"]:
-            return None
-        wanted = json.loads(found["metadata"]["annotations"]["networks"])
-        return pod if [each["name"] for each in wanted] == networks and pod.is_running() and pod.sandbox_id else None
+    def _found(self) -> list[NodePod]:
+        """The pod, if its mirror is there and stays."""
+        mirror = self._pods.read("default", NAME)
+        if not mirror or is_ending(metadata := mirror["metadata"]):
+            return []
+        return [NodePod(self._pods, "default", NAME, metadata["uid"], metadata["annotations"][MIRROR])]
 
 
 @pytest.fixture
 def manifest(cluster: Cluster, pods: NodePods, agent: AgentFactory) -> Iterator[Manifest]:
-    made = Manifest(cluster, pods)
+    made = Manifest(pods)
     yield made
     cluster.heal()
     made.remove()
 
 
-@AWAY
-def test_a_static_pod_has_the_networks_of_its_manifest_until_that_is_removed(
-    away: bool, manifest: Manifest, agent: AgentFactory, two: list[Network]
+def test_a_static_pod_follows_its_mirror_keeps_its_interfaces_without_it_and_loses_them_with_its_manifest(
+    pods: NodePods, manifest: Manifest, agent: AgentFactory, two: list[Network]
 ) -> None:
     running = agent()
-    pod = manifest.write([network.name for network in two])
-    wait_exactly({pod: two}, two, running)
-    if away:
-        running.stop()
-    manifest.remove()
-    if away:
-        running.start()
-    wait_exactly({}, two, running, 60)
-
-
-def test_a_static_pod_whose_mirror_is_deleted_keeps_its_interfaces(
-    cluster: Cluster, manifest: Manifest, agent: AgentFactory, two: list[Network]
-) -> None:
-    running = agent()
-    pod = manifest.write([two[0].name])
-    wait_exactly({pod: two[:1]}, two, running)
+    pod = manifest.write(two[0])
+    settles({pod: two[:1]}, two, running)
     before = pod.links()
-    cluster.kubectl("delete", "pod", NAME, "--force", "--grace-period=0")
-
-    def mirrored_again() -> NodePod | None:
-        other = manifest.pod()
-        return other if other and other.uid != pod.uid else None
-
-    again = eventually(mirrored_again, 90, "another mirror of the static pod")
-    # What is asked for on the new mirror shows that the agent has seen it, and what it made of it.
+    pod.remove()
+    again = manifest.wait_running(lambda other: other.uid != pod.uid)
+    # The networks of the new mirror show that the agent has seen it.
     again.annotate([network.name for network in two])
-    wait_exactly({again: two}, two, running)
+    settles({again: two}, two, running)
     assert again.links()[ifname(two[0])] == before[ifname(two[0])]
+    manifest.remove()
+    settles({}, two, running, 60)
 
 
-def test_a_static_pod_whose_manifest_changes_is_another_pod_with_other_networks(
+def test_a_changed_manifest_makes_another_pod_with_other_networks_and_may_go_while_the_agent_is_away(
     manifest: Manifest, agent: AgentFactory, two: list[Network]
 ) -> None:
     running = agent()
-    old = manifest.write([two[0].name])
-    wait_exactly({old: two[:1]}, two, running)
-    new = manifest.write([two[1].name])
-    wait_exactly({new: two[1:]}, two, running, 90)
-
-
-def test_networks_of_a_running_static_pod_change_with_the_annotation_of_its_mirror(
-    manifest: Manifest, agent: AgentFactory, two: list[Network]
-) -> None:
-    running = agent()
-    pod = manifest.write([two[0].name])
-    wait_exactly({pod: two[:1]}, two, running)
-    pod.annotate([network.name for network in two])
-    pod.wait_for_link(ifname(two[1]))
-    wait_exactly({pod: two}, two, running)
+    settles({manifest.write(two[0]): two[:1]}, two, running)
+    settles({manifest.write(two[1]): two[1:]}, two, running, 90)
+    running.stop()
+    manifest.remove()
+    running.start()
+    settles({}, two, running, 60)

@@ -10,7 +10,7 @@ import pytest
 
 from e2e.cluster.cluster import Cluster
 from e2e.cluster.layout import PROJECT
-from e2e.nodepods import NodePod, NodePods
+from e2e.nodepods import NodePods
 from functional.expectations import ifname
 from lab.agent import AgentFactory
 from lab.leases import leases
@@ -26,13 +26,12 @@ def example(cluster: Cluster, pods: NodePods) -> Iterator[None]:
     """Removes what the example leaves to whoever tries it."""
     yield
     pods.remove_all()
-    cluster.kubectl("delete", "-f", "examples/data-net.yaml", "--ignore-not-found")
-    eventually(lambda: not leases("data"), 30, "the leases of data to be released")
+    cluster.kubectl("delete", "-f", "examples/data-net.yaml")
     subprocess.run(["ip", "link", "del", "data-br"], check=False, capture_output=True)
-    subprocess.run(["rm", "-r", "/var/lib/cni/networks/data"], check=False, capture_output=True)
 
 
-def test_the_example_of_the_readme_does_what_it_says(
+@pytest.mark.once
+def test_the_example_of_the_readme_does_what_it_says_and_ends_without_a_lease(
     cluster: Cluster, pods: NodePods, agent: AgentFactory, example: None
 ) -> None:
     agent()
@@ -40,10 +39,10 @@ def test_the_example_of_the_readme_does_what_it_says(
     cluster.shell(define)
     cluster.shell(deploy)
     cluster.kubectl("wait", "--for=condition=Available", "deployment/hello-multi-net", "--timeout=90s")
-    first, second = _both(pods)
-    before = {pod: (pod.containers(), pod.links()["eth0"]) for pod in (first, second)}
+    first, second = pods.labelled("run=hello-multi-net")
+    before = {pod: (pod.container, pod.links()["eth0"]) for pod in (first, second)}
 
-    assert ifname("data") == "net8d777f385d3d"
+    assert ifname("data") == IFNAME
     assert f"added to pod default/{first.name}" in cluster.shell(add)
     link = first.wait_for_link(IFNAME)
     assert link.addresses[0].startswith("172.20.1.")
@@ -61,21 +60,10 @@ def test_the_example_of_the_readme_does_what_it_says(
     assert IFNAME in cluster.shell(show.replace(FIRST, SECOND))
     assert IFNAME not in first.links()
     assert re.search(r"^data-br\s.*\sveth\w+$", cluster.shell(bridge), re.MULTILINE)
-    assert {pod: (pod.containers(), pod.links()["eth0"]) for pod in (first, second)} == before
+    assert {pod: (pod.container, pod.links()["eth0"]) for pod in (first, second)} == before
 
-
-def test_the_pods_of_the_example_end_without_a_lease_left(
-    cluster: Cluster, pods: NodePods, agent: AgentFactory, example: None
-) -> None:
-    agent()
-    cluster.shell("kubectl apply -f examples/data-net.yaml -f examples/hello-multi-net.yaml")
-    cluster.kubectl("wait", "--for=condition=Available", "deployment/hello-multi-net", "--timeout=90s")
-    both = _both(pods)
-    for pod in both:
-        cluster.shell(f"./scripts/add-network-annotation.sh {pod.name} data")
-        pod.wait_for_link(IFNAME)
-    assert len(leases("data")) == 2
-    cluster.shell("kubectl delete -f examples/hello-multi-net.yaml")
+    assert len(leases("data")) == 1
+    cluster.kubectl("delete", "-f", "examples/hello-multi-net.yaml")
     # Only when the pod objects have gone: the kubelet may take a minute for that after their containers have ended.
     eventually(lambda: not leases("data"), 120, "the leases of data to be released")
 
@@ -89,13 +77,6 @@ def _commands() -> list[str]:
     new = "kubectl apply -f examples/hello-multi-net.yaml"
     assert f"`{new}`" in walkthrough
     return [new if command == old else command for command in commands]
-
-
-def _both(pods: NodePods) -> list[NodePod]:
-    """In the order in which `kubectl get` names them, which is that of their names."""
-    found = sorted(pods.labelled("run=hello-multi-net"), key=lambda pod: pod.name)
-    assert len(found) == 2
-    return found
 
 
 def _assert_running_without_restart(shown: str) -> None:

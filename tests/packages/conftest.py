@@ -1,61 +1,67 @@
 """Packages, machines to install them on, and the check that a test leaves nothing in them.
 
-Machines are costly, so that the tests of a kind share one; what a test finds in it is always made anew.
+Machines are costly: the tests of a kind share one. With several workers each kind is one worker's, and what all of them
+need is made once.
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
+import pickle
 import shutil
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar, cast
 
 import pytest
 
 from lab.links import Links
 from packages.bed.host import KINDS, Host
-from packages.bed.machine import Machine, unpacked
+from packages.bed.machine import Machine
 from packages.bed.node import Node
-from packages.bed.packages import Packages, Say, build, copy_of_sources
+from packages.bed.packages import Packages, Say, build
+from packages.bed.remote import Remote
 from packages.bed.repacking import as_newer, as_released
 
 # With all that a first test may have to make before: images, packages, a machine.
 _TEST_SECONDS = 1200
 _MEMORY, _ROOM = Path("/dev/shm"), 6 << 30
 _PREFIX = "podagent-packaging-"
+_IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ
+_RUN = os.getppid() if _IS_WORKER else os.getpid()
+# That with most tests first: the other worker can do the rest meanwhile.
+_KINDS = ("rpm12", "", "deb12", "deb13")
+T = TypeVar("T")
 
 
 @pytest.fixture(scope="session")
 def say(request: pytest.FixtureRequest) -> Say:
-    """Tells whoever waits what is going on."""
-    reporter, capture = map(request.config.pluginmanager.get_plugin, ("terminalreporter", "capturemanager"))
+    """Prints progress: the first test waits long."""
+    capture = request.config.pluginmanager.get_plugin("capturemanager")
 
     def tell(text: str) -> None:
-        if reporter and capture:
-            with capture.global_and_fixture_disabled():
-                reporter.ensure_newline()
-                reporter.write_line(f"packages: {text}")
+        assert capture
+        with capture.global_and_fixture_disabled():
+            print(f"\npackages: {text}", file=sys.stderr, flush=True)
 
     return tell
 
 
 @pytest.fixture(scope="session")
-def disk() -> Iterator[Path]:
-    """A directory for what is big and soon gone: in memory if there is enough, for it is a lot to write."""
+def disk() -> Path:
+    """A directory of this run for what is big and soon gone: in memory if there is enough, for it is a lot to write."""
     in_memory = _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _ROOM and _free_memory() > _ROOM
     parent = _MEMORY if in_memory else Path(tempfile.gettempdir())
-    _remove_orphans(parent)
-    with tempfile.TemporaryDirectory(prefix=f"{_PREFIX}{os.getpid()}-", dir=parent) as directory:
-        yield Path(directory)
-
-
-def _remove_orphans(parent: Path) -> None:
-    """What a run has left that was killed: it would take up memory until the next boot."""
     for left in parent.glob(f"{_PREFIX}*"):
-        pid = left.name.removeprefix(_PREFIX).split("-")[0]
-        if pid.isdigit() and not Path("/proc", pid).exists():
-            shutil.rmtree(left)
+        if not Path("/proc", left.name.removeprefix(_PREFIX)).exists():
+            shutil.rmtree(left, ignore_errors=True)  # of a run that was killed
+    directory = parent / f"{_PREFIX}{_RUN}"
+    directory.mkdir(exist_ok=True)
+    return directory
 
 
 def _free_memory() -> int:
@@ -63,55 +69,64 @@ def _free_memory() -> int:
     return int(fields["MemAvailable"].split()[0]) * 1024
 
 
-@pytest.fixture(scope="session")
-def sources(disk: Path) -> Path:
-    return copy_of_sources(disk / "sources")
+def pytest_sessionfinish() -> None:
+    for parent in () if _IS_WORKER else (_MEMORY, Path(tempfile.gettempdir())):
+        shutil.rmtree(parent / f"{_PREFIX}{_RUN}", ignore_errors=True)
+
+
+def _once(result: Path, make: Callable[[], T]) -> T:
+    """What it makes, which is made by the first worker that asks."""
+    result.parent.mkdir(exist_ok=True)
+    with result.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not result.exists():
+            result.write_bytes(pickle.dumps(make()))
+        made: T = pickle.loads(result.read_bytes())
+        return made
 
 
 @pytest.fixture(scope="session")
-def packages(sources: Path, disk: Path, say: Say) -> Packages:
-    return build(sources, disk, say)
+def packages(disk: Path, say: Say) -> Packages:
+    return _once(disk / "packages", lambda: build(disk / "sources", disk, say))
 
 
 @pytest.fixture(scope="session")
-def newer_packages(packages: Packages, sources: Path, disk: Path) -> Packages:
+def newer_packages(packages: Packages, disk: Path) -> Packages:
     """The version after that one; otherwise the same, but for the settings that it ships."""
-    return as_newer(packages, sources, disk / "newer")
+    return _once(disk / "newer-packages", lambda: as_newer(packages, disk / "newer"))
 
 
 @pytest.fixture(scope="session")
-def released_packages(packages: Packages, sources: Path, disk: Path) -> Packages:
+def released_packages(packages: Packages, disk: Path) -> Packages:
     """The version that was released before."""
-    return as_released(packages, sources, disk / "released")
+    return _once(disk / "released-packages", lambda: as_released(packages, disk / "released"))
 
 
 @pytest.fixture(scope="session", params=KINDS)
-def host(request: pytest.FixtureRequest, packages: Packages, disk: Path, say: Say) -> Iterator[Host]:
-    """A machine that is on; podagent may be installed on it, or not."""
-    kind = KINDS[request.param]
-    machine = Machine(request.param, unpacked(kind.image.made(say), disk), disk)
+def booted(request: pytest.FixtureRequest, disk: Path, say: Say) -> Iterator[Machine]:
+    image = KINDS[request.param].image
+    root = _once(disk / "images" / image.name, lambda: image.unpacked(disk, say))
+    machine = Machine(request.param, root, disk)
     try:
         machine.boot()
-        yield Host(machine, kind, packages)
+        yield machine
     finally:
         machine.close()
 
 
-@pytest.fixture
-def machine(host: Host) -> Machine:
-    return host.machine
+@pytest.fixture(scope="session")
+def host(booted: Machine, packages: Packages) -> Host:
+    """A machine that is on; podagent may be installed on it, or not."""
+    return Host(booted, KINDS[booted.name], packages)
 
 
 @pytest.fixture
 def node(host: Host) -> Iterator[Node]:
     """The pods and networks of the machine. What the test has left of them must go without a trace."""
     before = host.machine.now()
-    made = Node(host.machine)
-    try:
-        yield made
-    finally:
-        print(host.machine.journal_text("-u", "podagent", since=before))
-        made.close()
+    with contextlib.closing(Remote(host.machine)) as made:
+        yield cast(Node, made)
+        print("\n".join(host.service.lines(since=before)))
 
 
 @pytest.fixture
@@ -121,51 +136,33 @@ def installed(host: Host, node: Node) -> Iterator[Host]:
     When the test is over the pods are deleted, and whatever podagent is there then must release every lease.
     """
     host.make_fresh()
-    yield from _at_work(host, node)
-
-
-@pytest.fixture
-def released(host: Host, node: Node, released_packages: Packages) -> Iterator[Host]:
-    """Likewise, but in the version that was released before; when the test is over nothing is installed."""
-    host.make_bare()
-    host.manager.install(released_packages)
-    host.service.systemctl("enable")
-    yield from _at_work(host, node)
-    host.make_bare()
-
-
-def _at_work(host: Host, node: Node) -> Iterator[Host]:
     host.start_agent(node)
     yield host
     node.delete_pods()
-    node.wait_for_leases(0, *node.networks)
-    host.service.wait_for_attachments()
+    node.settles()
 
 
 @pytest.fixture
 def attached(installed: Host, node: Node) -> Links:
     """What pod `web` has: network `data` is attached to it. Network `red` is there for a change to come."""
-    node.define("data")
-    node.define("red")
+    node.define("data", "red")
     node.pod("web", ["data"])
-    links = node.wait_for("web", "data")
-    installed.service.wait_for_attachments("data")
-    return links
+    return node.settles(web=["data"])["web"]
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One kind of machine after the other, so that only one is on at a time; the order within each stays."""
+    """One kind of machine after the other, so that a worker has only one at a time; the order within each stays."""
     mine = [item for item in items if Path(__file__).parent in item.path.parents]
     for item in mine:
-        item.add_marker(pytest.mark.root)
-        item.add_marker(pytest.mark.timeout(_TEST_SECONDS))
-    places = iter(sorted(range(len(mine)), key=lambda place: _kind(mine[place])))
+        for mark in (pytest.mark.root, pytest.mark.timeout(_TEST_SECONDS), pytest.mark.xdist_group(_kind(item))):
+            item.add_marker(mark)
+    places = iter(sorted(mine, key=lambda item: _KINDS.index(_kind(item))))
     chosen = set(map(id, mine))
-    items[:] = [mine[next(places)] if id(item) in chosen else item for item in items]
+    items[:] = [next(places) if id(item) in chosen else item for item in items]
 
 
-def _kind(item: pytest.Item) -> int:
-    """The place of the item's machine among all kinds; those without one come last."""
+def _kind(item: pytest.Item) -> str:
+    """Of the item's machine; "" without one."""
     callspec = getattr(item, "callspec", None)
-    kind = callspec.params.get("host") if callspec else None
-    return list(KINDS).index(kind) if kind in KINDS else len(KINDS)
+    return str(callspec.params.get("booted", "")) if callspec else ""

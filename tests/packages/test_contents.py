@@ -6,7 +6,6 @@ import json
 import re
 
 from packages.bed.host import Host
-from packages.bed.machine import Machine
 from packages.bed.packages import Say
 
 # Below these a package may have files; the directories above them are those of every system.
@@ -26,8 +25,8 @@ json.dump(seen, sys.stdout)
 """
 
 
-def test_files_are_where_they_belong_and_belong_to_root(installed: Host, machine: Machine) -> None:
-    files = installed.manager.files()
+def test_files_are_where_they_belong_and_belong_to_root_and_programs_run(installed: Host) -> None:
+    machine, files = installed.machine, installed.files()
     seen = json.loads(machine.run(["python3", "-c", _LOOK], given="\n".join(files).encode()))
     for path, (mode, uid, gid, broken) in seen.items():
         assert path.startswith(_PLACES) or any(place.startswith(f"{path.rstrip('/')}/") for place in _PLACES), path
@@ -41,32 +40,23 @@ def test_files_are_where_they_belong_and_belong_to_root(installed: Host, machine
         assert seen[f"/opt/kaloom/{program}"][0] == "-rwxr-xr-x"
     assert not [path for path in files if path.endswith((".pyc", "__pycache__"))]
 
-
-def test_bytecode_is_made_at_installation_not_by_the_service(installed: Host, machine: Machine) -> None:
-    find = "find /opt/kaloom/lib/podagent -name '*.pyc' -newer"
-    assert machine.run("find /opt/kaloom/lib/podagent/podagent -name 'wiring.*.pyc'")
-    machine.write("/root/now", "")
-    installed.service.restart()
-    installed.service.wait_for_status(" pods, ")
-    assert machine.run(f"{find} /root/now") == ""
-
-
-def test_programs_say_their_version_and_there_is_a_man_page(installed: Host, machine: Machine) -> None:
     assert machine.run("podagent --version").strip() == f"podagent {installed.packages.version}"
     assert machine.run("podagent ifname data").strip() == "net8d777f385d3d"
-    assert "cniVersion" in machine.run(
-        ["env", "CNI_COMMAND=VERSION", "/opt/kaloom/cni/bin/kactus"], given=b'{"cniVersion":"0.4.0"}'
-    )
+    version = ["env", "CNI_COMMAND=VERSION", "/opt/kaloom/cni/bin/kactus"]
+    assert "cniVersion" in machine.run(version, given=b'{"cniVersion":"0.4.0"}')
     assert "TH" in machine.run("zcat /usr/share/man/man8/podagent.8.gz")
 
 
-def test_the_unit_is_faultless_and_starts_soon(installed: Host, machine: Machine, say: Say) -> None:
-    service = installed.service
+def test_the_unit_is_faultless_and_starts_soon_with_the_bytecode_of_the_installation(installed: Host, say: Say) -> None:
+    machine, service = installed.machine, installed.service
     unit = service.show("FragmentPath")
     assert machine.run(f"systemd-analyze verify --man=no {unit}").strip() == ""
     score = machine.run("systemd-analyze security --no-pager podagent.service").splitlines()[-1]
-    service.stop()
-    service.start()
+    assert machine.run("find /opt/kaloom/lib/podagent/podagent -name 'wiring.*.pyc'")
+    machine.write("/root/now", "")
+    service.systemctl("restart")
+    service.wait_for_status(" pods, ")
+    assert machine.run("find /opt/kaloom/lib/podagent -name '*.pyc' -newer /root/now") == ""
     began, ready = (int(service.show(f"{each}TimestampMonotonic")) for each in ("ExecMainStart", "ActiveEnter"))
     memory = re.search(r"VmRSS:\s+(\d+)", machine.read(f"/proc/{service.pid}/status"))
     assert memory

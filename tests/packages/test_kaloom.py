@@ -2,68 +2,61 @@
 
 from __future__ import annotations
 
+from functional.expectations import ifname
 from packages.bed import kaloom
 from packages.bed.host import Host
-from packages.bed.names import ifname
 from packages.bed.node import Node
-from packages.bed.packages import Rpm
-from packages.kinds import ONE_OF_EACH_FORMAT, RPM_12
+from packages.bed.packages import CONF
+from packages.on import RPM_12
+
+pytestmark = RPM_12
 
 
-@RPM_12
 def test_its_package_is_replaced_and_its_settings_stay_in_force(host: Host, node: Node) -> None:
     host.make_bare()
-    service, machine, manager = host.service, host.machine, host.manager
-    assert isinstance(manager, Rpm)
-    kaloom.install_package(manager)
+    service, machine = host.service, host.machine
+    kaloom.install_package(host)
     service.systemctl("enable --now")
     assert service.show("FragmentPath") == kaloom.UNIT
-    conf = machine.read(kaloom.CONF)
+    conf = machine.read(CONF)
     before, since = service.pid, machine.now()
     node.define("data")
     node.pod("web", ["data"])
     node.write_kubeconfig()
 
-    manager.upgrade(host.packages)
-    assert machine.read(kaloom.CONF) == conf
+    host.install(host.packages)
+    assert machine.read(CONF) == conf
     assert not machine.succeeds(f"test -e {kaloom.UNIT}")
     assert service.systemctl("is-enabled").strip() == "enabled"
     assert service.show("FragmentPath").endswith("/lib/systemd/system/podagent.service")
     service.wait_for_restart(before)
     service.wait_for_line(f"podagent {host.packages.version} starts on node {machine.name}", since=since)
-    environment = machine.read(f"/proc/{service.pid}/environ").split("\0")
-    assert {"_CNI_LOGGING_LEVEL=3", "_CNI_LOGGING_FILE=/var/log/cni.log"} <= set(environment)
-    node.wait_for("web", "data")
+    assert {"_CNI_LOGGING_LEVEL=3", "_CNI_LOGGING_FILE=/var/log/cni.log"} <= set(service.environment())
+    node.settles(web=["data"])
     assert machine.run("pgrep -fc '[s]leep 60' || true").strip() == "0"
 
+    kept = node.kept()
     machine.reboot()
     service.wait_ready()
     assert service.show("FragmentPath").endswith("/lib/systemd/system/podagent.service")
-    node.start_after_boot()
-    node.wait_for("web", "data")
+    node.bring_back(kept, "web")
+    node.settles(web=["data"])
 
 
-@ONE_OF_EACH_FORMAT
 def test_what_it_has_attached_is_taken_over(installed: Host, node: Node) -> None:
     service, machine = installed.service, installed.machine
-    service.stop()
-    node.define("data")
-    node.define("red")
+    service.systemctl("stop")
+    node.define("data", "red")
     node.pod("web", ["data"])
     for network in ("data", "red"):
-        kaloom.leave_state(machine, node, "web", network)
+        kaloom.leave_state(installed, node, "web", network)
     before, since = node.links("web"), machine.now()
     assert set(before) == {ifname("data"), ifname("red")}
 
-    service.start()
-    links = node.wait_for("web", "data")
-    assert links[ifname("data")] == before[ifname("data")]
-    node.wait_for_leases(1, "data")
-    node.wait_for_leases(0, "red")
-    service.wait_for_attachments("data")
+    service.systemctl("start")
+    assert node.settles(web=["data"])["web"] == {ifname("data"): before[ifname("data")]}
     assert len(service.lines("took over", since=since)) == 2
     assert not service.lines("attached net", since=since)
-    assert kaloom.state_files(machine) == []
+    assert kaloom.state_files(installed) == []
     node.annotate("web", [])
-    node.wait_for("web")
-    node.wait_for_leases(0, "data", "red")
+    node.settles(web=[])

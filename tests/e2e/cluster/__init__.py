@@ -1,6 +1,4 @@
-"""A real node on one machine: etcd, API server, controller manager, scheduler, kubelet and Docker, all on loopback.
+"""A real node on a machine apart: etcd, API server, controller manager, scheduler, kubelet and Docker, on loopback.
 
-`python -m e2e.cluster` brings one up and takes it down; `Cluster` is the same for tests. Everything lives below one
-state directory, and every process names it in its command line: that is how they are found again and ended, whoever
-started them. It knows nothing of what is tested on it.
+`python -m e2e.cluster` runs the suite on such nodes, or one to work on by hand. What is tested on it is not known here.
 """

@@ -1,4 +1,4 @@
-"""`python -m e2e.cluster up|down|test`: what `make cluster`, `make cluster-down` and `make e2e` call."""
+"""`python -m e2e.cluster up|test`: what `make cluster` and `make e2e` call."""
 
 from __future__ import annotations
 
@@ -7,60 +7,64 @@ import fcntl
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
+from pathlib import Path
 from types import FrameType
 
 import click
 
+from e2e.cluster.apart import MachineApart, as_a_node
 from e2e.cluster.cluster import Cluster
-from e2e.cluster.daemons import Daemon
-from e2e.cluster.host import Refused, as_a_node, check
-from e2e.cluster.layout import KUBERNETES, LOCK, NODE_NAME, PROJECT
-from e2e.cluster.signals import SIGNALS, undisturbed
+from e2e.cluster.layout import AGENT, KUBERNETES, LOGS, NODE_NAME, STATE, kubeconfig
+from e2e.cluster.node import SYSTEM_PLUGINS
 from e2e.cluster.suite import run
-from e2e.cluster.systemplugin import SYSTEM_PLUGINS
 from lab.agent import Agent
 from lab.waiting import eventually
 
-_AGENT_SECONDS = 30.0
+_LOCK = Path("/run/podagent-cluster.lock")
+_READY = STATE / "ready"
+_UP_SECONDS = 300.0
 
 
 @click.group()
 def main() -> None:
     """A real Kubernetes node on this machine."""
     os.environ["PATH"] += ":/usr/local/sbin:/usr/sbin:/sbin"  # plain `su` leaves them out
-    for number in SIGNALS:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
 
 
 @main.command()
 @click.option("--system-plugin", type=click.Choice(SYSTEM_PLUGINS), default="kactus", help="The node's CNI plugin.")
 def up(system_plugin: str) -> None:
-    """Bring a cluster up, with the agent on its node, and leave it up."""
-    cluster = Cluster(system_plugin)
+    """Bring a cluster up, with the agent on its node, and open a shell beside it; it ends with the shell."""
     with _alone():
-        _refuse_politely(cluster)
+        machine = MachineApart("by-hand", [sys.executable, "-m", "e2e.cluster", "serve", system_plugin])
+        environment = {**os.environ, "KUBECONFIG": str(kubeconfig("admin"))}
+
+        def is_up_or_gone() -> bool:
+            return machine.exit_code is not None or machine.run(["test", "-e", str(_READY)], environment) == 0
+
         try:
-            cluster.up(_tell)
-            _tell("podagent")
-            _start_agent(cluster)
-        except BaseException:
-            _take_down(cluster)
-            raise
-    _tell(f"node {NODE_NAME} is ready; logs are in {cluster.layout.logs}; `make cluster-down` ends it")
-    click.echo(f"export KUBECONFIG={cluster.layout.kubeconfig('admin')}")
+            eventually(is_up_or_gone, _UP_SECONDS, "the cluster to be up")
+            if machine.exit_code is None:
+                _say(f"node {NODE_NAME} is ready; logs are in {LOGS}; everything ends with this shell")
+                machine.run([os.environ.get("SHELL", "sh")], environment)
+        finally:
+            machine.interrupt()
+            machine.remove()
 
 
-@main.command()
-def down() -> None:
-    """End the cluster that is up, whoever started it, and put the machine back as it was."""
-    if os.geteuid() != 0:
-        raise click.ClickException("this needs root: run it with sudo")
-    cluster = Cluster()
-    with _alone():
-        if not cluster.layout.is_used:
-            _tell("there is none")
-        sys.exit(_take_down(cluster))
+@main.command(hidden=True)
+@click.argument("system_plugin")
+def serve(system_plugin: str) -> None:
+    """The cluster of `up`, on its machine apart."""
+    cluster = Cluster(system_plugin)
+    cluster.up(_say)
+    with Agent(AGENT, **cluster.agent_arguments(), options={"log-level": "info"}):
+        _READY.touch()
+        threading.Event().wait()
 
 
 @main.command(context_settings={"ignore_unknown_options": True})
@@ -68,72 +72,34 @@ def down() -> None:
 @click.option("--jobs", type=int, default=2, help="Less than 2: one cluster after the other.")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def test(system_plugin: tuple[str, ...], jobs: int, arguments: tuple[str, ...]) -> None:
-    """Run the suite once for each system plugin, on clusters of its own; ARGUMENTS go to pytest."""
-    cluster = Cluster()
+    """Run the suite on each system plugin, on clusters of its own; ARGUMENTS go to pytest."""
     with _alone():
-        _refuse_politely(cluster)
-        with as_a_node(cluster.layout) as differs:
-            passed = run(system_plugin, arguments, jobs, _tell)
-    sys.exit(_report(differs) or (0 if passed else 1))
-
-
-def _start_agent(cluster: Cluster) -> None:
-    agent = Agent(cluster.layout.agent, **cluster.agent_arguments(), options={"log-level": "info"})
-    agent.notifications.close()  # it outlives us, and with us who would listen
-    daemon = Daemon("podagent", agent.command(), cluster.layout, {"PYTHONPATH": str(PROJECT / "src")})
-    daemon.start()
-
-    def has_listed() -> bool:
-        daemon.assert_running()
-        return f"pods on node {NODE_NAME}" in daemon.log()
-
-    eventually(has_listed, _AGENT_SECONDS, f"the agent to list its pods; its log is {daemon.log_path}")
-
-
-def _take_down(cluster: Cluster) -> int:
-    """Returns the exit code: 0 if nothing of it is left."""
-    if not cluster.layout.is_used:
-        return 0
-    with undisturbed():
-        _tell("taking it down")
-        return _report(cluster.down())
-
-
-def _report(differs: dict[str, list[str]]) -> int:
-    for kind, names in differs.items():
-        _tell(f"this machine is not as it was before; {kind}: {', '.join(names)}")
-    return 1 if differs else 0
-
-
-def _refuse_politely(cluster: Cluster) -> None:
-    if not (KUBERNETES / "kubelet").exists():
-        raise click.ClickException(f"{KUBERNETES} holds no kubelet: scripts/setup.sh cluster builds it")
-    try:
-        check(cluster.layout)
-    except Refused as error:
-        raise click.ClickException(str(error)) from None
+        sys.exit(0 if run(system_plugin, arguments, jobs, _say) else 1)
 
 
 @contextlib.contextmanager
 def _alone() -> Iterator[None]:
-    """Nobody else brings a cluster up or down meanwhile."""
+    """Nobody else has a cluster here, and this machine has the kernel parameters of a node."""
     if os.geteuid() != 0:
         raise click.ClickException("a node needs root: run this with sudo")
-    with LOCK.open("w") as file:
+    if not (KUBERNETES / "kubelet").exists():
+        raise click.ClickException(f"{KUBERNETES} holds no kubelet: scripts/setup.sh cluster builds it")
+    with _LOCK.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise click.ClickException("another `make e2e`, `make cluster` or `make cluster-down` is at work") from None
-        yield
-
-
-def _tell(text: str) -> None:
-    with contextlib.suppress(OSError):  # whoever read it may be gone
-        click.echo(f"cluster: {text}", err=True)
+            raise click.ClickException("another `make e2e` or `make cluster` is at work") from None
+        with as_a_node():
+            yield
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
+
+
+def _say(text: str) -> None:
+    with contextlib.suppress(OSError):  # whoever read it may be gone
+        click.echo(f"cluster: {text}", err=True)
 
 
 if __name__ == "__main__":

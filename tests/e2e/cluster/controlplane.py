@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
-import subprocess
+import ssl
 import urllib.error
 import urllib.request
-from pathlib import Path
 from typing import Any
 
 from e2e.cluster.daemons import Daemon
-from e2e.cluster.layout import API_PORT, ETCD_PEER_PORT, ETCD_URL, SERVICE_SUBNET, Layout
+from e2e.cluster.layout import API_URL, ETCD_URL, KUBERNETES, PKI, kubeconfig
 from lab.waiting import eventually
 
 _START_SECONDS = 90.0
@@ -20,73 +19,51 @@ _CONTROLLERS = (
     "serviceaccount", "serviceaccount-token", "root-ca-cert-publisher", "deployment", "replicaset", "namespace",
     "garbagecollector", "nodelifecycle", "podgc", "disruption",
 )  # fmt: skip
+_ETCD_PEER = "http://127.0.0.1:12380"
 
 
 class ControlPlane:
     """The servers of the cluster, as processes of this machine."""
 
-    def __init__(self, layout: Layout, binaries: Path) -> None:
-        self._layout = layout
-        self.etcd = Daemon("etcd", _etcd(layout), layout)
-        self.apiserver = Daemon("kube-apiserver", [str(binaries / "kube-apiserver"), *_apiserver(layout)], layout)
-        self.controllers = Daemon(
-            "kube-controller-manager", [str(binaries / "kube-controller-manager"), *_controllers(layout)], layout
-        )
-        self.scheduler = Daemon("kube-scheduler", [str(binaries / "kube-scheduler"), *_scheduler(layout)], layout)
-
-    @property
-    def daemons(self) -> tuple[Daemon, ...]:
-        return self.etcd, self.apiserver, self.controllers, self.scheduler
+    def __init__(self) -> None:
+        self.etcd = Daemon("etcd", _etcd())
+        self.apiserver = _daemon("apiserver", _apiserver())
+        self.controllers = _daemon("controller-manager", _controllers())
+        self.scheduler = _daemon("scheduler", [f"--kubeconfig={kubeconfig('scheduler')}", *_UNSEEN])
+        self._daemons = self.etcd, self.apiserver, self.controllers, self.scheduler
 
     def start(self) -> None:
-        """Starts them, and waits until the API server is ready."""
-        self.etcd.start()
-        self.start_apiserver()
-        self.controllers.start()
-        self.scheduler.start()
+        """Starts what does not run, and waits until the API server is ready."""
+        for daemon in self._daemons:
+            if not daemon.running:
+                daemon.start()
+        eventually(self._is_ready, _START_SECONDS, "the API server to be ready")
 
-    def start_apiserver(self) -> None:
-        self.apiserver.start()
-        self._wait_ready()
-
-    def kill_apiserver(self) -> None:
-        """As when the machine that it runs on dies; what it stored is kept."""
-        self.apiserver.kill()
-
-    def restart_apiserver(self) -> None:
-        """Killed, and started again."""
-        self.kill_apiserver()
-        self.start_apiserver()
-
-    def restart(self) -> None:
-        """All of them, killed and started again."""
-        for daemon in reversed(self.daemons):
+    def kill(self) -> None:
+        """As when the machine that they run on dies; what etcd stored is kept."""
+        for daemon in reversed(self._daemons):
             daemon.kill()
-        self.start()
 
-    def heal(self) -> None:
-        """Starts again what has ended."""
-        ended = [daemon for daemon in self.daemons if not daemon.running]
-        for daemon in ended:
-            daemon.start()
-        if ended:
-            self._wait_ready()
-
-    def compact(self) -> int:
-        """Has etcd forget every version but the newest one, and returns that."""
+    def compact(self) -> None:
+        """Has etcd forget every version but the newest one."""
         key = base64.b64encode(b"/").decode()
         revision = int(_etcd_call("kv/range", {"key": key, "count_only": True})["header"]["revision"])
         _etcd_call("kv/compaction", {"revision": revision, "physical": True})
-        return revision
 
-    def _wait_ready(self) -> None:
-        def ready() -> bool:
-            self.apiserver.assert_running()
-            self.etcd.assert_running()
-            command = ["kubectl", "--kubeconfig", str(self._layout.kubeconfig("admin")), "get", "--raw", "/readyz"]
-            return subprocess.run(command, check=False, capture_output=True, timeout=30).stdout == b"ok"
+    def get(self, path: str) -> bytes:
+        """What the API server answers an administrator; b"" when it does not. kubectl takes ten times as long."""
+        context = ssl.create_default_context(cafile=str(PKI / "ca.crt"))
+        context.load_cert_chain(PKI / "admin.crt", PKI / "admin.key")
+        try:
+            with urllib.request.urlopen(f"{API_URL}{path}", timeout=30, context=context) as answer:
+                return bytes(answer.read())
+        except OSError:
+            return b""
 
-        eventually(ready, _START_SECONDS, "the API server to be ready")
+    def _is_ready(self) -> bool:
+        self.apiserver.assert_running()
+        self.etcd.assert_running()
+        return self.get("/readyz") == b"ok"
 
 
 def _etcd_call(path: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -100,39 +77,38 @@ def _etcd_call(path: str, body: dict[str, Any]) -> dict[str, Any]:
     return parsed
 
 
-def _etcd(layout: Layout) -> list[str]:
-    peer = f"http://127.0.0.1:{ETCD_PEER_PORT}"
+def _daemon(name: str, flags: list[str]) -> Daemon:
+    return Daemon(f"kube-{name}", [str(KUBERNETES / f"kube-{name}"), *flags])
+
+
+_UNSEEN = ("--port=0", "--secure-port=0", "--leader-elect=false")
+
+
+def _etcd() -> list[str]:
     return [
-        "etcd", f"--data-dir={layout.state}/etcd", f"--listen-client-urls={ETCD_URL}",
-        f"--advertise-client-urls={ETCD_URL}", f"--listen-peer-urls={peer}", f"--initial-advertise-peer-urls={peer}",
-        f"--initial-cluster=default={peer}", "--unsafe-no-fsync",
+        "etcd", f"--data-dir={PKI.parent}/etcd", f"--listen-client-urls={ETCD_URL}",
+        f"--advertise-client-urls={ETCD_URL}", f"--listen-peer-urls={_ETCD_PEER}",
+        f"--initial-advertise-peer-urls={_ETCD_PEER}", f"--initial-cluster=default={_ETCD_PEER}", "--unsafe-no-fsync",
     ]  # fmt: skip
 
 
-def _apiserver(layout: Layout) -> list[str]:
-    pki = layout.pki
+def _apiserver() -> list[str]:
     return [
         f"--etcd-servers={ETCD_URL}", "--bind-address=127.0.0.1", "--advertise-address=127.0.0.1",
-        f"--secure-port={API_PORT}", f"--tls-cert-file={pki}/apiserver.crt",
-        f"--tls-private-key-file={pki}/apiserver.key", f"--client-ca-file={pki}/ca.crt",
-        f"--service-account-key-file={pki}/sa.pub", f"--service-account-signing-key-file={pki}/sa.key",
-        "--service-account-issuer=https://kubernetes.default.svc", f"--service-cluster-ip-range={SERVICE_SUBNET}",
+        f"--secure-port={API_URL.rpartition(':')[2]}", f"--tls-cert-file={PKI}/apiserver.crt",
+        f"--tls-private-key-file={PKI}/apiserver.key", f"--client-ca-file={PKI}/ca.crt",
+        f"--service-account-key-file={PKI}/sa.pub", f"--service-account-signing-key-file={PKI}/sa.key",
+        "--service-account-issuer=https://kubernetes.default.svc", "--service-cluster-ip-range=10.96.0.0/24",
         "--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction", "--allow-privileged=true",
-        f"--kubelet-client-certificate={pki}/client-kubelet.crt", f"--kubelet-client-key={pki}/client-kubelet.key",
+        f"--kubelet-client-certificate={PKI}/client-kubelet.crt", f"--kubelet-client-key={PKI}/client-kubelet.key",
         "--kubelet-preferred-address-types=Hostname", "--max-requests-inflight=2000",
         "--max-mutating-requests-inflight=1000",
     ]  # fmt: skip
 
 
-def _controllers(layout: Layout) -> list[str]:
+def _controllers() -> list[str]:
     return [
-        f"--kubeconfig={layout.kubeconfig('controller-manager')}",
-        f"--service-account-private-key-file={layout.pki}/sa.key", f"--root-ca-file={layout.pki}/ca.crt",
-        "--use-service-account-credentials=true", f"--controllers={','.join(_CONTROLLERS)}", "--port=0",
-        "--secure-port=0", "--leader-elect=false", "--kube-api-qps=100", "--kube-api-burst=200",
+        f"--kubeconfig={kubeconfig('controller-manager')}", f"--service-account-private-key-file={PKI}/sa.key",
+        f"--root-ca-file={PKI}/ca.crt", "--use-service-account-credentials=true",
+        f"--controllers={','.join(_CONTROLLERS)}", *_UNSEEN, "--kube-api-qps=100", "--kube-api-burst=200",
     ]  # fmt: skip
-
-
-def _scheduler(layout: Layout) -> list[str]:
-    kubeconfig = layout.kubeconfig("scheduler")
-    return [f"--kubeconfig={kubeconfig}", "--port=0", "--secure-port=0", "--leader-elect=false"]

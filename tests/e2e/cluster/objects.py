@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from http import HTTPStatus
 from typing import Any
 
 from kubernetes import client
-from kubernetes.client.exceptions import ApiException
 
-Json = dict[str, Any]
-
-_GROUP, _VERSION = "kaloom.com", "v1"
+_KIND = ("kaloom.com", "v1")
 
 
 class Objects:
@@ -20,22 +15,12 @@ class Objects:
     def __init__(self, api: client.ApiClient) -> None:
         self._api = client.CustomObjectsApi(api)
 
-    def create(self, obj: Json) -> None:
-        self._api.create_namespaced_custom_object(_GROUP, _VERSION, obj["metadata"]["namespace"], "networks", obj)
+    def create(self, obj: dict[str, Any]) -> None:
+        self._api.create_namespaced_custom_object(*_KIND, obj["metadata"]["namespace"], "networks", obj)
 
     def exists(self, resource: str, namespace: str, name: str) -> bool:
-        return _found(lambda: self._api.get_namespaced_custom_object(_GROUP, _VERSION, namespace, resource, name))
+        found = self._api.list_namespaced_custom_object(*_KIND, namespace, resource)["items"]
+        return any(each["metadata"]["name"] == name for each in found)
 
     def delete(self, resource: str, namespace: str, name: str) -> None:
-        _found(lambda: self._api.delete_namespaced_custom_object(_GROUP, _VERSION, namespace, resource, name))
-
-
-def _found(call: Callable[[], Any]) -> bool:
-    """Whether the object is, or was, there."""
-    try:
-        call()
-    except ApiException as error:
-        if error.status != HTTPStatus.NOT_FOUND:
-            raise
-        return False
-    return True
+        self._api.delete_namespaced_custom_object(*_KIND, namespace, resource, name)

@@ -4,59 +4,52 @@ from __future__ import annotations
 
 import json
 import subprocess
-from pathlib import Path
 
-from e2e.cluster.layout import API_URL, NODE_NAME, Layout
+from e2e.cluster.layout import API_URL, NODE_NAME, PKI, kubeconfig
 
-# Who is who to the API server: (organisation, common name). The names are those that its built-in roles are bound to.
+# Who is who to the API server: organisation and common name. Its built-in roles are bound to these.
 USERS = {
-    "admin": ("system:masters", "admin"),
-    "kubelet": ("system:nodes", f"system:node:{NODE_NAME}"),
-    "controller-manager": ("", "system:kube-controller-manager"),
-    "scheduler": ("", "system:kube-scheduler"),
+    "admin": "/O=system:masters/CN=admin",
+    "kubelet": f"/O=system:nodes/CN=system:node:{NODE_NAME}",
+    "controller-manager": "/CN=system:kube-controller-manager",
+    "scheduler": "/CN=system:kube-scheduler",
 }
-_API_NAMES = "IP:127.0.0.1,DNS:localhost,DNS:kubernetes.default.svc,IP:10.96.0.1"
+_API_NAMES = "subjectAltName=IP:127.0.0.1,DNS:localhost,DNS:kubernetes.default.svc,IP:10.96.0.1"
+_NEW = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30"
 
 
-def make_pki(layout: Layout) -> None:
+def make_pki() -> None:
     """Makes the authority, a certificate for each component, and a kubeconfig for each user."""
-    layout.pki.mkdir(parents=True)
-    _openssl(
-        layout.pki, "req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.crt -days 30 -subj /CN=podagent-e2e-ca"
-    )
-    _certificate(layout.pki, "apiserver", "/CN=kube-apiserver", _API_NAMES)
-    _certificate(layout.pki, "client-kubelet", "/O=system:masters/CN=apiserver-kubelet-client")
-    _openssl(layout.pki, "genrsa -out sa.key 2048")
-    _openssl(layout.pki, "rsa -in sa.key -pubout -out sa.pub")
-    for user, (organisation, name) in USERS.items():
-        _certificate(layout.pki, user, f"{f'/O={organisation}' if organisation else ''}/CN={name}")
-        _kubeconfig(layout, user)
+    PKI.mkdir(parents=True)
+    _openssl(f"{_NEW} -keyout ca.key -out ca.crt -subj /CN=podagent-e2e-ca")
+    _openssl("genpkey -algorithm EC -pkeyopt ec_paramgen_curve:prime256v1 -out sa.key")
+    _openssl("pkey -in sa.key -pubout -out sa.pub")
+    _certificate("apiserver", "/CN=kube-apiserver", f"-addext {_API_NAMES}")
+    _certificate("client-kubelet", "/O=system:masters/CN=apiserver-kubelet-client")
+    for user, subject in USERS.items():
+        _certificate(user, subject)
+        _write_kubeconfig(user)
 
 
-def _certificate(pki: Path, name: str, subject: str, names: str = "") -> None:
-    _openssl(pki, f"req -newkey rsa:2048 -nodes -keyout {name}.key -out {name}.csr -subj {subject}")
-    extensions = f"subjectAltName={names}\n" if names else ""
-    (pki / f"{name}.ext").write_text(f"{extensions}extendedKeyUsage=serverAuth,clientAuth\n")
-    signed = f"x509 -req -in {name}.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 30 -extfile {name}.ext"
-    _openssl(pki, f"{signed} -out {name}.crt")
+def _certificate(name: str, subject: str, extensions: str = "") -> None:
+    usage = "-addext basicConstraints=CA:FALSE -addext extendedKeyUsage=serverAuth,clientAuth"
+    signed = f"-CA ca.crt -CAkey ca.key -subj {subject} {usage} {extensions}"
+    _openssl(f"{_NEW} -keyout {name}.key -out {name}.crt {signed}")
 
 
-def _openssl(pki: Path, command: str) -> None:
-    subprocess.run(["openssl", *command.split()], cwd=pki, check=True, capture_output=True, timeout=60)
+def _openssl(command: str) -> None:
+    subprocess.run(["openssl", *command.split()], cwd=PKI, check=True, capture_output=True, timeout=60)
 
 
-def _kubeconfig(layout: Layout, user: str) -> None:
-    pki = layout.pki
-    cluster = {"server": API_URL, "certificate-authority": f"{pki}/ca.crt"}
-    credentials = {"client-certificate": f"{pki}/{user}.crt", "client-key": f"{pki}/{user}.key"}
+def _write_kubeconfig(user: str) -> None:
+    credentials = {"client-certificate": f"{PKI}/{user}.crt", "client-key": f"{PKI}/{user}.key"}
     config = {
         "apiVersion": "v1",
         "kind": "Config",
-        "clusters": [{"name": "e2e", "cluster": cluster}],
+        "clusters": [{"name": "e2e", "cluster": {"server": API_URL, "certificate-authority": f"{PKI}/ca.crt"}}],
         "users": [{"name": user, "user": credentials}],
         "contexts": [{"name": user, "context": {"cluster": "e2e", "user": user}}],
         "current-context": user,
     }
-    path = layout.kubeconfig(user)
-    path.write_text(json.dumps(config, indent=1))
-    path.chmod(0o600)
+    kubeconfig(user).write_text(json.dumps(config, indent=1))
+    kubeconfig(user).chmod(0o600)

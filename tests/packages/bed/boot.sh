@@ -1,16 +1,11 @@
 #!/bin/sh
 # Boots a machine: as PID 1 of namespaces of its own, lays out the machine's file systems, then becomes its systemd.
-# Usage: boot.sh CGROUP LOWER DISK [SOURCE:TARGET]...    (sources are seen read-only in the machine)
+# Usage: boot.sh LOWER DISK [SOURCE:TARGET]...    (sources are seen read-only in the machine)
 #   LOWER  root file system, never changed;  DISK  directory with upper, work, root and boot_id: what the machine changes
 set -eu
 
-if [ "$1" != inside ]; then
-    # First, so that it is the root of the cgroup namespace.
-    echo $$ >"$1/cgroup.procs"
-    exec unshare --mount --pid --net --uts --ipc --cgroup --fork --kill-child "$0" inside "$@"
-fi
-lower=$3 disk=$4
-shift 4
+lower=$1 disk=$2
+shift 2
 
 mount -t overlay machine -o "lowerdir=$lower,upperdir=$disk/upper,workdir=$disk/work" "$disk/root"
 cd "$disk/root"

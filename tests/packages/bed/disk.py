@@ -11,7 +11,6 @@ from lab.runc import write_without_limits
 CNI_BIN = "/opt/cni/bin"
 # Where Debian installs them.
 CNI_PACKAGED = "/usr/lib/cni"
-_PLUGINS = ("bridge", "host-local", "tuning", "static")
 # What is of the host's kernel, and not the machine's to set up; terminals, which it does not have; and housekeeping.
 _MASKED = (
     "systemd-sysctl.service", "systemd-modules-load.service", "modprobe@.service", "systemd-udevd.service",
@@ -42,9 +41,8 @@ def lay_out(root: Path, hostname: str) -> None:
     runc.parent.mkdir(parents=True)
     write_without_limits(runc, "/usr/bin/python3", "/usr/sbin/runc")
     plugins = root / CNI_BIN.lstrip("/")
-    plugins.mkdir(parents=True)
-    for plugin in _PLUGINS:
-        (plugins / plugin).symlink_to(f"{CNI_PACKAGED}/{plugin}")
+    plugins.parent.mkdir(parents=True)
+    plugins.symlink_to(CNI_PACKAGED)
 
 
 def _write(path: Path, content: str) -> None:

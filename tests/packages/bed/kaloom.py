@@ -7,12 +7,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from packages.bed.machine import Machine
+from packages.bed.host import Host
+from packages.bed.managers import rpm_of
 from packages.bed.node import KUBECONFIG, Node
-from packages.bed.packages import Rpm, rpm_of
+from packages.bed.packages import CONF
 
 UNIT = "/etc/systemd/system/podagent.service"
-CONF = "/opt/kaloom/etc/podagent.conf"
 _STORE = "/var/run/podagent/configstore"
 _FILES = {
     "/opt/kaloom/bin/podagent": (0o755, "#!/bin/sh\nwhile :; do sleep 60; done\n"),
@@ -40,25 +40,23 @@ CONF
 """
 
 
-def install_package(manager: Rpm) -> None:
+def install_package(host: Host) -> None:
     """A package as Kaloom's: its unit where those of administrators are, its settings written as it is installed."""
-    manager.install_base()
     with tempfile.TemporaryDirectory(prefix="podagent-rpm-") as directory:
-        body = f"{_POST}\n%files\n" + "\n".join(_FILES) + "\n"
-        manager.install_file(rpm_of(Path(directory), "podagent", "0.2.1", "", body, _FILES))
+        host.install_file(rpm_of(Path(directory), "podagent", "0.2.1", "", _POST, _FILES))
 
 
-def leave_state(machine: Machine, node: Node, pod: str, network: str) -> None:
+def leave_state(host: Host, node: Node, pod: str, network: str) -> None:
     """The network is attached to the pod, as Kaloom's podagent keeps it; that agent is gone."""
     node.add_by_hand(pod, network)
-    about = node.about(pod)
+    sandbox, netns = node.sandbox(pod)
     data: dict[str, Any] = {
-        "Namespace": "default", "PodName": pod, "SandboxID": about["sandbox"], "NetnsPath": about["netns"],
+        "Namespace": "default", "PodName": pod, "SandboxID": sandbox, "NetnsPath": netns,
         "NetworkName": network, "IfMAC": "",
     }  # fmt: skip
     kept = {"Expected": {"Optype": "Add", "Data": data}, "Running": {"State": "Active", "Data": data}}
-    machine.write(f"{_STORE}/{pod}-{network}.json", json.dumps(kept))
+    host.machine.write(f"{_STORE}/{pod}-{network}.json", json.dumps(kept))
 
 
-def state_files(machine: Machine) -> list[str]:
-    return machine.run(f"ls {_STORE} 2>/dev/null", check=False).split()
+def state_files(host: Host) -> list[str]:
+    return host.machine.run(f"ls {_STORE} 2>/dev/null", check=False).split()

@@ -5,7 +5,6 @@ It has a disk, which survives its reboots, a cgroup tree and a network of its ow
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
@@ -13,11 +12,12 @@ import subprocess
 import sysconfig
 import tempfile
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from lab import processes
+from lab.apart import Apart, remove_cgroup
 from lab.mounts import mounts_below
 from lab.waiting import eventually
 from packages.bed import disk
@@ -54,40 +54,27 @@ class Machine:
         self._lower = root
         self.directory = Path(tempfile.mkdtemp(prefix=f"podagent-machine-{name}-", dir=directory))
         self._cgroup = _unified_hierarchy() / self.directory.name
-        self._unshare: subprocess.Popen[bytes] | None = None
-        self._init = 0
+        self._apart: Apart | None = None
         for part in ("upper", "work", "root"):
             (self.directory / part).mkdir()
         disk.lay_out(self.directory / "upper", name)
 
-    # --- on and off ---------------------------------------------------------------------------------------------
-
-    @property
-    def is_on(self) -> bool:
-        return self._unshare is not None and self._unshare.poll() is None
-
     def boot(self) -> None:
         """Returns when everything that starts at boot has started. AssertionError if some of it failed."""
         (self.directory / "boot_id").write_text(f"{uuid.uuid4()}\n")
+        # For what enters the machine: that is not for its systemd to end.
         (self._cgroup / "lab").mkdir(parents=True)
         shared = [f"{source}:{target}" for source, target in _SHARED.items()]
-        # Should this process be killed, the machine goes with it.
-        command = ["setpriv", "--pdeathsig", "KILL", str(Path(__file__).with_name("boot.sh")), str(self._cgroup)]
-        with (self.directory / "boot.log").open("ab") as log:
-            self._unshare = subprocess.Popen(
-                [*command, str(self._lower), str(self.directory), *shared],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-            )  # fmt: skip
-        self._init = eventually(self._find_init, what=f"{self.name} to have a PID 1")
+        command = [str(Path(__file__).with_name("boot.sh")), str(self._lower), str(self.directory), *shared]
+        namespaces = ["net", "uts", "ipc", "cgroup"]
+        self._apart = Apart(command, namespaces, self.directory / "boot.log", self._cgroup)
         eventually(self._answers, _BOOT_SECONDS, f"systemd of {self.name} to answer")
         state = self.run("systemctl is-system-running --wait", check=False, timeout=_BOOT_SECONDS).strip()
-        assert state == "running", (
-            f"{self.name} is {state}:\n{self.run('systemctl --failed --no-legend; journalctl -p4')}"
-        )
+        failed = "systemctl --failed --no-legend; journalctl -p4"
+        assert state == "running", f"{self.name} is {state}:\n{self.run(failed)}"
 
     def reboot(self) -> None:
         """As an operator does it: everything is stopped in order, and the same disk boots again."""
-        # First what has entered the machine, which is not for its systemd to end.
         processes.end(self._entered())
         self.run("systemctl reboot", check=False)
         eventually(self._is_shut_down, _OFF_SECONDS, f"{self.name} to shut down")
@@ -96,15 +83,11 @@ class Machine:
 
     def cut_power(self) -> None:
         """Everything in it ends at one moment."""
-        unshare, self._unshare, self._init = self._unshare, None, 0
-        if unshare is None:
-            return
-        unshare.kill()
-        unshare.wait()
-        processes.end(self._entered())
-        eventually(self._is_empty, 20, f"everything in {self.name} to have ended")
-        for group, _, _ in os.walk(self._cgroup, topdown=False):
-            Path(group).rmdir()
+        apart, self._apart = self._apart, None
+        if apart:
+            apart.kill()
+            processes.end(self._entered())
+            remove_cgroup(self._cgroup)
 
     def close(self) -> None:
         """Ends it and removes all of it. AssertionError if something is left."""
@@ -112,9 +95,6 @@ class Machine:
         shutil.rmtree(self.directory)
         assert not mounts_below(self.directory)
         assert not processes.mentioning(f"{self.directory}/")
-        assert not self._cgroup.exists()
-
-    # --- at work ------------------------------------------------------------------------------------------------
 
     def run(
         self, command: str | Sequence[str], *, check: bool = True, timeout: float = 120.0, given: bytes = b""
@@ -125,7 +105,7 @@ class Machine:
         """
         words = ["sh", "-c", command] if isinstance(command, str) else command
         ended = subprocess.run(
-            self.entering(words), input=given, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=_ENVIRONMENT,
+            self._entering(words), input=given, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=_ENVIRONMENT,
             timeout=timeout, check=False,
         )  # fmt: skip
         printed = ended.stdout.decode(errors="replace")
@@ -136,21 +116,10 @@ class Machine:
         """Whether the command ends with code 0."""
         return self.run(f"({command}) >&2 && echo yes", check=False).endswith("yes\n")
 
-    def start(self, words: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[str]:
-        """Starts a program to talk with, by lines; it ends with the machine."""
-        return subprocess.Popen(
-            self.entering(words), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            env=_ENVIRONMENT | dict(environment),
-        )  # fmt: skip
-
-    def entering(self, words: Sequence[str]) -> list[str]:
-        """The command that runs another one in the machine."""
-        join = f'echo $$ >{self._cgroup}/lab/cgroup.procs && exec nsenter -t {self._init} -m -u -i -n -p -C -- "$@"'
-        return ["sh", "-c", join, "enter", *words]
-
-    def copy(self, source: Path, target: str) -> None:
-        """Copies a file of the host into the machine."""
-        self.write(target, source.read_bytes(), mode=source.stat().st_mode & 0o777)
+    def start(self, words: Sequence[str]) -> subprocess.Popen[bytes]:
+        """Starts a program to talk with; it ends with the machine."""
+        pipe = subprocess.PIPE
+        return subprocess.Popen(self._entering(words), stdin=pipe, stdout=pipe, env=_ENVIRONMENT)
 
     def write(self, path: str, content: str | bytes, mode: int = 0o644) -> None:
         given = content.encode() if isinstance(content, str) else content
@@ -158,15 +127,17 @@ class Machine:
         move = f'mkdir -p "${{1%/*}}" && cat >"$1.new" && chmod {mode:o} "$1.new" && mv "$1.new" "$1"'
         self.run(["sh", "-c", move, "write", path], given=given)
 
+    def append(self, path: str, text: str) -> str:
+        """Writes more to the end of a file; returns all of it."""
+        self.write(path, self.read(path) + text)
+        return self.read(path)
+
     def read(self, path: str) -> str:
         return self.run(["cat", path])
 
-    # --- the journal --------------------------------------------------------------------------------------------
-
     def now(self) -> int:
         """The time, in microseconds, as the journal counts it; what has been logged is in the journal now."""
-        self.run("journalctl --sync")
-        return int(self.run("date +%s%6N"))
+        return int(self.run("journalctl --sync && date +%s%6N"))
 
     def journal(self, *match: str, since: int = 0) -> list[Json]:
         """The entries of the journal that match (as of `journalctl`: "-u", "x", "POD=y") and are not older."""
@@ -175,61 +146,32 @@ class Machine:
         # journalctl's own ways are too coarse (--since), or lose an entry beside a match (--after-cursor).
         return [entry for entry in entries if int(entry["__REALTIME_TIMESTAMP"]) >= since]
 
-    def journal_text(self, *match: str, since: int = 0) -> str:
-        """Likewise, as people see it."""
-        entries = self.journal(*match, since=since)
-        return "".join(f"{each.get('SYSLOG_IDENTIFIER')}: {each.get('MESSAGE')}\n" for each in entries)
-
-    # --- within -------------------------------------------------------------------------------------------------
-
-    def _find_init(self) -> int:
-        assert self._unshare is not None
-        if not self.is_on:
-            raise RuntimeError(f"{self.name} does not boot:\n{(self.directory / 'boot.log').read_text()}")
-        children = Path(f"/proc/{self._unshare.pid}/task/{self._unshare.pid}/children").read_text().split()
-        return int(children[0]) if children and processes.name_of(int(children[0])) == "systemd" else 0
+    def _entering(self, words: Sequence[str]) -> list[str]:
+        assert self._apart, f"{self.name} is off"
+        return self._apart.entering(words, self._cgroup / "lab")
 
     def _answers(self) -> bool:
-        if not self.is_on:
-            raise RuntimeError(f"{self.name} went off while it booted")
-        return self.succeeds("systemctl show -p Version")
+        if not self._apart or self._apart.exit_code is not None:
+            raise RuntimeError(f"{self.name} does not boot:\n{(self.directory / 'boot.log').read_text()}")
+        return processes.name_of(self._apart.init) == "systemd" and self.succeeds("systemctl show -p Version")
 
     def _is_shut_down(self) -> bool:
         """Whether nothing runs any more but what would now have the hardware reset, after a pause of ten seconds."""
-        if not self.is_on:
+        if not self._apart or self._apart.exit_code is not None:
             return True
-        last = processes.name_of(self._init) == "systemd-shutdow"
-        groups = [Path(group) for group, _, _ in os.walk(self._cgroup)]
-        return last and {pid for group in groups for pid in _pids(group)} <= {self._init, self._unshare_pid}
-
-    @property
-    def _unshare_pid(self) -> int:
-        return self._unshare.pid if self._unshare else 0
+        init = self._apart.init
+        running = {pid for group, _, _ in os.walk(self._cgroup) for pid in _pids(Path(group))}
+        return processes.name_of(init) == "systemd-shutdow" and running <= {init, self._apart.pid}
 
     def _entered(self) -> list[int]:
         return _pids(self._cgroup / "lab")
 
-    def _is_empty(self) -> bool:
-        with contextlib.suppress(FileNotFoundError):
-            return "populated 0" in (self._cgroup / "cgroup.events").read_text()
-        return True
-
-
-def unpacked(image: Path, directory: Path) -> Path:
-    """The root file system in a tar file, unpacked below the directory unless it is there."""
-    root = directory / image.stem
-    if not root.exists():
-        part = directory / f"{image.stem}.part"
-        part.mkdir()
-        subprocess.run(["tar", "--numeric-owner", "-C", str(part), "-xpf", str(image)], check=True, timeout=300)
-        part.rename(root)
-    return root
-
 
 def _pids(cgroup: Path) -> list[int]:
-    with contextlib.suppress(FileNotFoundError):  # a shutdown removes groups without processes
+    try:
         return list(map(int, (cgroup / "cgroup.procs").read_text().split()))
-    return []
+    except FileNotFoundError:  # a shutdown removes groups without processes
+        return []
 
 
 def _unified_hierarchy() -> Path:

@@ -1,157 +1,194 @@
-"""`Node`: the pods and networks of a machine, as tests see and change them."""
+"""What a machine has besides the agent: API server, a kubelet's part in Docker, networks, pods.
+
+It is a program that runs in the machine; `bed.remote` is the other end. Calls come by stdin and answers go to stdout,
+pickled: a method of `Node` with its arguments; its result, or why it failed. It ends with its stdin.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import json
+import os
+import pickle
+import shutil
 import subprocess
-from typing import Any
+import sys
+import traceback
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
-from lab.leases import Lease
-from lab.links import Link, Links
-from lab.waiting import eventually
-from packages.bed.machine import LAB_PATH, Machine
-from packages.bed.names import ifname
+from functional.expectations import ifname, records
+from functional.outcomes import plugged, settles
+from lab import node as lab
+from lab.agent import Agent
+from lab.apiserver import ApiServer
+from lab.dockerd import PrivateDockerd
+from lab.links import Links
+from lab.networks import Network, Networks, definition
+from lab.plugins import Gate, PluginDir
+from packages.bed.disk import CNI_BIN, CNI_PACKAGED
 
-Json = dict[str, Any]
-
+PORT = 16443
+STATE = "/var/lib/podagent"
 KUBECONFIG = "/opt/kaloom/etc/podagent-kubeconfig.yaml"
-_PORT = 16443
 
 Entries = list[Any]
 """Of the annotation: names of networks, or objects that say more."""
+Kept = tuple[list[Network], dict[str, tuple[str, Entries | None]]]
+"""Networks; and UID and annotation of pods, by name."""
+
+
+class ServiceDockerd(PrivateDockerd):
+    """The machine's own dockerd, which systemd has started."""
+
+    @property
+    def socket(self) -> Path:
+        return Path("/run/docker.sock")
+
+
+class FixedApiServer(ApiServer):
+    """On a port that stays the same when the machine boots again, as the kubeconfig on its disk has it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._port = PORT
 
 
 class Node:
-    """API server and kubelet of a machine, which must be on; they end with it, and can then be started again."""
-
-    def __init__(self, machine: Machine) -> None:
-        self.machine = machine
-        self.networks: dict[str, Json] = {}
-        self._pods: dict[str, tuple[str, Entries | None]] = {}
-        self._process: subprocess.Popen[str] | None = None
-        self.start()
-
-    def start(self) -> None:
-        words = ["python3", "-m", "packages.bed.inside", self.machine.name, str(_PORT)]
-        environment = {"PYTHONPATH": LAB_PATH, "PYTHONDONTWRITEBYTECODE": "1"}
-        self._process = self.machine.start(words, environment)
-
-    def start_after_boot(self) -> None:
-        """The machine has booted: the API server knows what it knew, and the kubelet starts the pods again."""
-        self._end()
-        self.start()
-        self._do("remove_stale_containers")
-        for network in self.networks.values():
-            self._do("define_again", network=network)
-        for name, (uid, networks) in self._pods.items():
-            self._do("make_pod", name=name, networks=networks, uid=uid)
-
-    def close(self) -> None:
-        """Pods and networks are removed, and what it runs ends."""
-        with contextlib.suppress(BrokenPipeError):
-            self.delete_pods()
-            self._do("remove_networks")
-        self._end()
-
-    # --- what is asked for --------------------------------------------------------------------------------------
+    def __init__(self, name: str) -> None:
+        self._api = FixedApiServer()
+        self._api.start()
+        self._networks = Networks(self._api)
+        self._node = lab.Node(self._api, ServiceDockerd(), name)
+        self._node.runtime.image()
+        self._annotations: dict[str, Entries | None] = {}
+        self._gate: Gate | None = None
+        # That of systemd is not ours to start: only its files are looked at.
+        self._agent = cast(Agent, SimpleNamespace(state_dir=Path(STATE), kactus_dir=None))
 
     def write_kubeconfig(self) -> None:
-        self._do("write_kubeconfig", path=KUBECONFIG)
+        """As an operator installs it: complete at once, for the agent may be looking."""
+        self._api.write_kubeconfig(f"{KUBECONFIG}.new", token="a-token").rename(KUBECONFIG)
 
-    def define(self, name: str) -> None:
-        self.networks[name] = self._do("define", name=name)
+    def define(self, *names: str) -> None:
+        """Networks of the bridge plugin, with addresses by host-local."""
+        for name in names:
+            self._networks.bridge(name)
 
-    def pod(self, name: str, networks: Entries | None = None) -> None:
-        uid = self._do("make_pod", name=name, networks=networks)["uid"]
-        self._pods[name] = uid, networks
+    def pod(self, name: str, networks: Entries | None = None, uid: str = "") -> None:
+        """A running pod. With `uid`: one of before a reboot, which has left no container of it."""
+        pod = lab.Pod(self._node, name, "default", networks=networks)
+        if uid:
+            pod.object_uid = pod.uid = uid
+            pod.attempt = 1
+        self._node.pods.append(pod)
+        self._annotations[name] = networks
+        pod.create_object()
+        pod.start()
 
     def annotate(self, pod: str, networks: Entries | None) -> None:
-        self._do("annotate", pod=pod, networks=networks)
-        self._pods[pod] = self._pods[pod][0], networks
+        self._annotations[pod] = networks
+        self._pod(pod).annotate(networks)
 
-    def forget(self, pod: str) -> None:
-        """The pod is deleted while the machine is off, or nobody looks: it is not started again."""
-        del self._pods[pod]
+    def settles(self, *, timeout: float = 30.0, **wanted: Entries) -> dict[str, Links]:
+        """Waits until each pod has exactly these networks, and no other has any, in fact and in the agent's records.
 
-    def delete_pods(self) -> None:
-        self._do("delete_pods")
-        self._pods.clear()
+        Returns the interfaces of each.
+        """
+        known = {network.name: network for network in self._networks.made}
+        pods = {self._pod(name): [known[network] for network in networks] for name, networks in wanted.items()}
+        settles(pods, known.values(), self._agent, timeout)
+        return {pod.name: plugged(pod) for pod in pods}
 
-    def add_by_hand(self, pod: str, network: str) -> None:
-        """Runs the network's plugin on the pod, as an agent would; no agent knows of it."""
-        self._do("add_by_hand", pod=pod, network=network)
-
-    # --- what there is ------------------------------------------------------------------------------------------
-
-    def about(self, pod: str) -> Json:
-        """uid, sandbox, netns (its path) and links of a pod."""
-        found: Json = self._do("about", pod=pod)
-        return found
+    def records(self) -> list[Any]:
+        """What the agent has on disk about its attachments."""
+        return records(self._agent)
 
     def links(self, pod: str) -> Links:
         """The interfaces of a pod but lo."""
-        shown = self.about(pod)["links"]
-        return {
-            name: Link(**link | {"addresses": tuple(link["addresses"])}) for name, link in shown.items() if name != "lo"
-        }
+        return plugged(self._pod(pod))
 
-    def leases(self, network: str) -> list[Lease]:
-        return [Lease(**lease) for lease in self._do("leases", network=network)]
+    def sandbox(self, pod: str) -> tuple[str, str]:
+        """Its ID, and the path of its network namespace."""
+        return self._pod(pod).sandbox_id, self._pod(pod).netns
 
     def events(self, pod: str) -> list[str]:
-        found: list[str] = self._do("events", pod=pod)
-        return found
+        """The reasons of the Events on a pod."""
+        return [event["reason"] for event in self._api.events("default", pod)]
 
-    def wait_for(self, pod: str, *networks: str, timeout: float = 30.0) -> Links:
-        """Waits until the pod has exactly these networks, up and with the one address that is leased to its sandbox."""
+    def add_by_hand(self, pod: str, network: str) -> None:
+        """Runs the network's plugin on the pod, as an agent would, of which none has a record."""
+        found = self._pod(pod)
+        config = next(each.config for each in self._networks.made if each.name == network)
+        about = f"IgnoreUnknown=1;K8S_POD_NAMESPACE={found.namespace};K8S_POD_NAME={found.name}"
+        environment = {
+            "CNI_COMMAND": "ADD", "CNI_CONTAINERID": found.sandbox_id, "CNI_NETNS": found.netns,
+            "CNI_IFNAME": ifname(network), "CNI_PATH": CNI_BIN, "CNI_ARGS": about,
+        }  # fmt: skip
+        plugin, given = f"{CNI_BIN}/{config['type']}", json.dumps(config).encode()
+        subprocess.run([plugin], env=os.environ | environment, input=given, capture_output=True, check=True)
 
-        def exactly() -> Links:
-            about, links = self.about(pod), self.links(pod)
-            assert set(links) == set(map(ifname, networks)), f"{links}"
-            for network in networks:
-                link = links[ifname(network)]
-                mine = [lease.ip for lease in self.leases(network) if lease.container_id == about["sandbox"]]
-                assert link.up, f"{link}"
-                assert [address.split("/")[0] for address in link.addresses] == mine, f"{link}, leases {mine}"
-            return links or {"": Link(0, "", ())}
+    def hold_up(self, plugin: str) -> None:
+        """ADD of the plugin waits until it is let through."""
+        Path(CNI_BIN).unlink()
+        self._gate = PluginDir(Path(CNI_BIN), Path(CNI_PACKAGED)).gate(plugin)
 
-        found = eventually(exactly, timeout, f"{pod} to have {networks or 'no networks'}")
-        return {name: link for name, link in found.items() if name}
+    def held_up(self, at_least: int = 1) -> int:
+        """Waits for so many of its ADDs to have begun; returns how many have."""
+        assert self._gate
+        self._gate.wait_reached(at_least, 20)
+        return self._gate.arrivals
 
-    def wait_for_leases(self, count: int, *networks: str, timeout: float = 30.0) -> None:
-        """Waits until so many addresses of each network are in use."""
+    def let_through(self) -> None:
+        if self._gate:
+            self._gate.open()
 
-        def that_many() -> bool:
-            found = {network: self.leases(network) for network in networks}
-            assert all(len(each) == count for each in found.values()), f"{found}"
-            return True
+    def kept(self) -> Kept:
+        """What outlives a boot of the machine."""
+        return self._networks.made, {pod.name: (pod.uid, self._annotations[pod.name]) for pod in self._node.pods}
 
-        eventually(that_many, timeout, f"{count} leases of each of {networks}")
+    def bring_back(self, kept: Kept, *staying: str) -> None:
+        """The machine has booted: the API server has what it had, and the kubelet starts these pods again."""
+        networks, pods = kept
+        self._node.runtime.remove_containers()
+        for network in networks:
+            self._networks.made.append(network)
+            self._api.create(definition(network.name, network.namespace, "bridge", network.config))
+        for name in staying:
+            uid, annotation = pods[name]
+            self.pod(name, annotation, uid)
 
-    # --- within -------------------------------------------------------------------------------------------------
+    def delete_pods(self) -> None:
+        self._node.remove_all()
 
-    def _do(self, command: str, /, **given: Any) -> Any:
-        process = self._process
-        if process is None or process.stdin is None or process.stdout is None:
-            raise RuntimeError("the node's API server is not running")
-        process.stdin.write(json.dumps({"do": command, "with": given}) + "\n")
-        process.stdin.flush()
-        answer = json.loads(process.stdout.readline() or '{"error": "the node\'s API server has ended"}')
-        if "error" in answer:
-            raise RuntimeError(answer["error"])
-        return answer["value"]
+    def clear(self) -> None:
+        """Pods and networks are removed, without a trace."""
+        self.let_through()
+        self.delete_pods()
+        self._networks.remove_all()
+        if self._gate:
+            shutil.rmtree(CNI_BIN)
+            shutil.rmtree(self._gate.directory.parent)
+            Path(CNI_BIN).symlink_to(CNI_PACKAGED)
 
-    def _end(self) -> None:
-        process, self._process = self._process, None
-        if process is None:
-            return
-        for stream in (process.stdin, process.stdout):
-            with contextlib.suppress(BrokenPipeError):
-                if stream:
-                    stream.close()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+    def _pod(self, name: str) -> lab.Pod:
+        return next(pod for pod in self._node.pods if pod.name == name)
+
+
+def main() -> None:
+    calls, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # whatever prints does not get between the answers
+    try:
+        node = Node(sys.argv[1])
+        while True:
+            name, given, options = pickle.load(calls)
+            try:
+                answer = getattr(node, name)(*given, **options), ""
+            except Exception:
+                answer = None, traceback.format_exc()
+            pickle.dump(answer, answers)
+            answers.flush()
+    except EOFError:
+        pass
+    finally:
+        os._exit(0)  # connections that the agent keeps open hold nothing up

@@ -30,7 +30,7 @@ Change = Callable[[Path], None]
 """Changes what is installed, laid out below the directory."""
 
 
-def as_newer(packages: Packages, sources: Path, directory: Path) -> Packages:
+def as_newer(packages: Packages, directory: Path) -> Packages:
     """The same packages as the version after them, which also ships other settings."""
     head, last = packages.version.rsplit(".", 1)
     version = f"{head}.{int(last) + 1}"
@@ -42,10 +42,10 @@ def as_newer(packages: Packages, sources: Path, directory: Path) -> Packages:
             with (root / settings.lstrip("/")).open("a") as shipped:
                 shipped.write(f"\n# {NEWER}\n")
 
-    return _repacked(packages, version, sources, directory, change)
+    return _repacked(packages, version, directory, change)
 
 
-def as_released(packages: Packages, sources: Path, directory: Path) -> Packages:
+def as_released(packages: Packages, directory: Path) -> Packages:
     """Those of the version that was released before: its code, settings and unit, beside the libraries of today."""
     released = _released_sources(directory / "sources")
 
@@ -54,7 +54,7 @@ def as_released(packages: Packages, sources: Path, directory: Path) -> Packages:
         for source, target in _RELEASED_FILES.items():
             run(["cp", "-rT", str(released / source), str(root / target)], root)
 
-    return _repacked(packages, RELEASED, sources, directory, change)
+    return _repacked(packages, RELEASED, directory, change)
 
 
 def _released_sources(directory: Path) -> Path:
@@ -69,11 +69,11 @@ def _released_sources(directory: Path) -> Path:
     return directory
 
 
-def _repacked(packages: Packages, version: str, sources: Path, directory: Path, change: Change) -> Packages:
+def _repacked(packages: Packages, version: str, directory: Path, change: Change) -> Packages:
     directory.mkdir(exist_ok=True)
     with ThreadPoolExecutor() as pool:
         deb = pool.submit(_repack_deb, packages, version, directory / "deb", change)
-        rpm = pool.submit(_repack_rpm, packages, version, sources, directory / "rpm", change)
+        rpm = pool.submit(_repack_rpm, packages, version, directory / "rpm", change)
         return Packages(version, deb.result(), rpm.result())
 
 
@@ -87,12 +87,12 @@ def _repack_deb(packages: Packages, version: str, root: Path, change: Change) ->
     return target
 
 
-def _repack_rpm(packages: Packages, version: str, sources: Path, root: Path, change: Change) -> Path:
+def _repack_rpm(packages: Packages, version: str, root: Path, change: Change) -> Path:
     root.mkdir()
     run(["sh", "-c", f"rpm2archive - <{packages.rpm} | tar -xzp"], root)
     change(root)
     spec = root.with_suffix(".spec")
-    shipped = (sources / "packaging/rpm/podagent.spec").read_text()
+    shipped = (CHECKOUT / "packaging/rpm/podagent.spec").read_text()
     spec.write_text(re.sub(r"(%global _binary_payload) .*", r"\1 w1.gzdio", shipped))
     about = {"stage": root, "podagent_version": version, "podagent_release": 1, "podagent_date": "Thu Jan 01 2026"}
     defined = [f"--define={name} {value}" for name, value in about.items()]

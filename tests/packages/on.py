@@ -6,9 +6,8 @@ import pytest
 
 
 def _on(*kinds: str) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("host", kinds, indirect=True, scope="session")
+    return pytest.mark.parametrize("booted", kinds, indirect=True, scope="session")
 
 
 ONE_OF_EACH_FORMAT = _on("deb12", "rpm12")
-DEB_12 = _on("deb12")
-RPM_12 = _on("rpm12")
+DEB_12, DEB_13, RPM_12 = _on("deb12"), _on("deb13"), _on("rpm12")
