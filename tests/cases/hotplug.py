@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from functional.expectations import ifname, wait_for_line
-from functional.outcomes import plugged, settles
+from functional.outcomes import Plugged, plugged, settles
 from lab.agent import AgentFactory
 from lab.links import Links
 from lab.networks import Networks
@@ -17,11 +17,8 @@ from lab.networks import Networks
 MAC, OTHER_MAC = "02:00:00:00:0a:01", "02:00:00:00:0a:02"
 
 
-class AnyPod(Protocol):
+class AnyPod(Plugged, Protocol):
     name: str
-    own: frozenset[str]
-
-    def links(self) -> Links: ...
 
     def wait_for(self, predicate: Callable[[Links], Any]) -> Links: ...
 

@@ -33,7 +33,7 @@ class Bed:
             self.workdir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="podagent-test-")))
             self.api = stack.enter_context(ApiServer())
             self.node = Node(self.api, runtime)
-            self.networks = Networks(self.api)
+            self.networks, self._of_eth0 = Networks(self.api), Networks(None)
             self.plugins = PluginDir(self.workdir / "cni-bin")
             stack.callback(self.plugins.close)
             self.kactus = self._kactus() if via == "kactus" else None
@@ -43,7 +43,7 @@ class Bed:
             self._before = HostState.now(runtime)
             self._parts = stack.pop_all()
 
-    def settles(self, wanted: Wanted, timeout: float = 30.0) -> None:
+    def settles(self, wanted: Wanted, timeout: float = 15.0) -> None:
         settles(wanted, self.networks.made, self.agent, timeout)
 
     @contextmanager
@@ -63,6 +63,7 @@ class Bed:
         with self._parts:
             self.node.remove_all()
             self.networks.remove_all()
+            self._of_eth0.remove_all()
 
     def _tidy(self) -> None:
         self.api.heal()
@@ -72,15 +73,19 @@ class Bed:
         assert not self.agent.ended_by_itself, "the agent crashed"
         if not self.agent.running:
             self.agent.start()
-        self.settles({})
+        self.settles({}, 20)
         assert not self.plugins.processes(), "plugins still run"
         self.plugins.forget_calls()
         self.networks.remove_all()
+        if self.kactus:
+            self._of_eth0.remove_all()
+            self.kactus = self._kactus()
         wait_as_before(self._before, lambda: HostState.now(self.node.runtime))
 
     def _kactus(self) -> NodeKactus:
-        master = Networks(None).bridge()
-        return NodeKactus.install(self.plugins.path, self.workdir / "node", self._kubeconfig(), master)
+        """Installed with a network for eth0 that has neither bridge nor leases yet."""
+        eth0 = self._of_eth0.bridge()
+        return NodeKactus.install(self.plugins.path, self.workdir / "node", self._kubeconfig(), eth0)
 
     def _kubeconfig(self) -> Path:
         return self.api.write_kubeconfig(self.workdir / "kubeconfig")

@@ -15,8 +15,6 @@ from typing import Any
 import pytest
 
 from functional.bed import Bed
-from functional.ways import NodeKactus
-from lab.agent import Agent, AgentFactory
 from lab.apiserver import ApiServer
 from lab.dockerd import PrivateDockerd
 from lab.host import HostState, wait_as_before
@@ -24,7 +22,6 @@ from lab.networks import Networks
 from lab.node import Node
 from lab.plugins import PluginDir
 from lab.runtime import Runtime
-from lab.waiting import eventually
 
 
 @pytest.fixture(scope="session")
@@ -126,49 +123,3 @@ def plugins(workdir: Path, clean_host: None) -> Iterator[PluginDir]:
     left = directory.processes()
     directory.close()
     assert not left, f"plugins still running after the agent has ended: {left}"
-
-
-@pytest.fixture
-def kactus(api: ApiServer, networks: Networks, plugins: PluginDir, workdir: Path) -> Iterator[NodeKactus]:
-    """The node's kactus, installed. When the test is over it must not keep anything."""
-    made = NodeKactus.install(
-        plugins.path, workdir / "node", api.write_kubeconfig(workdir / "kubeconfig"), networks.bridge()
-    )
-    yield made
-    assert not made.attachments(), "kactus still keeps attachments"
-
-
-@pytest.fixture
-def agent(
-    request: pytest.FixtureRequest, api: ApiServer, node: Node, networks: Networks, plugins: PluginDir, workdir: Path,
-    via: str,
-) -> Iterator[AgentFactory]:  # fmt: skip
-    """Makes agents of this node: ``agent()`` starts one, ``agent(start=False)`` only prepares it.
-
-    Keyword arguments as of `lab.agent.Agent`. When the test is over the pods are deleted, and an agent that still
-    runs must release every lease before it is stopped.
-    """
-    made: list[Agent] = []
-    system = request.getfixturevalue("kactus").of_agent() if via == "kactus" else {}
-
-    def make(*, start: bool = True, **changes: Any) -> Agent:
-        known: dict[str, Any] = {"kubeconfig": api.write_kubeconfig(workdir / "kubeconfig"), "node": node.name}
-        known |= {"docker_endpoint": node.runtime.endpoint, "cni_bin_path": plugins.path} | system
-        prepared = Agent(workdir / f"agent{len(made)}", **(known | changes))
-        made.append(prepared)
-        return prepared.start() if start else prepared
-
-    yield make
-    try:
-        api.heal()
-        node.remove_all()
-        if any(each.running for each in made):
-            eventually(lambda: not _leases(networks), 20, "the agent to release the leases of deleted pods")
-    finally:
-        for each in made:
-            print(f"--- log of {each.directory.name}\n{each.log()}")
-            each.close()
-
-
-def _leases(networks: Networks) -> list[Any]:
-    return [lease for network in networks.made for lease in network.leases()]

@@ -1,4 +1,4 @@
-"""What tests of the whole agent look at: its records on disk, the Events of a pod, the leases of a network."""
+"""What tests of the whole agent look at: its records on disk, its log, the Events of a pod."""
 
 from __future__ import annotations
 
@@ -50,27 +50,6 @@ def wait_for_attached(agent: Agent, *networks: Network) -> None:
     eventually(exactly, 15, f"records of {wanted}")
 
 
-def wait_for_nothing_left(agent: Agent, *networks: Network) -> None:
-    """Waits until no lease of these networks and no record of the agent is left."""
-
-    def nothing() -> bool:
-        assert not [lease for network in networks for lease in network.leases()]
-        assert not records(agent)
-        return True
-
-    eventually(nothing, 15, "leases and records to be gone")
-
-
-def wait_for_lease(network: Network, pod: Pod) -> None:
-    """Waits until the network has one lease, and it is the pod's."""
-
-    def only_one() -> bool:
-        assert [lease.container_id for lease in network.leases()] == [pod.sandbox_id]
-        return True
-
-    eventually(only_one, 15, f"one lease of {network.name}, for {pod}")
-
-
 def messages(api: ApiServer, pod: Pod, reason: str = "") -> list[str]:
     """The texts of the Events about a pod, of one reason if given."""
     found = api.events(pod.namespace, pod.name)
@@ -82,9 +61,9 @@ def wait_for_event(api: ApiServer, pod: Pod, reason: str, *words: str, timeout: 
     """Waits for an Event of that reason with all these words in its text; returns the text."""
 
     def fitting() -> str:
-        told = messages(api, pod, reason)
-        fits = [text for text in told if all(word in text for word in words)]
-        assert fits, f"{told}"
+        posted = messages(api, pod, reason)
+        fits = [text for text in posted if all(word in text for word in words)]
+        assert fits, f"{posted}"
         return fits[0]
 
     return eventually(fitting, timeout, f"an Event {reason} on {pod} with {words}")

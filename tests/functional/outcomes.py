@@ -53,9 +53,6 @@ def settles(wanted: Wanted, networks: Iterable[Network], agent: Agent | None = N
     eventually(exactly, timeout, "exactly the wanted interfaces, leases and records")
 
 
-wait_exactly = settles
-
-
 def assert_exactly(wanted: Wanted, networks: Iterable[Network], agent: Agent | None = None) -> None:
     """What `settles` waits for, at this moment."""
     leases = {lease for pod, its in wanted.items() for lease in _leases_of(pod, its)}

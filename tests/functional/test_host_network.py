@@ -2,47 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
-from functional.expectations import ifname, wait_for_event, wait_for_line, wait_for_nothing_left
-from functional.ways import BOTH_WAYS
-from lab.agent import AgentFactory
-from lab.apiserver import ApiServer
+from functional.bed import Bed
+from functional.expectations import ifname, wait_for_event, wait_for_line
 from lab.dockerd import PrivateDockerd
 from lab.links import Links, links_of
-from lab.networks import Networks
 from lab.node import Node, Pod
-from lab.plugins import PluginDir
 
-pytestmark = [pytest.mark.root, BOTH_WAYS]
-
-
-def host_network_pod(node: Node) -> Pod:
-    return node.pod(host_network=True)
+pytestmark = pytest.mark.root
 
 
-def pod_whose_sandbox_is_in_the_host_network(node: Node) -> Pod:
-    """The object says nothing of it."""
-    pod = node.pod(start=False)
-    pod.host_network = True
-    pod.start()
-    return pod
-
-
-def pod_whose_object_alone_says_host_network(node: Node) -> Pod:
-    pod = node.pod(host_network=True, start=False)
-    pod.host_network = False
-    pod.start()
-    return pod
-
-
-def pod_whose_sandbox_joined_the_host_network_by_a_detour(node: Node) -> Pod:
-    """Docker's own answer does not show it: only the namespace itself does. No other runtime can be told so."""
+def pod_whose_sandbox_joined_by_a_detour(node: Node, other: Pod) -> Pod:
+    """Docker's own answer does not show it: only the namespace itself does. No other runtime can be made to do so."""
     dockerd = node.runtime
     assert isinstance(dockerd, PrivateDockerd)
-    other = node.pod(host_network=True)
     pod = node.pod(start=False)
     labels = {**pod.metadata.labels, "io.kubernetes.docker.type": "podsandbox"}
     pod.sandbox_id = dockerd.create_container(labels, f"container:{other.sandbox_id}")
@@ -52,39 +26,33 @@ def pod_whose_sandbox_joined_the_host_network_by_a_detour(node: Node) -> Pod:
     return pod
 
 
-@pytest.mark.parametrize(
-    "make_pod",
-    [
-        host_network_pod,
-        pod_whose_sandbox_is_in_the_host_network,
-        pod_whose_object_alone_says_host_network,
-        pod_whose_sandbox_joined_the_host_network_by_a_detour,
-    ],
-)
-def test_refuses_to_touch_the_network_of_the_host(
-    agent: AgentFactory, api: ApiServer, node: Node, networks: Networks, plugins: PluginDir,
-    make_pod: Callable[[Node], Pod],
-) -> None:  # fmt: skip
-    network = networks.bridge()
-    plugins.record("bridge")
-    running = agent()
-    pod, ordinary = make_pod(node), node.pod()
+def test_the_network_of_the_host_is_refused_and_untouched(bed: Bed) -> None:
+    network = bed.networks.bridge()
+    bed.plugins.record("bridge")
+    entirely, by_object = (bed.node.pod(host_network=True, start=False) for _ in range(2))
+    by_object.host_network = False
+    by_sandbox = bed.node.pod(start=False)
+    by_sandbox.host_network = True
+    for pod in (entirely, by_object, by_sandbox):
+        pod.start()
+    pods = [entirely, by_object, by_sandbox, pod_whose_sandbox_joined_by_a_detour(bed.node, entirely)]
+    ordinary = bed.node.pod()
     before = lasting_links()
-
-    pod.annotate([network.name])
-    told = wait_for_event(api, pod, "NetworkAttachFailed", network.name, "host")
-    wait_for_line(running, f"to pod default/{pod.name} failed", network.name, "host")
-    assert "nothing is attached" in told
+    for pod in (*pods, ordinary):
+        pod.annotate([network.name])
+    for pod in pods:
+        reported = wait_for_event(bed.api, pod, "NetworkAttachFailed", network.name, "host")
+        wait_for_line(bed.agent, f"to pod default/{pod.name} failed", network.name, "host")
+        assert "nothing is attached" in reported
     # Others are served meanwhile, and taking the network back is no trouble.
-    ordinary.annotate([network.name])
     ordinary.wait_for_link(ifname(network))
-    pod.annotate([])
-    ordinary.annotate([])
-    wait_for_nothing_left(running, network)
+    for pod in (*pods, ordinary):
+        pod.annotate([])
+    bed.settles({ordinary: []})
 
     assert lasting_links().items() >= before.items()
     assert ifname(network) not in links_of()
-    assert {call.env["CNI_CONTAINERID"] for call in plugins.calls()} == {ordinary.sandbox_id}
+    assert {call.env["CNI_CONTAINERID"] for call in bed.plugins.calls()} == {ordinary.sandbox_id}
 
 
 def lasting_links() -> Links:

@@ -43,7 +43,7 @@ class NodeKactus:
         """Installs it, with its configuration and state below `directory`. `master`: for the pods' eth0."""
         calls = Kactus(install(bin_dir), bin_dir, directory / "kactus", kubeconfig, master.config)
         made = NodeKactus(calls, directory / "net.d")
-        made.conf_dir.mkdir(parents=True)
+        made.conf_dir.mkdir(parents=True, exist_ok=True)
         (made.conf_dir / "05-kactus.conf").write_text(json.dumps(calls.conf()))
         return made
 

@@ -6,21 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from functional.bed import Bed
 from lab import processes
-from lab.agent import Agent, AgentFactory
-from lab.apiserver import ApiServer
-from lab.networks import Networks
-from lab.node import Node
-from lab.plugins import PluginDir
-from lab.waiting import eventually
+from lab.agent import Agent
 
 pytestmark = pytest.mark.root
 
-IFNAME = "net8d777f385d3d"
 
-
-def test_the_agent_says_that_it_is_ready_and_ends_when_told(agent: AgentFactory) -> None:
-    running = agent()
+def test_the_agent_is_ready_and_ends_when_told(bed: Bed) -> None:
+    running = bed.agent
     assert running.wait_ready() > 0
     assert running.rss_kib() > 1000
     assert running.cpu_seconds() > 0
@@ -29,39 +23,24 @@ def test_the_agent_says_that_it_is_ready_and_ends_when_told(agent: AgentFactory)
     assert not running.running
 
 
-def test_plugs_a_pod_and_unplugs_it(agent: AgentFactory, node: Node, networks: Networks) -> None:
-    data = networks.bridge("data")
-    agent()
-    pod = node.pod()
-    pod.annotate(["data"])
-    assert data.holds(pod.wait_for_link(IFNAME).addresses[0])
-    pod.annotate([])
-    pod.wait_for_no_link(IFNAME)
-    eventually(lambda: not data.leases())
-
-
 @pytest.mark.parametrize("whole_tree", [False, True])
-def test_kills_the_agent_alone_or_with_its_plugins(
-    agent: AgentFactory, node: Node, networks: Networks, plugins: PluginDir, whole_tree: bool
-) -> None:
-    networks.bridge("data")
-    gate = plugins.gate("bridge")
-    running = agent()
-    node.pod(networks=["data"])
+def test_kills_the_agent_alone_or_with_its_plugins(bed: Bed, whole_tree: bool) -> None:
+    bed.networks.bridge("data")
+    gate = bed.plugins.gate("bridge")
+    bed.node.pod(networks=["data"])
     gate.wait_reached()
-    held = plugins.processes()
+    held = bed.plugins.processes()
     assert held
     if whole_tree:
-        running.kill_tree()
+        bed.agent.kill_tree()
     else:
-        running.kill()
+        bed.agent.kill()
     assert any(map(processes.is_alive, held)) is not whole_tree
     gate.open()
     processes.wait_gone(held)
-    running.start()
 
 
-def test_an_agent_whose_start_fails_shows_its_log(api: ApiServer, workdir: Path) -> None:
+def test_an_agent_whose_start_fails_shows_its_log(workdir: Path) -> None:
     broken = Agent(workdir / "agent", kubeconfig="/none", docker_endpoint="unix:///none", cni_bin_path="/none")
     broken.options["no-such-flag"] = 1
     with pytest.raises(RuntimeError, match="no-such-flag"):
