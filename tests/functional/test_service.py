@@ -19,7 +19,7 @@ import pytest
 
 from functional.bed import Bed
 from functional.expectations import ifname
-from functional.outcomes import PINGED, WATCHDOG_SECONDS, plugged, settle
+from functional.outcomes import PINGED, WATCHDOG_SECONDS, plugged
 from lab import processes
 from lab.agent import Agent
 from lab.waiting import eventually
@@ -191,7 +191,7 @@ def test_a_stop_does_not_wait_for_what_would_be_tried_again_later(bed: Bed) -> N
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_an_idle_agent_stops_at_once(bed: Bed, number: signal.Signals) -> None:
     bed.node.pod()
-    settle(bed.agent, time.monotonic())
+    wait_for_status(bed.agent, "1 pods, 0 attachments, 0 pods in work")
     processes.end([bed.agent.pid], number)
     eventually(lambda: not bed.agent.running, 3, "the agent to end")
     assert bed.agent.stop() == 0
