@@ -1,7 +1,7 @@
-"""A stand-in for kubectl: what the example and the operator's scripts use of it, against the API server of the demo.
+"""A stand-in for kubectl: what the example and the operator's scripts use of it, against the lab's API server.
 
-Reads KUBECONFIG for the server, as the real one does. What it does not know, it refuses. Output is worded as the real
-one words it.
+Reads KUBECONFIG for the server, as the real one does. What it does not support, it refuses. Output is worded as the
+real one words it.
 """
 
 from __future__ import annotations
@@ -10,48 +10,45 @@ import argparse
 import json
 import os
 import random
+import re
 import sys
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 Json = dict[str, Any]
 
-_PODS = "/api/v1/namespaces/{}/pods"
-_NETWORKS = "/apis/kaloom.com/v1/namespaces/{}/networks"
+_IN_NAMESPACE, _RBAC = "/api/v1/namespaces/{}", "/apis/rbac.authorization.k8s.io/v1"
 _COLLECTIONS = {
-    **dict.fromkeys(("pod", "pods", "po"), _PODS),
-    **dict.fromkeys(("network", "networks", "networks.kaloom.com", "network.kaloom.com"), _NETWORKS),
+    "namespace": "/api/v1/namespaces",
+    "pod": f"{_IN_NAMESPACE}/pods",
+    "secret": f"{_IN_NAMESPACE}/secrets",
+    "serviceaccount": f"{_IN_NAMESPACE}/serviceaccounts",
+    "network": "/apis/kaloom.com/v1/namespaces/{}/networks",
+    "clusterrole": f"{_RBAC}/clusterroles",
+    "clusterrolebinding": f"{_RBAC}/clusterrolebindings",
 }
 # Of these the real one makes the random ends of names too: no vowels, so that no words come out.
 _LETTERS = "bcdfghjklmnpqrstvwxz2456789"
-_NODE = "DEMO_NODE"
 
 
 class Refusal(Exception):
-    """Said on stderr; the exit code is 1."""
+    """Printed on stderr; the exit code is 1."""
 
 
 def main(argv: list[str]) -> int:
     """Returns the exit code."""
-    words, after = _split(argv)
+    at = argv.index("--") if "--" in argv else len(argv)
     # Intermixed: words may stand before and after options, as in `exec -t POD`.
-    args = _parser().parse_intermixed_args(words)
-    verbs: dict[str, Callable[[Any, list[str]], int]] = {
-        "apply": _apply,
-        "run": _run,
-        "get": _get,
-        "patch": _patch,
-        "exec": _exec,
-    }
+    args = _parser().parse_intermixed_args(argv[:at])
+    verbs = {"apply": _apply, "config": _config, "run": _run, "get": _get, "patch": _patch, "exec": _exec}
     try:
         if args.verb not in verbs:
-            raise Refusal(f"error: the demo's stand-in for kubectl knows {', '.join(verbs)}; not {args.verb}")
-        return verbs[args.verb](args, after)
+            raise Refusal(f"error: this stand-in for kubectl supports {', '.join(verbs)}; not {args.verb}")
+        return verbs[args.verb](args, argv[at + 1 :])
     except Refusal as error:
         print(error, file=sys.stderr)
         return 1
@@ -60,17 +57,12 @@ def main(argv: list[str]) -> int:
         return 1
 
 
-def _split(argv: list[str]) -> tuple[list[str], list[str]]:
-    at = argv.index("--") if "--" in argv else len(argv)
-    return argv[:at], argv[at + 1 :]
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("kubectl", description="The demo's stand-in for kubectl.", allow_abbrev=False)
+    parser = argparse.ArgumentParser("kubectl", description="A stand-in for kubectl.", allow_abbrev=False)
     parser.add_argument("verb")
     parser.add_argument("words", nargs="*")
     parser.add_argument("-n", "--namespace", default="default")
-    parser.add_argument("-o", "--output", default="", choices=("", "name", "json", "wide"))
+    parser.add_argument("-o", "--output", default="")
     parser.add_argument("-l", "--selector", default="")
     parser.add_argument("-f", "--filename", default="")
     parser.add_argument("-p", "--patch", default="")
@@ -79,20 +71,19 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--replicas", type=int, default=1)
     parser.add_argument("-t", "--tty", action="store_true")
     parser.add_argument("--ignore-not-found", action="store_true")
+    parser.add_argument("--minify", action="store_true")
     return parser
 
 
 def _apply(args: Any, _: list[str]) -> int:
     import yaml  # noqa: PLC0415 - only here, and it takes its time
 
-    with Path(args.filename).open() as file:
+    with Path("/dev/stdin" if args.filename == "-" else args.filename).open() as file:
         objects = [obj for obj in yaml.safe_load_all(file) if obj]
     for obj in objects:
         kind, name = obj["kind"].lower(), obj["metadata"]["name"]
         collection = _collection(kind, obj["metadata"].get("namespace", args.namespace))
-        group = obj["apiVersion"].rpartition("/")[0]
-        done = _create_or_patch(collection, name, obj)
-        print(f"{kind}{'.' if group else ''}{group}/{name} {done}")
+        print(f"{_qualified(kind)}/{name} {_create_or_patch(collection, name, obj)}")
     return 0
 
 
@@ -107,6 +98,14 @@ def _create_or_patch(collection: str, name: str, obj: Json) -> str:
     return "created"
 
 
+def _config(args: Any, _: list[str]) -> int:
+    kubeconfig = _kubeconfig()
+    if not kubeconfig.get("current-context"):
+        raise Refusal("error: current-context must exist in order to minify")
+    _print_objects([kubeconfig], args.output, "config")
+    return 0
+
+
 def _run(args: Any, command: list[str]) -> int:
     """Makes the pods at once: without the Deployment and the ReplicaSet, whose controllers are not part of the demo."""
     (name,) = args.words
@@ -115,9 +114,9 @@ def _run(args: Any, command: list[str]) -> int:
     for _ in range(args.replicas):
         metadata = {"name": f"{name}-{template}-{_ending(5)}", "labels": {"run": name, "pod-template-hash": template}}
         # There is no scheduler either, and only one node.
-        spec = {"nodeName": os.environ[_NODE], "containers": [container]}
+        spec = {"nodeName": os.environ["DEMO_NODE"], "containers": [container]}
         pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec, "status": {"phase": "Pending"}}
-        _call("POST", _PODS.format(args.namespace), pod)
+        _call("POST", _collection("pod", args.namespace), pod)
     print(f"deployment.apps/{name} created")
     return 0
 
@@ -134,13 +133,7 @@ def _get(args: Any, _: list[str]) -> int:
         found = _call("GET", f"{collection}?{query}")["items"]
     else:
         found = [obj for name in names for obj in _named(collection, name, args.ignore_not_found)]
-    if args.output == "json":
-        print("\n".join(json.dumps(obj, indent=4) for obj in found))
-    elif args.output == "name":
-        prefix = "pod" if collection == _PODS.format(args.namespace) else "network.kaloom.com"
-        print("".join(f"{prefix}/{obj['metadata']['name']}\n" for obj in found), end="")
-    else:
-        _print_table([_row(pod) for pod in found], wide=args.output == "wide")
+    _print_objects(found, args.output, _qualified(kind))
     return 0
 
 
@@ -151,6 +144,28 @@ def _named(collection: str, name: str, ignore_not_found: bool) -> list[Json]:
         if ignore_not_found and "(NotFound)" in str(error):
             return []
         raise
+
+
+def _print_objects(objects: list[Json], output: str, kind: str) -> None:
+    style, _, path = output.partition("=")
+    if style == "json":
+        print("\n".join(json.dumps(obj, indent=4) for obj in objects))
+    elif style == "name":
+        print("".join(f"{kind}/{obj['metadata']['name']}\n" for obj in objects), end="")
+    elif style == "jsonpath":
+        print(*(_field(obj, path) for obj in objects), end="")
+    elif style in ("", "wide"):
+        _print_table([_row(pod) for pod in objects], wide=style == "wide")
+    else:
+        raise Refusal(f"error: this stand-in for kubectl does not support -o {output}")
+
+
+def _field(obj: Any, path: str) -> Any:
+    """What a JSONPath of names and indices, such as {.data.ca\\.crt}, leads to; "" if there is no such field."""
+    for part in re.findall(r"(?:[^.\[\]{}\\]|\\.)+", path):
+        name = part.replace("\\", "")
+        obj = obj[int(name)] if isinstance(obj, list) else obj.get(name, "") if obj else ""
+    return obj
 
 
 def _row(pod: Json) -> Json:
@@ -189,7 +204,7 @@ def _exec(args: Any, command: list[str]) -> int:
     from lab.dockerd import PrivateDockerd  # noqa: PLC0415
 
     (name,) = args.words
-    pod = _call("GET", f"{_PODS.format(args.namespace)}/{name}")
+    pod = _call("GET", f"{_collection('pod', args.namespace)}/{name}")
     container = pod["status"]["containerStatuses"][0]["containerID"].partition("://")[2]
     code, output = PrivateDockerd(os.environ["DEMO_DOCKER_DIR"]).exec(container, command, tty=args.tty)
     sys.stdout.buffer.write(output)
@@ -197,14 +212,25 @@ def _exec(args: Any, command: list[str]) -> int:
 
 
 def _collection(kind: str, namespace: str) -> str:
-    if kind not in _COLLECTIONS:
+    """The path of the resource that is called `pod`, `pods` or, with its group, `networks.kaloom.com`."""
+    singular = kind.partition(".")[0].removesuffix("s")
+    if singular not in _COLLECTIONS:
         raise Refusal(f"error: the server doesn't have a resource type {kind!r}")
-    return _COLLECTIONS[kind].format(namespace)
+    return _COLLECTIONS[singular].format(namespace)
+
+
+def _qualified(kind: str) -> str:
+    """The singular with the group, if it has one."""
+    parts = _collection(kind, "").split("/")
+    return ".".join([kind.partition(".")[0].removesuffix("s"), *([parts[2]] if parts[1] == "apis" else [])])
+
+
+def _kubeconfig() -> Json:
+    return dict(json.loads(Path(os.environ["KUBECONFIG"]).read_text()))
 
 
 def _call(method: str, path: str, body: Json | None = None) -> Json:
-    kubeconfig = json.loads(Path(os.environ["KUBECONFIG"]).read_text())
-    url = kubeconfig["clusters"][0]["cluster"]["server"] + path
+    url = _kubeconfig()["clusters"][0]["cluster"]["server"] + path
     content_type = "application/merge-patch+json" if method == "PATCH" else "application/json"
     data = json.dumps(body).encode() if body is not None else None
     request = urllib.request.Request(url, data, {"Content-Type": content_type}, method=method)

@@ -7,19 +7,16 @@ application's containers in that namespace; then the status of the pod. Nothing 
 from __future__ import annotations
 
 import json
-import subprocess
 import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lab import apistore
-from lab.apiserver import ApiServer
-from lab.runtime import Container, PodMetadata, Runtime
+from lab.kactus import Kactus, kubelet_args
+from lab.node import Node, Pod
+from lab.runtime import Container
 
 Json = dict[str, Any]
-
-_PLUGIN_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -46,14 +43,11 @@ class RunningPod:
 class Kubelet:
     """Runs pods from `start()` on, in a thread of its own, until the process ends."""
 
-    def __init__(self, api: ApiServer, runtime: Runtime, node: str, cni_conf: Path, cni_bin: Path) -> None:
+    def __init__(self, node: Node, cni_conf: Path, cni_bin: Path) -> None:
         """`cni_conf`: the configuration of the system CNI plugin; `cni_bin`: directory of the plugins."""
-        self._api = api
-        self._runtime = runtime
         self._node = node
-        self._cni_conf = cni_conf
-        self._cni_bin = cni_bin
-        self._sandboxes: dict[str, list[str]] = {}
+        self._conf: Json = json.loads(cni_conf.read_text())
+        self._plugin = Kactus(cni_bin / self._conf["type"], cni_bin, Path(self._conf.get("cniDir", "/nonexistent")))
         self._failure: Exception | None = None
 
     def start(self) -> None:
@@ -63,62 +57,35 @@ class Kubelet:
         """The pods that run, in order of their names. Raises what made a pod fail to start."""
         if self._failure:
             raise self._failure
-        names = {pod["metadata"]["uid"]: pod["metadata"]["name"] for pod in self._pods("Running")}
-        return sorted((self._look_at(uid, name) for uid, name in names.items()), key=lambda pod: pod.name)
+        return sorted(map(self._look_at, self._node.pods), key=lambda pod: pod.name)
 
-    def _look_at(self, uid: str, name: str) -> RunningPod:
-        return RunningPod(name, tuple(map(self._runtime.inspect, self._sandboxes[uid])))
+    def _look_at(self, pod: Pod) -> RunningPod:
+        containers = map(self._node.runtime.inspect, (pod.sandbox_id, *pod.container_ids.values()))
+        return RunningPod(pod.name, tuple(containers))
 
     def _run(self) -> None:
+        store = self._node.api.store
         try:
             while True:
-                for pod in self._pods("Pending"):
-                    self._start_pod(pod)
-                with self._api.store.changed:
-                    if not self._pods("Pending"):
-                        self._api.store.changed.wait()
-        except Exception as error:  # told to whoever asks for the pods
+                for obj in self._pending():
+                    self._start(self._node.found(obj))
+                with store.changed:
+                    if not self._pending():
+                        store.changed.wait()
+        except Exception as error:  # raised to whoever asks for the pods
             self._failure = error
 
-    def _pods(self, phase: str) -> list[Json]:
-        pods = self._api.objects("pods")
-        return [p for p in pods if p["spec"].get("nodeName") == self._node and p["status"].get("phase") == phase]
+    def _pending(self) -> list[Json]:
+        pods = self._node.api.objects("pods")
+        mine = (pod for pod in pods if pod["spec"].get("nodeName") == self._node.name)
+        return [pod for pod in mine if pod["status"].get("phase") == "Pending"]
 
-    def _start_pod(self, pod: Json) -> None:
-        about = PodMetadata(*(pod["metadata"][key] for key in ("name", "namespace", "uid")))
-        sandbox = self._runtime.run_sandbox(about)
-        address = self._add_default_network(about, sandbox)
-        made = {
-            each["name"]: self._runtime.run_container(about, sandbox, each["name"], each.get("args", ()))
-            for each in pod["spec"]["containers"]
-        }
-        self._sandboxes[about.uid] = [sandbox, *made.values()]
-        statuses = [self._container_status(name, identifier) for name, identifier in made.items()]
-        status = {"phase": "Running", "podIP": address, "containerStatuses": statuses}
-        self._api.set_status(about.namespace, about.name, status)
-
-    def _add_default_network(self, pod: PodMetadata, sandbox: str) -> str:
-        """eth0, by the system CNI plugin; returns its address."""
-        conf = self._cni_conf.read_bytes()
-        pid = self._runtime.inspect(sandbox).pid
-        about = f"K8S_POD_NAMESPACE={pod.namespace};K8S_POD_NAME={pod.name}"
-        env = {
-            "CNI_COMMAND": "ADD",
-            "CNI_CONTAINERID": sandbox,
-            "CNI_NETNS": f"/proc/{pid}/ns/net",
-            "CNI_IFNAME": "eth0",
-            "CNI_PATH": str(self._cni_bin),
-            "CNI_ARGS": f"IgnoreUnknown=1;{about};K8S_POD_INFRA_CONTAINER_ID={sandbox}",
-            "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
-        }
-        plugin = self._cni_bin / json.loads(conf)["type"]
-        ran = subprocess.run([plugin], input=conf, env=env, capture_output=True, timeout=_PLUGIN_SECONDS, check=False)
-        if ran.returncode:
-            raise RuntimeError(f"the system CNI plugin {plugin} failed for eth0: {ran.stdout.decode()}")
-        address: str = json.loads(ran.stdout)["ips"][0]["address"]
-        return address.partition("/")[0]
-
-    def _container_status(self, name: str, identifier: str) -> Json:
-        state = {"running": {"startedAt": apistore.now()}}
-        about = {"name": name, "ready": True, "restartCount": 0}
-        return about | {"containerID": f"{self._runtime.name}://{identifier}", "state": state}
+    def _start(self, pod: Pod) -> None:
+        pod.start_sandbox()
+        args = kubelet_args(pod.sandbox_id, pod.namespace, pod.name)
+        answer = self._plugin.call("ADD", pod.sandbox_id, pod.netns, args=args, conf=self._conf)
+        if not answer.ok:
+            raise RuntimeError(f"the system CNI plugin {self._plugin.executable} failed for eth0: {answer.message}")
+        pod.start_containers()
+        pod.report_running(answer.addresses[0].partition("/")[0])
+        self._node.pods.append(pod)

@@ -17,6 +17,7 @@ from lab.agent import Agent
 from lab.apiserver import ApiServer
 from lab.dockerd import PrivateDockerd
 from lab.networks import plugin_dir
+from lab.node import Node
 from lab.runtime import Runtime
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -92,7 +93,7 @@ def build(mode: str, progress: Callable[[str], None]) -> Stage:
         attach_via=mode,
         options={"log-level": "info"},
     ).start()
-    kubelet = Kubelet(api, runtime, NODE, conf, plugins)
+    kubelet = Kubelet(Node(api, runtime, NODE), conf, plugins)
     kubelet.start()
     return Stage(api, runtime, kubelet, agent, _environment(kubeconfig))
 

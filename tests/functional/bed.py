@@ -49,7 +49,6 @@ class Bed:
     @contextmanager
     def lent(self) -> Iterator[None]:
         """To a test, after which nothing of it may be left and the agent runs again; else the bed is closed."""
-        logged = len(self.agent.log())
         try:
             yield
             self._tidy()
@@ -57,7 +56,8 @@ class Bed:
             self.close()
             raise
         finally:
-            print(f"--- log of the agent\n{self.agent.log()[logged:]}")
+            print(f"--- log of the agent\n{self.agent.log()}")
+        self.agent.empty_log()
 
     def close(self) -> None:
         with self._parts:

@@ -4,80 +4,58 @@ from __future__ import annotations
 
 import pytest
 
+from functional.bed import Bed
 from functional.expectations import ifname
-from functional.outcomes import plugged, wait_exactly
-from lab.agent import AgentFactory
-from lab.networks import Networks
-from lab.node import Node
-from lab.plugins import PluginDir
+from functional.outcomes import plugged
 
 pytestmark = pytest.mark.root
 
 
-def test_pods_that_live_through_a_restart_of_docker_keep_their_interfaces(
-    agent: AgentFactory, node: Node, networks: Networks, plugins: PluginDir
-) -> None:
-    data, red = networks.bridge("data"), networks.bridge("red")
-    running = agent()
-    changed, steady = node.many(2, networks=["data"])
-    wait_exactly({changed: [data], steady: [data]}, [data, red], running)
-    before = plugged(steady)
-    plugins.record("bridge")
-    node.runtime.restart(keep_containers=True)
-    changed.annotate(["red"])
-    wait_exactly({changed: [red], steady: [data]}, [data, red], running)
-    with node.runtime.away(keep_containers=True):
-        running.wait_for_log("does not answer, trying again")
-    running.wait_for_log("answers again")
-    changed.annotate(["data"])
-    wait_exactly({changed: [data], steady: [data]}, [data, red], running)
-    assert plugged(steady) == before
-    assert {call.env["CNI_CONTAINERID"] for call in plugins.calls()} == {changed.sandbox_id}
-    assert [call.command for call in plugins.calls()] == ["DEL", "ADD"] * 2
-
-
-def test_sandboxes_that_died_with_docker_are_plugged_again_when_they_are_replaced(
-    agent: AgentFactory, node: Node, networks: Networks
-) -> None:
-    data = networks.bridge("data")
-    running = agent()
-    replaced, deleted, unplugged = node.many(3, networks=["data"])
-    wait_exactly({replaced: [data], deleted: [data], unplugged: [data]}, [data], running)
-    node.runtime.restart()
-    unplugged.annotate([])
-    deleted.delete()
-    replaced.replace_sandbox()
-    wait_exactly({replaced: [data]}, [data], running)
-    unplugged.replace_sandbox()
-    unplugged.annotate(["data"])
-    wait_exactly({replaced: [data], unplugged: [data]}, [data], running)
-
-
-def test_an_annotation_changed_while_docker_was_away_is_followed_when_it_is_back(
-    agent: AgentFactory, node: Node, networks: Networks
-) -> None:
-    data, red = networks.bridge("data"), networks.bridge("red")
-    running = agent()
-    comes, goes, changes = node.many(3)
-    for pod in (goes, changes):
+def test_interfaces_live_through_a_restart_of_docker_and_what_changed_meanwhile_is_followed(bed: Bed) -> None:
+    data, red = bed.networks.bridge("data"), bed.networks.bridge("red")
+    steady, comes, goes, changes = bed.node.many(4)
+    for pod in (steady, goes, changes):
         pod.annotate(["data"])
-    wait_exactly({comes: [], goes: [data], changes: [data]}, [data, red], running)
-    with node.runtime.away(keep_containers=True):
-        running.wait_for_log("does not answer, trying again")
+    bed.settles({steady: [data], comes: [], goes: [data], changes: [data]})
+    before = plugged(steady)
+    bed.plugins.record("bridge")
+    with bed.node.runtime.away(keep_containers=True):
+        bed.agent.wait_for_log("does not answer, trying again")
         comes.annotate(["data"])
         goes.annotate([])
         changes.annotate(["red"])
         # What is recorded can be detached without Docker.
         goes.wait_for_no_link(ifname(data))
-        running.wait_for_log(f"pod {comes.namespace}/{comes.name}")
-    wait_exactly({comes: [data], goes: [], changes: [red]}, [data, red], running)
+        bed.agent.wait_for_log(f"pod {comes.namespace}/{comes.name}")
+    bed.agent.wait_for_log("answers again")
+    bed.settles({steady: [data], comes: [data], goes: [], changes: [red]})
+    assert plugged(steady) == before
+    # Each one once: neither the pods that changed nor the others are touched again.
+    calls = sorted((call.command, call.env["CNI_CONTAINERID"]) for call in bed.plugins.calls())
+    assert calls == sorted(
+        [("ADD", comes.sandbox_id), ("DEL", goes.sandbox_id), ("DEL", changes.sandbox_id), ("ADD", changes.sandbox_id)]
+    )
 
 
-def test_starts_and_works_once_docker_is_there(agent: AgentFactory, node: Node, networks: Networks) -> None:
-    data = networks.bridge("data")
-    prepared = agent(start=False)
-    pod = node.pod(networks=["data"])
-    with node.runtime.away(keep_containers=True):
-        prepared.start()
-        prepared.wait_for_log("does not answer")
-    wait_exactly({pod: [data]}, [data], prepared)
+def test_sandboxes_that_died_with_docker_are_plugged_again_when_they_are_replaced(bed: Bed) -> None:
+    data = bed.networks.bridge("data")
+    replaced, deleted, unplugged = bed.node.many(3, networks=["data"])
+    bed.settles({replaced: [data], deleted: [data], unplugged: [data]})
+    bed.node.runtime.restart()
+    unplugged.annotate([])
+    deleted.delete()
+    replaced.replace_sandbox()
+    bed.settles({replaced: [data]})
+    unplugged.replace_sandbox()
+    unplugged.annotate(["data"])
+    bed.settles({replaced: [data], unplugged: [data]})
+
+
+def test_starts_and_works_once_docker_is_there(bed: Bed) -> None:
+    data = bed.networks.bridge("data")
+    bed.agent.stop()
+    pod = bed.node.pod(networks=["data"])
+    with bed.node.runtime.away(keep_containers=True):
+        bed.agent.start()
+        bed.agent.wait_for_log("does not answer")
+    bed.settles({pod: [data]})

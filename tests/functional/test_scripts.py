@@ -1,7 +1,8 @@
-"""The operator's scripts, run as they are, against the API stand-in."""
+"""The operator's scripts, run as they are with the demo's kubectl, against the API stand-in."""
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import stat
@@ -15,6 +16,8 @@ from typing import Any
 import pytest
 
 from lab.apiserver import ApiServer
+from lab.networks import definition
+from lab.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "scripts"
@@ -24,27 +27,35 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 @pytest.fixture
 def server() -> Iterator[ApiServer]:
     with ApiServer() as server:
-        pod: dict[str, Any] = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web-0"}, "spec": {}}
-        server.create(pod)
+        server.create({"kind": "Pod", "metadata": {"name": "web-0"}, "spec": {}})
+        for name in ("infra", "kube-system"):
+            server.create({"kind": "Namespace", "metadata": {"name": name}})
         yield server
 
 
 @pytest.fixture
-def run(server: ApiServer, tmp_path: Path) -> Run:
-    """Runs a script with the kubectl stand-in and returns what it said."""
+def kubeconfig(server: ApiServer, tmp_path: Path) -> Path:
+    """Of the user of kubectl."""
+    return server.write_kubeconfig(tmp_path / "own-kubeconfig")
+
+
+@pytest.fixture
+def run(kubeconfig: Path, tmp_path: Path) -> Run:
+    """Runs a script, and returns what it printed."""
     kubectl = tmp_path / "bin" / "kubectl"
     kubectl.parent.mkdir()
-    kubectl.write_text(f'#!/bin/sh\nexec {sys.executable} {Path(__file__).with_name("kubectl_stand_in.py")} "$@"\n')
+    kubectl.write_text(f'#!/bin/sh\nexec {sys.executable} {ROOT / "demo" / "kubectl.py"} "$@"\n')
     kubectl.chmod(0o755)
+    environ = {"PATH": f"{kubectl.parent}:{os.environ['PATH']}", "KUBECONFIG": str(kubeconfig)}
 
-    def call(script: str, *arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
-        path = f"{kubectl.parent}:{os.environ['PATH']}"
-        environ = {"PATH": path, "KUBECTL_SERVER": server.url, "KUBECTL_NOTES": str(tmp_path)} | changes
-        return subprocess.run(
-            [str(SCRIPTS / script), *arguments], env=environ, text=True, capture_output=True, timeout=60, check=False
-        )
+    def call(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [str(SCRIPTS / script), *arguments]
+        return subprocess.run(command, env=environ, text=True, capture_output=True, timeout=60, check=False)
 
     return call
+
+
+# --- add-network-annotation.sh, del-network-annotation.sh ------------------------------------------------------------
 
 
 def annotation(server: ApiServer) -> Any:
@@ -97,75 +108,89 @@ def test_a_malformed_annotation_is_left_alone_and_named(server: ApiServer, run: 
     assert server.get("pods", "default", "web-0")["metadata"]["annotations"]["networks"] == malformed
 
 
-def test_a_pod_that_does_not_exist_is_named(run: Run) -> None:
-    ended = run("del-network-annotation.sh", "web-9", "data", "shop")
-    assert ended.returncode == 1
-    assert "there is no pod shop/web-9" in ended.stderr
-
-
 def test_adding_an_undefined_network_warns_and_goes_on(server: ApiServer, run: Run) -> None:
     assert "no networks.kaloom.com data" in run("add-network-annotation.sh", "web-0", "data").stderr
-    definition = {"apiVersion": "kaloom.com/v1", "kind": "Network", "metadata": {"name": "green"}, "spec": {}}
-    server.create(definition)
+    server.create(definition("green", "default", "bridge", {}))
     assert run("add-network-annotation.sh", "web-0", "green").stderr == ""
     assert annotation(server) == [{"name": "data"}, {"name": "green"}]
 
 
-@pytest.mark.parametrize("arguments", [(), ("web-0",), ("web-0", "data", "default", "more")])
-def test_wrong_use_is_answered_with_the_usage(run: Run, arguments: tuple[str, ...]) -> None:
-    ended = run("add-network-annotation.sh", *arguments)
-    assert ended.returncode == 2
-    assert "add-network-annotation.sh POD NETWORK [NAMESPACE]" in ended.stderr
+USAGE = "add-network-annotation.sh POD NETWORK [NAMESPACE]"
 
 
-@pytest.mark.parametrize("arguments", [("web-0", "a;b"), ("-A", "data"), ("web-0", "data", "--all"), ("web-0", "")])
-def test_what_is_no_name_never_reaches_kubectl(server: ApiServer, run: Run, arguments: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        *((arguments, 2, USAGE) for arguments in ([], ["web-0"], ["web-0", "data", "default", "more"])),
+        *(
+            (arguments, 1, "is not a valid name")
+            for arguments in (["web-0", "a;b"], ["-A", "data"], ["web-0", "data", "--all"], ["web-0", ""])
+        ),
+        (["web-9", "data", "shop"], 1, "there is no pod shop/web-9"),
+    ],
+)
+def test_what_cannot_be_done_is_explained_and_changes_nothing(
+    server: ApiServer, run: Run, arguments: list[str], code: int, words: str
+) -> None:
     ended = run("add-network-annotation.sh", *arguments)
-    assert ended.returncode == 1
-    assert "is not a valid name" in ended.stderr
+    assert ended.returncode == code
+    assert words in ended.stderr
     assert "annotations" not in server.get("pods", "default", "web-0")["metadata"]
+    # Only the last one is a question for kubectl.
+    assert bool(server.requests.all()) == ("there is no pod" in words)
 
 
-def test_create_kubeconfig_waits_for_the_token_and_writes_a_private_file(run: Run, tmp_path: Path) -> None:
+# --- create-kubeconfig.sh --------------------------------------------------------------------------------------------
+
+
+def create_kubeconfig(server: ApiServer, run: Run, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The token comes, as from the cluster's controller, when the script has looked for it in vain."""
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(run, "create-kubeconfig.sh", *arguments)
+        eventually(lambda: running.done() or server.requests.count("get", "secrets"), 30)
+        for secret in server.objects("secrets"):
+            data = {"token": base64.b64encode(b"to.k.en").decode(), "ca.crt": "Q0VSVElGSUNBVEU="}
+            server.patch("secrets", secret["metadata"]["namespace"], secret["metadata"]["name"], {"data": data})
+        return running.result()
+
+
+def test_create_kubeconfig_waits_for_the_token_and_writes_a_private_file_in_place_of_an_older_one(
+    server: ApiServer, run: Run, kubeconfig: Path, tmp_path: Path
+) -> None:
+    users = json.loads(kubeconfig.read_text())
+    users["clusters"][0]["cluster"]["tls-server-name"] = "api.lab"
+    kubeconfig.write_text(json.dumps(users))
     directory = tmp_path / "kubeconfig"
-    ended = run(
-        "create-kubeconfig.sh", str(directory), "agent.yaml", "infra", KUBECTL_SERVER="https://api.example:6443"
-    )
-    assert ended.returncode == 0, ended.stderr
+    directory.mkdir()
     written = directory / "agent.yaml"
-    assert [path.name for path in directory.iterdir()] == ["agent.yaml"]
+    written.write_text("old")
+    ended = create_kubeconfig(server, run, str(directory), "agent.yaml", "infra")
+    assert ended.returncode == 0, ended.stderr
+    assert list(directory.iterdir()) == [written]
     assert stat.S_IMODE(written.stat().st_mode) == 0o600
     made = json.loads(written.read_text())
     (cluster,), (user,), (context,) = made["clusters"], made["users"], made["contexts"]
-    assert cluster["cluster"] == {
-        "server": "https://api.example:6443", "certificate-authority-data": "Q0VSVElGSUNBVEU=",
-    }  # fmt: skip
+    about = {"server": server.url, "certificate-authority-data": "Q0VSVElGSUNBVEU=", "tls-server-name": "api.lab"}
+    assert cluster["cluster"] == about
     assert user["user"] == {"token": "to.k.en"}
     assert context["context"] == {"cluster": cluster["name"], "user": user["name"]}
     assert made["current-context"] == context["name"]
     assert "to.k.en" not in ended.stdout + ended.stderr
-    applied = (tmp_path / "applied.yaml").read_text()
-    assert "kubernetes.io/service-account-token" in applied
-    assert "namespace: infra" in applied
-    assert "namespace: kube-system" not in applied
+    (secret,) = server.objects("secrets", "infra")
+    assert secret["type"] == "kubernetes.io/service-account-token"
+    (account,) = server.objects("serviceaccounts")
+    (binding,) = server.objects("clusterrolebindings")
+    assert account["metadata"]["namespace"] == binding["subjects"][0]["namespace"] == "infra"
 
 
-def test_create_kubeconfig_keeps_the_name_that_the_servers_certificate_has(run: Run, tmp_path: Path) -> None:
-    assert run("create-kubeconfig.sh", str(tmp_path), "agent.yaml", KUBECTL_TLS_SERVER_NAME="api.lab").returncode == 0
-    made = json.loads((tmp_path / "agent.yaml").read_text())
-    assert made["clusters"][0]["cluster"]["tls-server-name"] == "api.lab"
-
-
-def test_create_kubeconfig_replaces_an_older_one(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "agent.yaml").write_text("old")
-    assert run("create-kubeconfig.sh", str(tmp_path), "agent.yaml").returncode == 0
-    assert "to.k.en" in (tmp_path / "agent.yaml").read_text()
-
-
-def test_create_kubeconfig_warns_when_nodes_cannot_reach_the_server(run: Run, tmp_path: Path) -> None:
-    ended = run("create-kubeconfig.sh", str(tmp_path / "k"))
+def test_create_kubeconfig_warns_when_nodes_cannot_reach_the_server(
+    server: ApiServer, run: Run, tmp_path: Path
+) -> None:
+    ended = create_kubeconfig(server, run, str(tmp_path / "k"))
     assert ended.returncode == 0
     assert "this machine's own" in ended.stderr
+    made = json.loads((tmp_path / "k" / "podagent-kubeconfig.yaml").read_text())
+    assert "tls-server-name" not in made["clusters"][0]["cluster"]
 
 
 def test_create_kubeconfig_refuses_a_directory_that_is_a_link(run: Run, tmp_path: Path) -> None:
@@ -178,22 +203,23 @@ def test_create_kubeconfig_refuses_a_directory_that_is_a_link(run: Run, tmp_path
 
 
 @pytest.mark.parametrize(
-    ("arguments", "current", "named"),
+    ("arguments", "change", "named"),
     [
-        (("a/b",), "https://x", "FILE"),
-        (("f.yaml", "../x"), "https://x", "'../x' cannot be a namespace"),
-        (("f.yaml", "missing"), "https://x", "namespace missing"),
-        ((), "", "no current context"),
-        ((), 'https://x"\nusers: []', "cannot be used"),
+        (("a/b",), {}, "FILE"),
+        (("f.yaml", "../x"), {}, "'../x' cannot be a namespace"),
+        (("f.yaml", "missing"), {}, "namespace missing"),
+        ((), {"current-context": ""}, "no current context"),
+        ((), {"clusters": [{"name": "lab", "cluster": {"server": 'https://x"\nusers: []'}}]}, "cannot be used"),
     ],
 )
 def test_create_kubeconfig_says_why_it_refuses(
-    run: Run, tmp_path: Path, arguments: tuple[str, ...], current: str, named: str
+    run: Run, kubeconfig: Path, tmp_path: Path, arguments: tuple[str, ...], change: dict[str, Any], named: str
 ) -> None:
-    ended = run("create-kubeconfig.sh", str(tmp_path / "k"), *arguments, KUBECTL_SERVER=current)
+    kubeconfig.write_text(json.dumps(json.loads(kubeconfig.read_text()) | change))
+    ended = run("create-kubeconfig.sh", str(tmp_path / "k"), *arguments)
     assert ended.returncode == 1
     assert named in ended.stderr
-    assert not (tmp_path / "k" / "f.yaml").exists()
+    assert not list(tmp_path.glob("k/*"))
 
 
 @pytest.mark.parametrize("script", sorted(path.name for path in SCRIPTS.glob("*.sh")))

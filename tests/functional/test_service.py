@@ -1,4 +1,4 @@
-"""The agent as a service: what it tells its manager, its signals, and the starts that it refuses."""
+"""The agent as a service: what it reports to its manager, its signals, and the start that it refuses."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,83 +17,62 @@ from typing import Any
 
 import pytest
 
+from functional.bed import Bed
 from functional.expectations import ifname
-from functional.outcomes import PINGED, WATCHDOG_SECONDS, plugged, settle, wait_exactly
+from functional.outcomes import PINGED, WATCHDOG_SECONDS, plugged
 from lab import processes
-from lab.agent import Agent, AgentFactory
-from lab.apiserver import ApiServer
-from lab.networks import Networks
-from lab.node import Node
-from lab.plugins import PluginDir
+from lab.agent import Agent
 from lab.waiting import eventually
 
 pytestmark = pytest.mark.root
 
 
-# --- credentials that come later -----------------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def agent_arguments() -> dict[str, Any]:
+    return {"env": PINGED}
 
 
-def test_is_ready_without_a_kubeconfig_says_so_and_takes_it_when_it_comes(
-    agent: AgentFactory, node: Node, networks: Networks, api: ApiServer, workdir: Path
+def wait_for_status(running: Agent, words: str) -> None:
+    eventually(lambda: words in running.notifications.status, what=f"{words!r} in the status")
+
+
+def test_is_ready_without_credentials_and_says_what_is_wrong_until_they_are_usable(
+    own_bed: Callable[..., Bed], workdir: Path
 ) -> None:
-    data = networks.bridge("data")
-    pod = node.pod(networks=["data"])
-    missing = workdir / "not-yet"
-    running = agent(kubeconfig=missing, env=PINGED)
+    path = workdir / "kubeconfig"
+    bed = own_bed(kubeconfig=path, env=PINGED)
+    running, data = bed.agent, bed.networks.bridge("data")
+    pod = bed.node.pod(networks=["data"])
     assert running.notifications.status.startswith("Waiting for credentials: ")
-    assert str(missing) in running.notifications.status
-    assert f"kubeconfig {missing}" in running.log()
     began = time.monotonic()
     eventually(lambda: len(running.notifications.all("WATCHDOG", began)) >= 3, what="pings while it waits")
-    # As `scp` or `install` would: not there, then half of it, then all of it.
-    whole = api.write_kubeconfig(workdir / "whole").read_text()
-    missing.write_text(whole[:100])
-    eventually(lambda: "is not YAML" in running.notifications.status, what="half a file to be noticed")
-    missing.write_text(whole)
-    settle(running, began)
-    wait_exactly({pod: [data]}, [data], running, 5)
-    assert running.log().count("does not exist") == 1
+    assert running.log().count(f"kubeconfig {path} does not exist") == 1
+
+    whole = bed.api.write_kubeconfig(workdir / "whole").read_text()
+    without_token = bed.api.write_kubeconfig(workdir / "other", token_file=workdir / "token-of-nobody").read_text()
+    faults = {
+        "is not a mapping": "",
+        "is not YAML": whole[:100],
+        "nowhere": json.dumps({"current-context": "nowhere", "contexts": [], "clusters": []}),
+        "token-of-nobody": without_token,
+    }
+    for words, content in faults.items():
+        path.write_text(content)
+        wait_for_status(running, words)
+        assert str(path) in running.notifications.status
+    path.write_text(whole)
+    bed.settles({pod: [data]})
 
 
-BROKEN = {
-    "is empty": ("", "is not a mapping"),
-    "is no YAML": ("{[", "is not YAML"),
-    "has no server": (json.dumps({"current-context": "lab", "contexts": [], "clusters": []}), "lab"),
-    "names a token file that is missing": ("token file", "token-file-of-nobody"),
-}
-
-
-@pytest.mark.parametrize("fault", BROKEN)
-def test_takes_a_broken_kubeconfig_once_it_is_mended(
-    agent: AgentFactory, node: Node, networks: Networks, api: ApiServer, workdir: Path, fault: str
-) -> None:
-    data = networks.bridge("data")
-    kubeconfig = workdir / "broken"
-    content, words = BROKEN[fault]
-    if content == "token file":
-        api.write_kubeconfig(kubeconfig, token_file=workdir / "token-file-of-nobody")
-    else:
-        kubeconfig.write_text(content)
-    running = agent(kubeconfig=kubeconfig)
-    eventually(lambda: words in running.notifications.status, what=f"{words!r} in the status")
-    assert str(kubeconfig) in running.notifications.status
-    pod = node.pod(networks=["data"])
-    api.write_kubeconfig(kubeconfig)
-    wait_exactly({pod: [data]}, [data], running, 10)
-
-
-# --- the status ----------------------------------------------------------------------------------------------------
-
-
-def test_the_status_soon_says_that_the_work_of_a_start_and_of_a_reload_is_done(
-    agent: AgentFactory, node: Node, networks: Networks
-) -> None:
-    data = networks.bridge("data")
-    node.pod(networks=["data"])
-    running = agent(env={"WATCHDOG_USEC": "60000000"})  # a ping, and so a look at the status, every 20 seconds
+def test_the_status_soon_says_that_the_work_of_a_start_and_of_a_reload_is_done(own_bed: Callable[..., Bed]) -> None:
+    bed = own_bed(env={"WATCHDOG_USEC": "60000000"})  # a ping, and so a look at the status, every 20 seconds
+    running, data = bed.agent, bed.networks.bridge("data")
+    running.stop()
+    bed.node.pod(networks=["data"])
+    running.start()
     expected = "1 pods, 1 attachments, 0 pods in progress"
     eventually(lambda: running.notifications.status == expected, 5, expected)
-    node.pod(networks=["data"])
+    bed.node.pod(networks=["data"])
     eventually(lambda: len(data.leases()) == 2, what="the second pod's address")
     running.reload()
     expected = "2 pods, 2 attachments, 0 pods in progress"
@@ -103,51 +82,30 @@ def test_the_status_soon_says_that_the_work_of_a_start_and_of_a_reload_is_done(
 # --- the watchdog --------------------------------------------------------------------------------------------------
 
 
-def longest_gap(running: Agent, since: float) -> float:
+def assert_pinged(running: Agent) -> None:
+    """Pings come in time for a while."""
+    since = time.monotonic()
+    eventually(lambda: len(running.notifications.all("WATCHDOG", since)) >= 6, what="six pings")
     times = [ping.time for ping in running.notifications.all("WATCHDOG", since)]
-    return max(b - a for a, b in itertools.pairwise([since, *times]))
-
-
-def test_pings_its_watchdog_also_when_the_api_server_does_not_answer(
-    agent: AgentFactory, node: Node, networks: Networks, api: ApiServer
-) -> None:
-    data = networks.bridge("data")
-    running = agent(env=PINGED)
-    pod = node.pod(networks=["data"])
-    wait_exactly({pod: [data]}, [data], running)
-    since = time.monotonic()
-    api.go_silent()
-    eventually(lambda: len(running.notifications.all("WATCHDOG", since)) >= 6, what="six pings")
-    assert longest_gap(running, since) < WATCHDOG_SECONDS
+    assert max(b - a for a, b in itertools.pairwise([since, *times])) < WATCHDOG_SECONDS
     assert "makes no progress" not in running.log()
-    api.resume()
-    api.drop_connections()
-    pod.annotate([])
-    wait_exactly({pod: []}, [data], running)
 
 
-def test_a_plugin_that_is_slow_is_no_reason_to_restart_the_agent(
-    agent: AgentFactory, node: Node, networks: Networks, plugins: PluginDir
-) -> None:
-    data = networks.bridge("data")
-    gate = plugins.gate("bridge")
-    running = agent(env=PINGED)
-    pod = node.pod(networks=["data"])
+def test_a_silent_api_server_or_a_slow_plugin_is_no_reason_to_restart_the_agent(bed: Bed) -> None:
+    data = bed.networks.bridge("data")
+    gate = bed.plugins.gate("bridge")
+    pod = bed.node.pod(networks=["data"])
     gate.wait_reached()
-    since = time.monotonic()
-    eventually(lambda: len(running.notifications.all("WATCHDOG", since)) >= 6, what="six pings")
-    assert longest_gap(running, since) < WATCHDOG_SECONDS
+    assert_pinged(bed.agent)
     gate.open()
-    wait_exactly({pod: [data]}, [data], running)
+    bed.settles({pod: [data]})
 
-
-def test_no_ping_comes_without_a_watchdog(agent: AgentFactory, node: Node, networks: Networks) -> None:
-    data = networks.bridge("data")
-    running = agent()
-    pod = node.pod(networks=["data"])
-    wait_exactly({pod: [data]}, [data], running)
-    assert running.stop() == 0
-    assert running.notifications.all("WATCHDOG") == []
+    bed.api.go_silent()
+    assert_pinged(bed.agent)
+    bed.api.resume()
+    bed.api.drop_connections()
+    pod.annotate([])
+    bed.settles({pod: []})
 
 
 _ALL_THREADS = 0x40000000  # __WALL of waitpid(2)
@@ -177,13 +135,10 @@ def stuck(pid: int) -> Iterator[None]:
             _ptrace(_DETACH, tid)
 
 
-def test_the_pings_end_when_a_loop_is_stuck_and_come_again_when_it_goes_on(
-    agent: AgentFactory, node: Node, networks: Networks, api: ApiServer
-) -> None:
-    data = networks.bridge("data")
-    running = agent(env=PINGED)
-    pod = node.pod()
-    api.stop()
+def test_the_pings_end_when_a_loop_is_stuck_and_come_again_when_it_goes_on(bed: Bed) -> None:
+    running, data = bed.agent, bed.networks.bridge("data")
+    pod = bed.node.pod()
+    bed.api.stop()
     # Between two tries it promises the least time to the next sign of life.
     running.wait_for_log("lost contact with")
     with stuck(running.pid):
@@ -191,159 +146,99 @@ def test_the_pings_end_when_a_loop_is_stuck_and_come_again_when_it_goes_on(
         since = time.monotonic()
         eventually(lambda: time.monotonic() > since + 2 * WATCHDOG_SECONDS, what="the watchdog's time to pass")
         assert running.notifications.all("WATCHDOG", since) == []
-    api.start()
+    bed.api.start()
     running.wait_for_log("the pod watch makes progress again")
     eventually(lambda: running.notifications.all("WATCHDOG", since), what="a ping")
     pod.annotate(["data"])
-    wait_exactly({pod: [data]}, [data], running)
+    bed.settles({pod: [data]})
 
 
 # --- signals -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("command", ["ADD", "DEL"])
-def test_told_to_stop_it_lets_the_plugin_end_and_begins_nothing_else(
-    agent: AgentFactory, node: Node, networks: Networks, plugins: PluginDir, command: str
-) -> None:
-    data, red = networks.bridge("data"), networks.bridge("red")
-    both = {ifname(data), ifname(red)}
-    running = agent()
-    pod = node.pod(networks=[] if command == "ADD" else ["data", "red"])
-    if command == "DEL":
-        wait_exactly({pod: [data, red]}, [data, red], running)
-    gate = plugins.gate("bridge", "before", command)
-    pod.annotate(["data", "red"] if command == "ADD" else [])
+def test_on_sigterm_a_plugin_may_end_and_no_other_one_begins(bed: Bed, command: str) -> None:
+    running, data, red = bed.agent, bed.networks.bridge("data"), bed.networks.bridge("red")
+    before, after = ([], [data, red]) if command == "ADD" else ([data, red], [])
+    pod = bed.node.pod(networks=[network.name for network in before])
+    bed.settles({pod: before})
+    gate = bed.plugins.gate("bridge", "before", command)
+    pod.annotate([network.name for network in after])
     gate.wait_reached()
+    since = time.monotonic()
     with ThreadPoolExecutor(1) as pool:
         stopping = pool.submit(running.stop)
-        eventually(lambda: running.notifications.all("STOPPING"), what="STOPPING=1")
+        eventually(lambda: running.notifications.all("STOPPING", since), what="STOPPING=1")
         assert not stopping.done()
         gate.open()
         assert stopping.result() == 0
-    first = {ifname(data)} if command == "ADD" else both - {ifname(red)}
-    assert set(plugged(pod)) == first
-    before = plugged(pod)
+    left = plugged(pod)
+    assert set(left) == {ifname(data)}  # ADD begins with it, DEL ends with it
     running.start()
+    bed.settles({pod: after})
     if command == "ADD":
-        wait_exactly({pod: [data, red]}, [data, red], running)
-        assert plugged(pod)[ifname(data)] == before[ifname(data)]
-    else:
-        wait_exactly({pod: []}, [data, red], running)
+        assert plugged(pod)[ifname(data)] == left[ifname(data)]
 
 
-def test_told_to_stop_it_does_not_wait_for_what_it_would_try_again_later(
-    agent: AgentFactory, node: Node, networks: Networks, plugins: PluginDir
-) -> None:
-    networks.bridge("data")
-    plugins.fail("bridge", "ADD")
-    running = agent()
-    node.pod(networks=["data"])
-    running.wait_for_log("next try in")
-    assert running.stop(5) == 0
+def test_a_stop_does_not_wait_for_what_would_be_tried_again_later(bed: Bed) -> None:
+    bed.networks.bridge("data")
+    bed.plugins.fail("bridge", "ADD")
+    bed.node.pod(networks=["data"])
+    bed.agent.wait_for_log("next try in")
+    assert bed.agent.stop(5) == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_an_idle_agent_stops_at_once(agent: AgentFactory, node: Node, number: signal.Signals) -> None:
-    running = agent(env=PINGED)
-    node.pod()
-    settle(running, 0)
-    processes.end([running.pid], number)
-    eventually(lambda: not running.running, 3, "the agent to end")
-    assert running.stop() == 0
-    assert f"{number.name} received: stopping" in running.log()
+def test_an_idle_agent_stops_at_once(bed: Bed, number: signal.Signals) -> None:
+    bed.node.pod()
+    wait_for_status(bed.agent, "1 pods, 0 attachments, 0 pods in progress")
+    processes.end([bed.agent.pid], number)
+    eventually(lambda: not bed.agent.running, 3, "the agent to end")
+    assert bed.agent.stop() == 0
+    assert f"{number.name} received: stopping" in bed.agent.log()
 
 
-def test_a_reload_takes_new_credentials(
-    agent: AgentFactory, node: Node, networks: Networks, api: ApiServer, workdir: Path
-) -> None:
-    data = networks.bridge("data")
-    kubeconfig = api.write_kubeconfig(workdir / "with-token", token="first")
-    api.set_tokens({"first", "second"})
-    running = agent(kubeconfig=kubeconfig, env=PINGED)
-    settle(running, 0)
-    since = time.monotonic()
-    api.write_kubeconfig(kubeconfig, token="second")
+def test_a_reload_takes_new_credentials_and_keeps_those_it_has_if_the_new_ones_are_broken(bed: Bed) -> None:
+    running, data, red = bed.agent, bed.networks.bridge("data"), bed.networks.bridge("red")
+    path, since = bed.workdir / "kubeconfig", time.monotonic()
+    bed.api.set_tokens({"second"})
+    bed.api.write_kubeconfig(path, token="second")
     running.reload()
     eventually(lambda: running.notifications.all("READY", since), what="READY=1 after the reload")
     assert running.notifications.all("RELOADING", since)
     assert "reloaded" in running.log()
-    api.set_tokens({"second"})
-    pod = node.pod(networks=["data"])
-    wait_exactly({pod: [data]}, [data], running)
+    pod = bed.node.pod(networks=["data"])
+    bed.settles({pod: [data]})
 
-
-def test_a_reload_with_a_broken_kubeconfig_keeps_the_credentials_it_has(
-    agent: AgentFactory, node: Node, networks: Networks, api: ApiServer, workdir: Path
-) -> None:
-    data = networks.bridge("data")
-    kubeconfig = api.write_kubeconfig(workdir / "own")
-    running = agent(kubeconfig=kubeconfig, env=PINGED)
-    settle(running, 0)
-    kubeconfig.write_text("{[")
+    path.write_text("{[")
     running.reload()
     running.wait_for_log("reload: the old credentials stay in use")
-    pod = node.pod(networks=["data"])
-    wait_exactly({pod: [data]}, [data], running)
+    pod.annotate(["red"])
+    bed.settles({pod: [red]})
+    bed.api.write_kubeconfig(path)
 
 
-def test_a_reload_tries_at_once_what_has_failed(
-    agent: AgentFactory, node: Node, networks: Networks, plugins: PluginDir
-) -> None:
-    data = networks.bridge("data")
-    plugins.fail("bridge", "ADD")
-    running = agent()
-    pod = node.pod(networks=["data"])
+def test_a_reload_tries_at_once_what_has_failed(bed: Bed) -> None:
+    data = bed.networks.bridge("data")
+    bed.plugins.fail("bridge", "ADD")
+    pod = bed.node.pod(networks=["data"])
     # The fourth failure in a row: the next try is more than six seconds away.
-    eventually(lambda: running.log().count("next try in") >= 4, 20, "four failures")
-    plugins.restore("bridge")
-    running.reload()
-    wait_exactly({pod: [data]}, [data], running, 4)
+    eventually(lambda: bed.agent.log().count("next try in") >= 4, 20, "four failures")
+    bed.plugins.restore("bridge")
+    bed.agent.reload()
+    bed.settles({pod: [data]}, 4)
 
 
-# --- starts that it refuses ----------------------------------------------------------------------------------------
-
-
-def run(agent: Agent, **options: Any) -> subprocess.CompletedProcess[str]:
-    """Runs the agent in the expectation that it ends by itself."""
-    agent.options |= {name.replace("_", "-"): value for name, value in options.items()}
-    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parents[2] / "src")}
-    return subprocess.run(agent.command(), env=env, capture_output=True, text=True, timeout=20, check=False)
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({"resync_period": "soon"}, ["resync-period", "soon", "a duration from"]),
-        ({"attach_via": "magic"}, ["attach-via", "magic", "one of auto, system, delegate"]),
-        ({"docker_endpoint": "tcp://10.0.0.1:2375"}, ["docker-endpoint", "the runtime of its own node"]),
-        ({"no_such_flag": "1"}, ["no-such-flag"]),
-        ({"config": "unknown-key.toml"}, ["unknown-key.toml", "colour"]),
-    ],
-)
-def test_a_wrong_setting_is_refused_with_code_2_and_its_name(
-    agent: AgentFactory, workdir: Path, options: dict[str, str], words: list[str]
-) -> None:
-    if "config" in options:
-        settings = workdir / options["config"]
-        settings.write_text('colour = "green"\n')
-        options = {"config": str(settings)}
-    refused = run(agent(start=False), **options)
-    assert refused.returncode == 2
-    assert all(word in refused.stderr for word in words), refused.stderr
-    assert len(refused.stderr.splitlines()) == 1
-
-
-def test_a_second_agent_on_the_same_state_is_refused_and_the_first_one_works_on(
-    agent: AgentFactory, node: Node, networks: Networks
-) -> None:
-    data = networks.bridge("data")
-    running = agent()
-    pod = node.pod(networks=["data"])
-    wait_exactly({pod: [data]}, [data], running)
+def test_a_second_agent_on_the_same_state_is_refused_and_the_first_one_works_on(bed: Bed) -> None:
+    data = bed.networks.bridge("data")
+    pod = bed.node.pod(networks=["data"])
+    bed.settles({pod: [data]})
     before = plugged(pod)
-    refused = run(agent(start=False), state_dir=running.state_dir)
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parents[2] / "src")}
+    command = bed.agent.command()
+    refused = subprocess.run(command, env=env, capture_output=True, text=True, timeout=20, check=False)
     assert refused.returncode == 1
-    assert f"state directory {running.state_dir} is in use by another podagent" in refused.stderr
+    assert f"state directory {bed.agent.state_dir} is in use by another podagent" in refused.stderr
     assert plugged(pod) == before
     pod.annotate([])
-    wait_exactly({pod: []}, [data], running)
+    bed.settles({pod: []})

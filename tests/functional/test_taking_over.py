@@ -7,11 +7,12 @@ import shutil
 
 import pytest
 
-from functional.outcomes import wait_exactly
+from functional.bed import Bed
+from functional.outcomes import plugged
 from functional.ways import BOTH_WAYS
-from lab.agent import Agent, AgentFactory
-from lab.networks import Network, Networks
-from lab.node import Node, Pod
+from lab.agent import Agent
+from lab.networks import Network
+from lab.node import Pod
 
 pytestmark = [pytest.mark.root, BOTH_WAYS]
 
@@ -28,38 +29,22 @@ def leave(agent: Agent, pod: Pod, *networks: Network, state: str = "Active") -> 
         (agent.inherit_dir / f"{pod.name}-{network.name}.json").write_text(json.dumps(record))
 
 
-def ifindexes(pod: Pod) -> dict[str, int]:
-    return {name: link.ifindex for name, link in pod.links().items()}
-
-
-def test_attaches_nothing_twice_and_forgets_nothing_of_what_the_former_agent_attached(
-    agent: AgentFactory, node: Node, networks: Networks
-) -> None:
-    data, red = networks.bridge("data"), networks.bridge("red")
-    former = agent()
-    keeps, loses = node.pod(networks=["data", "red"]), node.pod(networks=["data"])
-    wait_exactly({keeps: [data, red], loses: [data]}, [data, red], former)
+def test_what_is_attached_stays_or_goes_as_wanted_and_what_was_half_done_is_made_again(bed: Bed) -> None:
+    data, red = made = [bed.networks.bridge("data"), bed.networks.bridge("red")]
+    former = bed.agent
+    keeps, loses, half_done = bed.node.pod(networks=["data", "red"]), *bed.node.many(2, networks=["data"])
+    bed.settles({keeps: made, loses: [data], half_done: [data]})
     former.stop()
-    before = ifindexes(keeps)
+    before = plugged(keeps)
     leave(former, keeps, data, red)
     leave(former, loses, data)
+    leave(former, half_done, data, state="Dirty")
     shutil.rmtree(former.state_dir)
     loses.annotate(None)
-    former.start()
-    wait_exactly({keeps: [data, red], loses: []}, [data, red], former)
-    assert ifindexes(keeps) == before
-    assert former.log().count("took over net") == 3
-    assert list(former.inherit_dir.iterdir()) == []
 
-
-def test_makes_anew_what_the_former_agent_had_half_done(agent: AgentFactory, node: Node, networks: Networks) -> None:
-    data = networks.bridge("data")
-    former = agent()
-    pod = node.pod(networks=["data"])
-    wait_exactly({pod: [data]}, [data], former)
-    former.stop()
-    leave(former, pod, data, state="Dirty")
-    shutil.rmtree(former.state_dir)
     former.start()
     former.wait_for_log("detached net")
-    wait_exactly({pod: [data]}, [data], former)
+    bed.settles({keeps: made, loses: [], half_done: [data]})
+    assert plugged(keeps) == before
+    assert former.log().count("took over net") == 4
+    assert list(former.inherit_dir.iterdir()) == []

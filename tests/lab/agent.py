@@ -216,8 +216,11 @@ class Agent:
         return processes.cpu_seconds(self.pid)
 
     def log(self) -> str:
-        """Everything logged so far, by every process started from here."""
+        """What was logged so far, by every process started from here, since it was last emptied."""
         return self._log_path.read_text(errors="replace") if self._log_path.exists() else ""
+
+    def empty_log(self) -> None:
+        os.truncate(self._log_path, 0)
 
     def wait_for_log(self, text: str, timeout: float = 15.0) -> None:
         eventually(lambda: text in self.log(), timeout, f"{text!r} to be logged")

@@ -67,9 +67,14 @@ EVENTS = Resource(
 )  # fmt: skip
 NODES = Resource("", "v1", "nodes", "Node", namespaced=False, has_status=True)
 NAMESPACES = Resource("", "v1", "namespaces", "Namespace", namespaced=False, has_status=True)
+SECRETS = Resource("", "v1", "secrets", "Secret")
+ACCOUNTS = Resource("", "v1", "serviceaccounts", "ServiceAccount")
+_RBAC = "rbac.authorization.k8s.io"
+ROLES = Resource(_RBAC, "v1", "clusterroles", "ClusterRole", namespaced=False)
+BINDINGS = Resource(_RBAC, "v1", "clusterrolebindings", "ClusterRoleBinding", namespaced=False)
 NETWORKS = Resource("kaloom.com", "v1", "networks", "Network")
 NADS = Resource("k8s.cni.cncf.io", "v1", "network-attachment-definitions", "NetworkAttachmentDefinition")
-RESOURCES = (PODS, EVENTS, NODES, NAMESPACES, NETWORKS, NADS)
+RESOURCES = (PODS, EVENTS, NODES, NAMESPACES, SECRETS, ACCOUNTS, ROLES, BINDINGS, NETWORKS, NADS)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,14 @@ class Node:
         pod.create_object()
         if start:
             pod.start()
+        return pod
+
+    def found(self, obj: Json) -> Pod:
+        """The pod of an object that somebody else made: it is not started yet, and its containers have commands."""
+        metadata, containers = obj["metadata"], obj["spec"]["containers"]
+        pod = Pod(self, metadata["name"], metadata["namespace"], containers=tuple(each["name"] for each in containers))
+        pod.object_uid = pod.uid = metadata["uid"]
+        pod.commands = {each["name"]: each.get("args", []) for each in containers}
         return pod
 
     def many(self, count: int, **options: Any) -> list[Pod]:
@@ -77,6 +85,7 @@ class Pod(HasLinks):
         self.name, self.namespace = name, namespace
         self.host_network = host_network
         self.containers = containers
+        self.commands: Mapping[str, Sequence[str]] = {}
         self.object_uid = str(uuid.uuid4())
         self.uid = hashlib.md5(self.object_uid.encode()).hexdigest() if static else self.object_uid
         self._annotations = dict(annotations or {}) | ({_MIRROR: self.uid} if static else {})
@@ -117,10 +126,11 @@ class Pod(HasLinks):
         for name in self.containers:
             self._start_container(name)
 
-    def report_running(self) -> None:
-        """Writes the status, as the kubelet does once the containers run."""
+    def report_running(self, address: str = "") -> None:
+        """Writes the status, as the kubelet does once the containers run. `address`: of eth0."""
         statuses = [self._container_status(name, identifier) for name, identifier in self.container_ids.items()]
-        self._api.set_status(self.namespace, self.name, {"phase": "Running", "containerStatuses": statuses})
+        status: Json = {"phase": "Running", "containerStatuses": statuses} | ({"podIP": address} if address else {})
+        self._api.set_status(self.namespace, self.name, status)
 
     def replace_sandbox(self) -> None:
         """The sandbox died under the living pod: the kubelet makes another one, with new containers in it."""
@@ -179,7 +189,8 @@ class Pod(HasLinks):
         return PodMetadata(self.name, self.namespace, self.uid, self.attempt)
 
     def _start_container(self, name: str) -> None:
-        self.container_ids[name] = self._runtime.run_container(self.metadata, self.sandbox_id, name)
+        command = self.commands.get(name, ())
+        self.container_ids[name] = self._runtime.run_container(self.metadata, self.sandbox_id, name, command)
 
     def _remove_containers(self) -> None:
         for identifier in filter(None, (*self.container_ids.values(), self.sandbox_id)):
