@@ -76,7 +76,8 @@ def _commands() -> list[str]:
     old = "kubectl run hello-multi-net --image=alpine --replicas=2 -- top"
     new = "kubectl apply -f examples/hello-multi-net.yaml"
     assert f"`{new}`" in walkthrough
-    return [new if command == old else command for command in commands]
+    commands.remove(f"POD={FIRST}")
+    return [new if command == old else command.replace("$POD", FIRST) for command in commands]
 
 
 def _assert_running_without_restart(shown: str) -> None:

@@ -119,6 +119,8 @@ def test_plays_the_example_to_the_letter_and_alone_and_finds_everything_as_promi
 
 def test_the_readme_shows_every_command_of_the_example() -> None:
     readme = (ROOT / "README.md").read_text()
+    assert f"$ POD={FIRST}\n" in readme
+    readme = readme.replace("$POD", FIRST)
     assert [command for command in EXAMPLE if f"$ {command}\n" not in readme] == []
 
 
