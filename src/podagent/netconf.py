@@ -44,7 +44,7 @@ class NetConf(_Fields):
         """Type of the first plugin, which creates the interface."""
         return str(self.plugins[0]["type"])
 
-    def says(self, flag: str) -> bool:
+    def has_flag(self, flag: str) -> bool:
         """Whether the boolean `flag`, such as ``disableCheck``, is set."""
         return self.json.get(flag) is True
 

@@ -37,7 +37,7 @@ class Former:
     def __init__(self) -> None:
         self.left: list[Left] = []
 
-    def left_nothing(self) -> bool:
+    def is_empty(self) -> bool:
         return not self.left
 
     def of(self, pod: PodKey) -> Sequence[Inherited]:
@@ -107,7 +107,7 @@ class Bench(Node):
         return self.reconciler.reconcile(who, verify=verify)
 
     def take_over_and_look(self) -> float | None:
-        reconcile = self.inheritance.ahead_of(lambda pod, expect: self.reconciler.reconcile(pod, expect=expect))
+        reconcile = self.inheritance.wrap(lambda pod, expect: self.reconciler.reconcile(pod, expect=expect))
         return reconcile(POD, unwatched)
 
     def fails(self, who: PodKey = POD) -> float:

@@ -238,7 +238,7 @@ class Report:
         self.outcomes: list[Outcome] = []
         self.settled_pods: list[tuple[PodKey, PodState]] = []
 
-    def told(self, outcome: Outcome) -> None:
+    def report(self, outcome: Outcome) -> None:
         self.outcomes.append(outcome)
 
     def settled(self, key: PodKey, state: PodState) -> None:

@@ -59,9 +59,9 @@ def test_the_version_is_the_highest_usable_one_offered_or_0_1_0(conf: Json, vers
 
 @pytest.mark.parametrize("key", ["disableCheck", "disableGC", "loadOnlyInlinedPlugins"])
 def test_flags_may_be_booleans_or_their_names_or_missing(key: str) -> None:
-    said = [parse({**LIST, key: value}, "x").says(key) for value in (True, "TRUE", "false", False)]
+    said = [parse({**LIST, key: value}, "x").has_flag(key) for value in (True, "TRUE", "false", False)]
     assert said == [True, True, False, False]
-    assert not parse(LIST, "x").says(key)
+    assert not parse(LIST, "x").has_flag(key)
 
 
 @pytest.mark.parametrize(

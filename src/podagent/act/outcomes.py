@@ -72,7 +72,7 @@ class PodState(NamedTuple):
 class Sink(Protocol):
     """A receiver of outcomes. Must not raise."""
 
-    def told(self, outcome: Outcome) -> None:
+    def report(self, outcome: Outcome) -> None:
         """An operation has ended."""
 
     def settled(self, key: PodKey, state: PodState) -> None:
@@ -93,7 +93,7 @@ class Outcomes:
     def succeeded(self, outcome: Outcome) -> None:
         """Clears earlier failures of the operation and reports its success."""
         self.found(outcome.key, outcome.operation, outcome.attachment)
-        self.tell(outcome)
+        self.report(outcome)
 
     def found(self, key: PodKey, operation: Operation, attachment: Attachment | None = None) -> None:
         """Clears earlier failures of the operation without a report."""
@@ -106,7 +106,7 @@ class Outcomes:
         failure = self._attempts.failed(
             outcome.key, _subject(outcome.operation, outcome.attachment), aim, str(error) or repr(error)
         )
-        self.tell(
+        self.report(
             outcome._replace(
                 result=Result.WAITING if waits else Result.FAILED, retry_in=failure.retry_in, news=failure.news
             )
@@ -127,11 +127,11 @@ class Outcomes:
             self._attempts.succeeded(pod.key, Subject(Operation.READ))
         elif self._attempts.failed(pod.key, Subject(Operation.READ), None, "\n".join(problems)).news:
             for problem in problems:
-                self.tell(Outcome(pod.key, pod, Operation.READ, Result.INVALID, error=AnnotationError(problem)))
+                self.report(Outcome(pod.key, pod, Operation.READ, Result.INVALID, error=AnnotationError(problem)))
 
-    def tell(self, outcome: Outcome) -> None:
+    def report(self, outcome: Outcome) -> None:
         """Reports the outcome to every sink."""
-        self._each(lambda sink: sink.told(outcome))
+        self._each(lambda sink: sink.report(outcome))
 
     def forget(self, key: PodKey) -> None:
         """Drops the attempts of a pod that is gone and fully detached."""

@@ -99,7 +99,7 @@ class Inherited(Protocol):
 class Predecessor(Protocol):
     """The agent that this one replaces."""
 
-    def left_nothing(self) -> bool:
+    def is_empty(self) -> bool:
         """Whether the node has nothing to take over."""
 
     def of(self, pod: PodKey) -> Sequence[Inherited]: ...

@@ -129,7 +129,7 @@ class Reconciler:
             return frozenset()  # the sandbox is ending, and its end triggers the next pass
         for record in drifted:
             drift = Outcome(pod.key, pod, Operation.VERIFY, Result.DRIFTED, record.attachment, record)
-            self._outcomes.tell(drift)
+            self._outcomes.report(drift)
         return _ifnames([record.attachment for record in drifted])
 
     def _carry_out(self, plan: Plan, now: _Pass) -> float | None:

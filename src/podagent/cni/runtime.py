@@ -92,7 +92,7 @@ class CniRuntime:
         netconf = call.netconf
         if not netconf.at_least(_PREVIOUS_RESULT_SINCE):
             raise NetConfError(f"network {netconf.name}: CNI version {netconf.version} has no CHECK")
-        if netconf.says("disableCheck"):
+        if netconf.has_flag("disableCheck"):
             return
         previous = None if added is None else _in_version_of(netconf, added)
         env = self._attachment_env("CHECK", call, target)
@@ -121,7 +121,7 @@ class CniRuntime:
         Raises:
             CniError: some plugins failed; the others were run all the same.
         """
-        if call.netconf.says("disableGC") or not call.netconf.at_least(_STATUS_AND_GC_SINCE):
+        if call.netconf.has_flag("disableGC") or not call.netconf.at_least(_STATUS_AND_GC_SINCE):
             return
         env = self._node_env("GC", call)
         staying = tuple(valid)

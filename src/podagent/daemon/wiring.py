@@ -129,7 +129,7 @@ def _take_over_first(settings: Settings, core: _Core, reconcile: Reconcile) -> R
     from podagent.takeover.inheritance import Inheritance  # noqa: PLC0415 - saves memory on nodes where it never ran
     from podagent.takeover.kaloom import KaloomPredecessor  # noqa: PLC0415 - as above
 
-    return Inheritance(KaloomPredecessor(settings.inherit_dir), *core).ahead_of(reconcile)
+    return Inheritance(KaloomPredecessor(settings.inherit_dir), *core).wrap(reconcile)
 
 
 def _use_one_malloc_arena() -> None:

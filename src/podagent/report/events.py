@@ -33,7 +33,7 @@ class PodEvents:
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
 
-    def told(self, outcome: Outcome) -> None:
+    def report(self, outcome: Outcome) -> None:
         if outcome.pod is None or not outcome.news:
             return
         if outcome.result in _REASONS:

@@ -20,7 +20,7 @@ _COMMANDS = {Operation.ATTACH: "ADD", Operation.DETACH: "DEL"}
 class JournalLines:
     """A sink. Repeats an unchanged outcome only for failed attempts."""
 
-    def told(self, outcome: Outcome) -> None:
+    def report(self, outcome: Outcome) -> None:
         _LINES[outcome.result](outcome)
 
     def settled(self, key: PodKey, state: PodState) -> None:

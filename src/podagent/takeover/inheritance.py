@@ -36,9 +36,9 @@ class Inheritance:
         self._outcomes = outcomes
         self._global_namespaces = global_namespaces
 
-    def ahead_of(self, reconcile: Reconcile) -> Reconcile:
+    def wrap(self, reconcile: Reconcile) -> Reconcile:
         """Wraps `reconcile`: it runs once the pod has been taken over."""
-        if self._predecessor.left_nothing():
+        if self._predecessor.is_empty():
             return reconcile
 
         def take_over_first(key: PodKey, expect: Expect) -> float | None:

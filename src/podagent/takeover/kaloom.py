@@ -61,7 +61,7 @@ class KaloomPredecessor:
             if found:
                 self._left.setdefault((found.namespace, found.pod), []).append(found)
 
-    def left_nothing(self) -> bool:
+    def is_empty(self) -> bool:
         """Whether the node has nothing to take over."""
         return not self._left
 

@@ -22,7 +22,7 @@ BUSY = PluginError("bridge", "busy")
 class Broken:
     """A sink with a bug."""
 
-    def told(self, outcome: Outcome) -> None:
+    def report(self, outcome: Outcome) -> None:
         raise ZeroDivisionError("bug")
 
     def settled(self, key: PodKey, state: PodState) -> None:

@@ -113,7 +113,7 @@ class Reader:
     def tell(self, *outcomes: Outcome) -> None:
         for outcome in outcomes:
             for sink in self._sinks:
-                sink.told(outcome)
+                sink.report(outcome)
 
     def settle(self, state: PodState) -> None:
         for sink in self._sinks:

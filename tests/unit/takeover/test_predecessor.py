@@ -55,7 +55,7 @@ def test_knows_the_pods_of_one_name_in_two_namespaces_apart(store: Path) -> None
 
 def test_a_node_that_never_had_it_has_nothing_to_take_over(tmp_path: Path) -> None:
     former = KaloomPredecessor(tmp_path / "configstore")
-    assert (former.of(POD), former.left_nothing()) == ([], True)
+    assert (former.of(POD), former.is_empty()) == ([], True)
 
 
 def test_moves_aside_what_was_taken_over_and_nothing_else(store: Path) -> None:
