@@ -23,8 +23,25 @@ from lab.waiting import eventually
 
 pytestmark = pytest.mark.root
 
-POINTS = [("bridge", "before"), ("host-local", "before"), ("host-local", "after"), ("bridge", "after")]
 ALONE, WITH_ITS_PLUGIN = "alone", "with its plugin"
+# Plugin and point that is reached, command, way of the call, how it is killed: every point of each command, and with
+# each command both ways and both kinds of kill.
+KILLS = [
+    ("bridge", "before", "ADD", "at start", ALONE),
+    ("host-local", "before", "ADD", "later", WITH_ITS_PLUGIN),
+    ("host-local", "after", "ADD", "at start", WITH_ITS_PLUGIN),
+    ("bridge", "after", "ADD", "later", ALONE),
+    ("bridge", "before", "DEL", "later", ALONE),
+    ("host-local", "before", "DEL", "at start", WITH_ITS_PLUGIN),
+    ("host-local", "after", "DEL", "later", WITH_ITS_PLUGIN),
+    ("bridge", "after", "DEL", "at start", ALONE),
+]
+KILLS_BEFORE_ADD = [
+    ("host-local", "after", "ADD", "later", ALONE),
+    ("bridge", "before", "ADD", "at start", WITH_ITS_PLUGIN),
+    ("host-local", "after", "DEL", "at start", ALONE),
+    ("bridge", "before", "DEL", "later", WITH_ITS_PLUGIN),
+]
 SWEEP = 10
 
 
@@ -85,10 +102,7 @@ def let_go_when_waited_for(pod: Sandbox, gate: Gate, call: Running) -> None:
     gate.open()
 
 
-@pytest.mark.parametrize("how", [ALONE, WITH_ITS_PLUGIN])
-@pytest.mark.parametrize("way", ["at start", "later"])
-@pytest.mark.parametrize("command", ["ADD", "DEL"])
-@pytest.mark.parametrize(("plugin", "point"), POINTS)
+@pytest.mark.parametrize(("plugin", "point", "command", "way", "how"), KILLS)
 def test_a_full_delete_after_a_kill_leaves_nothing(
     pod: Sandbox, red: Network, master: Network, plugins: PluginDir,
     plugin: str, point: str, command: str, way: str, how: str,
@@ -103,10 +117,7 @@ def test_a_full_delete_after_a_kill_leaves_nothing(
     pod.assert_nothing_left(master, red)
 
 
-@pytest.mark.parametrize("how", [ALONE, WITH_ITS_PLUGIN])
-@pytest.mark.parametrize("way", ["at start", "later"])
-@pytest.mark.parametrize("command", ["ADD", "DEL"])
-@pytest.mark.parametrize(("plugin", "point"), [("host-local", "after"), ("bridge", "before")])
+@pytest.mark.parametrize(("plugin", "point", "command", "way", "how"), KILLS_BEFORE_ADD)
 def test_adding_after_a_kill_succeeds_with_one_lease_and_leaves_nothing_when_it_goes(
     pod: Sandbox, red: Network, master: Network, plugins: PluginDir,
     plugin: str, point: str, command: str, way: str, how: str,
