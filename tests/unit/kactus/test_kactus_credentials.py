@@ -12,7 +12,7 @@ import yaml
 
 from podagent.kactus.credentials import Credentials, load_credentials
 from podagent.kactus.failure import Failure
-from unit.kactus.loopback import Authority
+from unit.kube.loopback import Authority
 
 SERVER = "https://10.0.0.1:6443"
 
