@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import pytest
 
+from podagent import versions
 from podagent.errors import CallRefused, CniError, PluginError, PluginNotRun
 from podagent.foreign import Json
 from podagent.kactus.log import setup
 from podagent.kactus.state import ADDING
+from unit.cni.plugins import RESULT
 from unit.kactus.scripted import GREEN, RED, PodNode
 
 MAC = "02:00:00:00:00:0a"
@@ -18,16 +20,20 @@ def test_a_pod_gets_its_default_interface_first_and_then_its_networks_in_order(n
     assert node.kept_names == ["default", "green", "red"]
 
 
-@pytest.mark.parametrize(
-    ("version", "ip"),
-    [("0.4.0", {"version": "4", "address": "10.1.0.5/16"}), ("1.1.0", {"address": "10.1.0.5/16"})],
-)
-def test_the_result_is_that_of_the_default_interface_in_the_version_asked_for(
-    node: PodNode, version: str, ip: Json
-) -> None:
+def test_the_result_of_a_pods_start_is_that_of_its_default_interface(node: PodNode) -> None:
     node.annotate({"name": "red"})
     node.answers["red"] = {"cniVersion": "0.4.0"}
-    assert node.add(conf=node.conf(cniVersion=version)) == {"cniVersion": version, "ips": [ip]}
+    assert node.add() == RESULT
+
+
+@pytest.mark.parametrize("version", versions.KNOWN)
+def test_a_result_is_in_the_version_that_was_asked_for_at_the_start_and_later(node: PodNode, version: str) -> None:
+    ips = [{"address": "10.1.0.5/16"} | ({"version": "4"} if version < "1" else {})]
+    expected = {"ip4": {"ip": "10.1.0.5/16"}} if version < "0.3" else {"ips": ips}
+    for network in ("", "red", "red"):
+        args = "IgnoreUnknown=1;K8S_POD_NETWORK_NAMESPACE=shop"
+        result = node.add(network, node.conf(version), args=args)
+        assert {key: result[key] for key in ("cniVersion", *expected)} == {"cniVersion": version, **expected}
 
 
 def test_a_sandbox_that_is_no_pod_gets_the_default_interface_without_a_request(node: PodNode) -> None:

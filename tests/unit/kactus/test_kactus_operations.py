@@ -53,6 +53,16 @@ def test_our_own_namespace_is_not_checked(started: PodNode) -> None:
     started.refused(8, "CHECK", CNI_NETNS="/proc/self/ns/net")
 
 
+@pytest.mark.parametrize(
+    ("command", "version"),
+    [("CHECK", "0.3.1"), ("CHECK", "0.1.0"), ("GC", "1.0.0"), ("STATUS", "1.0.0"), ("STATUS", "0.4.0")],
+)
+def test_a_command_that_the_version_does_not_have_is_refused(started: PodNode, command: str, version: str) -> None:
+    conf = started.conf(version, **{"cni.dev/valid-attachments": []})
+    assert f"{version} has no {command}" in started.refused(1, command, conf=conf)
+    assert started.calls == []
+
+
 # --- GC -------------------------------------------------------------------------------------------------------------
 
 
@@ -92,7 +102,7 @@ def test_the_failure_of_the_masters_gc_is_reported(node: PodNode) -> None:
     assert "CNI plugin master: locked" in node.refused(999, "GC", conf=valid(node))
 
 
-@pytest.mark.parametrize("listed", [None, "c1", {}, [None], ["c1"], [{"containerID": "c1"}]])
+@pytest.mark.parametrize("listed", [None, "c1", {}, [None], [7], ["c1"], [{}], [{"containerID": "c1"}]])
 def test_a_malformed_list_of_attachments_collects_nothing(started: PodNode, listed: Any) -> None:
     conf = valid(started) | {"cni.dev/valid-attachments": listed}
     assert "valid-attachments" in started.refused(7, "GC", conf=conf)
