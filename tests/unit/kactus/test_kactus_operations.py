@@ -1,4 +1,4 @@
-"""CHECK, GC and STATUS; ADD and DEL have files of their own."""
+"""DEL, CHECK, GC and STATUS; ADD has a file of its own."""
 
 from __future__ import annotations
 
@@ -7,26 +7,122 @@ from typing import Any
 import pytest
 
 from podagent.foreign import Json
-from podagent.kactus.state import ADDING
-from unit.kactus.scripted import RED, PodNode
+from podagent.kactus.lock import MARK
+from podagent.kactus.state import ADDING, DEFINITION
+from unit.kactus.scripted import GREEN, RED, PodNode
+
+FAULTY_MASTER: Json = {"cniVersion": "0.4.0", "name": "cluster", "type": "faulty", "masterPlugin": True, ADDING: True}
+HALF_RED: Json = {
+    "cniVersion": "0.4.0", "name": "red-net", "type": "red", "networkName": "red", ADDING: True, DEFINITION: "shop/red",
+}  # fmt: skip
 
 
 @pytest.fixture
 def started(node: PodNode) -> PodNode:
-    node.start("red")
+    """With both networks; there is nothing left on the API server."""
+    node.start("red", "green")
+    node.objects.clear()
     return node
 
 
-def valid(node: PodNode, *alive: str, key: str = "cni.dev/valid-attachments") -> Json:
-    """The configuration of a GC."""
-    return node.conf("1.1.0", **{key: [{"containerID": each, "ifname": "eth0"} for each in alive]})
+def test_everything_goes_in_reverse_without_a_request(started: PodNode) -> None:
+    started.perform("DEL")
+    assert started.calls == [f"DEL green {GREEN}", f"DEL red {RED}", "DEL master eth0"]
+    assert (started.links, started.kept, started.asked) == (set(), [], [])
+
+
+@pytest.mark.parametrize(
+    ("kept", "calls"),
+    [
+        ([], ["DEL master eth0"]),
+        (
+            [{"type": "red", "networkName": "red"}, {"type": "master", "masterPlugin": True}],
+            [f"DEL red {RED}", "DEL master eth0"],
+        ),
+    ],
+    ids=["though its record is lost", "last, wherever it is kept"],
+)
+def test_the_default_interface_goes(node: PodNode, kept: list[Json], calls: list[str]) -> None:
+    node.keep(*kept)
+    node.perform("DEL")
+    assert node.calls == calls
+
+
+def test_one_network_goes_alone_and_may_go_twice(started: PodNode) -> None:
+    for _ in range(2):
+        started.perform("DEL", "red")
+        assert started.calls == [f"DEL red {RED}"]
+        assert started.kept_names == ["default", "green"]
+
+
+@pytest.mark.parametrize("gone", ["", "/nowhere"])
+def test_without_a_namespace_the_plugins_give_addresses_back(started: PodNode, gone: str) -> None:
+    started.perform("DEL", CNI_NETNS=gone)
+    assert len(started.calls) == 3
+    assert started.given["red"].env["CNI_NETNS"] == ""
+
+
+def test_nothing_is_detached_from_our_own_namespace(started: PodNode) -> None:
+    started.refused(8, "DEL", "red", CNI_NETNS="/proc/self/ns/net")
+    assert started.calls == []
+
+
+def test_a_network_that_fails_stays_kept_and_the_others_go(started: PodNode) -> None:
+    started.fail("DEL red", 105, "busy")
+    assert "CNI plugin red: busy" in started.refused(105, "DEL")
+    assert (started.links, started.kept_names) == ({RED}, ["red"])
+    started.failures.clear()
+    started.perform("DEL")
+    assert (started.links, started.kept) == (set(), [])
+
+
+def test_all_failures_are_reported_at_once(started: PodNode) -> None:
+    started.fail("DEL red")
+    started.fail("DEL green")
+    reported = started.refused(999, "DEL")
+    assert "CNI plugin red" in reported
+    assert "CNI plugin green" in reported
+
+
+@pytest.mark.parametrize(
+    ("half_attached", "network", "call"),
+    [({**HALF_RED, "type": "faulty"}, "red", f"DEL red {RED}"), (FAULTY_MASTER, "", "DEL master eth0")],
+)
+def test_a_half_attached_delegate_goes_with_the_corrected_configuration(
+    node: PodNode, half_attached: Json, network: str, call: str
+) -> None:
+    node.keep(half_attached)
+    node.perform("DEL", network)
+    assert (node.calls, node.kept) == ([call], [])
+
+
+@pytest.mark.parametrize("kubeconfig", ["", "/nowhere"])
+def test_the_failure_of_del_is_reported_where_there_is_no_corrected_definition(node: PodNode, kubeconfig: str) -> None:
+    node.keep(HALF_RED)
+    node.fail("DEL red", 105, "busy")
+    node.objects.clear()
+    conf = node.conf(kubeconfig=kubeconfig) if kubeconfig else None
+    assert "busy" in node.refused(105, "DEL", "red", conf)
+    assert node.kept_names == ["red"]
+
+
+def test_a_kactus_called_by_its_own_delegate_has_nothing_to_detach(
+    started: PodNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(MARK, started.container)
+    started.perform("DEL")
+    assert started.calls == []
+    assert "called itself" in started.refused(7, "ADD")
+
+
+# --- CHECK ----------------------------------------------------------------------------------------------------------
 
 
 def test_a_check_asks_every_plugin_that_has_attached_something_or_the_one_of_a_network(started: PodNode) -> None:
     started.perform("CHECK")
-    assert started.calls == ["CHECK master eth0", f"CHECK red {RED}"]
+    assert started.calls == ["CHECK master eth0", f"CHECK red {RED}", f"CHECK green {GREEN}"]
     started.perform("CHECK", "red")
-    assert started.calls[2:] == [f"CHECK red {RED}"]
+    assert started.calls[3:] == [f"CHECK red {RED}"]
 
 
 def test_the_failure_of_a_plugins_check_keeps_its_code(started: PodNode) -> None:
@@ -66,9 +162,14 @@ def test_a_command_that_the_version_does_not_have_is_refused(started: PodNode, c
 # --- GC -------------------------------------------------------------------------------------------------------------
 
 
+def valid(node: PodNode, *alive: str, key: str = "cni.dev/valid-attachments") -> Json:
+    """The configuration of a GC."""
+    return node.conf("1.1.0", **{key: [{"containerID": each, "ifname": "eth0"} for each in alive]})
+
+
 def test_the_delegates_of_a_container_that_is_gone_are_detached(started: PodNode) -> None:
     started.perform("GC", conf=valid(started))
-    assert started.calls == [f"DEL red {RED}", "DEL master eth0", "GC master"]
+    assert started.calls == [f"DEL green {GREEN}", f"DEL red {RED}", "DEL master eth0", "GC master"]
     assert started.kept == []
 
 
@@ -76,7 +177,7 @@ def test_the_delegates_of_a_container_that_is_gone_are_detached(started: PodNode
 def test_the_delegates_of_a_container_that_lives_stay(started: PodNode, key: str) -> None:
     started.perform("GC", conf=valid(started, "c1", key=key))
     assert started.calls == ["GC master"]
-    assert started.kept_names == ["default", "red"]
+    assert started.kept_names == ["default", "red", "green"]
     passed_on = started.given["master"].conf["cni.dev/valid-attachments"]
     assert passed_on == [{"containerID": "c1", "ifname": "eth0"}]
 
