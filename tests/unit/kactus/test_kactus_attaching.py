@@ -113,7 +113,7 @@ def test_a_pod_with_a_fault_gets_no_interface_at_all(
     node: PodNode, code: int, fault: str, networks: list[str], environ: dict[str, str]
 ) -> None:
     node.annotate(*({"name": network} for network in networks))
-    assert fault in node.refused(code, "ADD", **environ)
+    assert fault in node.refused(code, "ADD", "", None, **environ)
     assert (node.calls, node.kept) == ([], [])
 
 

@@ -109,9 +109,12 @@ def test_the_failure_of_del_is_reported_where_there_is_no_corrected_definition(n
 def test_a_kactus_called_by_its_own_delegate_has_nothing_to_detach(
     started: PodNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv(MARK, "another container")
+    started.perform("DEL", "red")
+    assert started.calls == [f"DEL red {RED}"]
     monkeypatch.setenv(MARK, started.container)
     started.perform("DEL")
-    assert started.calls == []
+    assert started.calls == [f"DEL red {RED}"]
     assert "called itself" in started.refused(7, "ADD")
 
 
