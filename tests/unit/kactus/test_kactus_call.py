@@ -162,6 +162,7 @@ REFUSED: list[tuple[int, str, str, Sequence[object]]] = [
     (7, "delegates must be a list", "delegates", [None, [], {}, "bridge", [None], ["bridge"], [[]], [BRIDGE, 3]]),
     (7, "only one delegate can have", "delegates", [[MASTER, MASTER], [MASTER, {**BRIDGE, "masterplugin": True}]]),
     (7, "must have masterPlugin", "delegates", [[{"masterPlugin": mark}, BRIDGE] for mark in (None, False, "true", 1)]),
+    (7, "the master delegate", "delegates", [[{"masterPlugin": True}]]),
     (7, "the master delegate", "delegates", [[{"type": kind}] for kind in ("", None, 7, "../x", "/x", "..", "x\n")]),
     (7, "kubeconfig must be an absolute path", "kubeconfig", NO_PATHS),
     (7, "cniDir must be an absolute path", "cniDir", NO_PATHS),
