@@ -159,7 +159,7 @@ REFUSED: list[tuple[int, str, str, Sequence[object]]] = [
     ),
     (7, "missing network name", "name", ["", None]),
     (7, "invalid network name", "name", ["../x", "a/b", "a b", "x\n", 5, ["x"]]),
-    (7, "delegates must be a list", "delegates", [None, [], {}, "bridge", [None], ["bridge"], [[]], [BRIDGE, 3]]),
+    (7, "delegates must be a list", "delegates", [None, [], {}, 7, "bridge", [None], ["bridge"], [[]], [BRIDGE, 3]]),
     (7, "only one delegate can have", "delegates", [[MASTER, MASTER], [MASTER, {**BRIDGE, "masterplugin": True}]]),
     (7, "must have masterPlugin", "delegates", [[{"masterPlugin": mark}, BRIDGE] for mark in (None, False, "true", 1)]),
     (7, "the master delegate", "delegates", [[{"masterPlugin": True}]]),
