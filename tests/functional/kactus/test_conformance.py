@@ -1,6 +1,6 @@
 """The executable: exit code, standard output and error, environment and versions, with real plugins.
 
-tests/unit/kactus/test_kactus_conformance.py has every refusal, in process.
+tests/unit/kactus/test_kactus_call.py and test_kactus_run.py have every refusal, in process.
 """
 
 from __future__ import annotations

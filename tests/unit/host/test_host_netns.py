@@ -22,24 +22,15 @@ from podagent.host.netns import NetworkNamespaces, boot_id, host_inodes, identif
 OWN = "/proc/self/ns/net"
 
 
-class Entered:
-    """Notes which descriptors are entered, and stays where it is."""
-
-    def __init__(self) -> None:
-        self.inodes: list[int] = []
-
-    def __call__(self, fd: int) -> None:
-        self.inodes.append(os.fstat(fd).st_ino)
+@pytest.fixture
+def entered() -> list[int]:
+    """The inodes of the descriptors that are entered; nothing moves there."""
+    return []
 
 
 @pytest.fixture
-def entered() -> Entered:
-    return Entered()
-
-
-@pytest.fixture
-def namespaces(entered: Entered) -> NetworkNamespaces:
-    return NetworkNamespaces(host=(), enter=entered)
+def namespaces(entered: list[int]) -> NetworkNamespaces:
+    return NetworkNamespaces(host=(), enter=lambda fd: entered.append(os.fstat(fd).st_ino))
 
 
 @pytest.fixture
@@ -79,14 +70,14 @@ def test_the_namespace_of_a_process_that_has_ended_is_gone(process: subprocess.P
 
 
 def test_a_held_namespace_is_entered_to_see_its_links(
-    namespaces: NetworkNamespaces, entered: Entered, netns: Path
+    namespaces: NetworkNamespaces, entered: list[int], netns: Path
 ) -> None:
     with namespaces.hold(identify(str(netns))) as held:
         assert held.links() == link_names()
         assert held.ifindex("lo") == socket.if_nametoindex("lo")
         assert held.ifindex("no-such-link") == 0
         assert held.intact()
-    assert entered.inodes == [netns.stat().st_ino] * 3
+    assert entered == [netns.stat().st_ino] * 3
 
 
 def test_whoever_looks_is_not_moved(netns: Path) -> None:

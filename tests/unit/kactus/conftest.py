@@ -7,8 +7,8 @@ import pytest
 
 from podagent.cni import plugin
 from podagent.kactus import pods
-from unit.kactus.loopback import Authority, Server, make_authority, serving
 from unit.kactus.scripted import PodNode
+from unit.kube.loopback import Authority, Server, make_authority
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +23,7 @@ def cni_dir(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    with serving() as started:
+    with Server() as started:
         yield started
 
 

@@ -17,7 +17,7 @@ from podagent.kactus.call import Call, read_call
 from podagent.kactus.credentials import Credentials
 from podagent.kactus.operations import OPERATIONS, add, check
 from unit.cni.plugins import Plugins
-from unit.kactus.loopback import kubeconfig
+from unit.kube.loopback import kubeconfig
 
 POD_ARGS = "IgnoreUnknown=1;K8S_POD_NAMESPACE=shop;K8S_POD_NAME=web"
 RED, GREEN = interface_name("red"), interface_name("green")

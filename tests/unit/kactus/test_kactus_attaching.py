@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import pytest
 
+from podagent import versions
 from podagent.errors import CallRefused, CniError, PluginError, PluginNotRun
 from podagent.foreign import Json
 from podagent.kactus.log import setup
 from podagent.kactus.state import ADDING
+from unit.cni.plugins import RESULT
 from unit.kactus.scripted import GREEN, RED, PodNode
 
 MAC = "02:00:00:00:00:0a"
@@ -18,27 +20,25 @@ def test_a_pod_gets_its_default_interface_first_and_then_its_networks_in_order(n
     assert node.kept_names == ["default", "green", "red"]
 
 
-@pytest.mark.parametrize(
-    ("version", "ip"),
-    [("0.4.0", {"version": "4", "address": "10.1.0.5/16"}), ("1.1.0", {"address": "10.1.0.5/16"})],
-)
-def test_the_result_is_that_of_the_default_interface_in_the_version_asked_for(
-    node: PodNode, version: str, ip: Json
-) -> None:
+def test_the_result_of_a_pods_start_is_that_of_its_default_interface(node: PodNode) -> None:
     node.annotate({"name": "red"})
     node.answers["red"] = {"cniVersion": "0.4.0"}
-    assert node.add(conf=node.conf(cniVersion=version)) == {"cniVersion": version, "ips": [ip]}
+    assert node.add() == RESULT
+
+
+@pytest.mark.parametrize("version", versions.KNOWN)
+def test_a_result_is_in_the_version_that_was_asked_for_at_the_start_and_later(node: PodNode, version: str) -> None:
+    ips = [{"address": "10.1.0.5/16"} | ({"version": "4"} if version < "1" else {})]
+    expected = {"ip4": {"ip": "10.1.0.5/16"}} if version < "0.3" else {"ips": ips}
+    for network in ("", "red", "red"):
+        args = "IgnoreUnknown=1;K8S_POD_NETWORK_NAMESPACE=shop"
+        result = node.add(network, node.conf(version), args=args)
+        assert {key: result[key] for key in ("cniVersion", *expected)} == {"cniVersion": version, **expected}
 
 
 def test_a_sandbox_that_is_no_pod_gets_the_default_interface_without_a_request(node: PodNode) -> None:
     node.add(args="")
     assert (node.links, node.asked) == ({"eth0"}, [])
-
-
-@pytest.mark.parametrize("args", ["K8S_POD_NAMESPACE=shop", "K8S_POD_NAME=web"])
-def test_half_of_a_pods_name_is_a_mistake_of_the_caller(node: PodNode, args: str) -> None:
-    assert "belong together" in node.refused(4, "ADD", args=args)
-    assert node.calls == []
 
 
 def test_a_primary_network_takes_the_place_of_the_default_interface(node: PodNode) -> None:
@@ -98,21 +98,23 @@ def test_a_result_that_the_caller_could_not_read_is_the_last_plugins_fault_and_i
     assert (node.links, node.kept) == (set(), [])
 
 
-def test_a_pod_that_the_server_does_not_know_starts_later(node: PodNode) -> None:
-    assert "pod shop/web is not known" in node.refused(11, "ADD")
-    assert node.calls == []
-
-
-def test_a_network_that_is_not_defined_is_found_out_before_anything_is_attached(node: PodNode) -> None:
-    node.annotate({"name": "blue"})
-    assert "network blue is not defined" in node.refused(7, "ADD")
-    assert node.calls == []
-
-
-@pytest.mark.parametrize("netns", ["/proc/self/ns/net", "/nowhere"])
-def test_nothing_is_attached_to_our_own_namespace_or_to_none(node: PodNode, netns: str) -> None:
-    node.refused(8, "ADD", args="", CNI_NETNS=netns)
-    assert node.calls == []
+@pytest.mark.parametrize(
+    ("code", "fault", "networks", "environ"),
+    [
+        (4, "belong together", [], {"CNI_ARGS": "K8S_POD_NAMESPACE=shop"}),
+        (4, "belong together", [], {"CNI_ARGS": "K8S_POD_NAME=web"}),
+        (7, "network blue is not defined", ["red", "blue"], {}),
+        (8, "should not be the same", [], {"CNI_NETNS": "/proc/self/ns/net"}),
+        (8, "cannot be used", [], {"CNI_NETNS": "/nowhere"}),
+        (11, "pod shop/other is not known", [], {"CNI_ARGS": "K8S_POD_NAMESPACE=shop;K8S_POD_NAME=other"}),
+    ],
+)
+def test_a_pod_with_a_fault_gets_no_interface_at_all(
+    node: PodNode, code: int, fault: str, networks: list[str], environ: dict[str, str]
+) -> None:
+    node.annotate(*({"name": network} for network in networks))
+    assert fault in node.refused(code, "ADD", "", None, **environ)
+    assert (node.calls, node.kept) == ([], [])
 
 
 # --- later ----------------------------------------------------------------------------------------------------------
@@ -146,16 +148,10 @@ def test_an_interface_that_kaloom_attached_is_reported_by_its_name(node: PodNode
     assert node.add("red")["interfaces"] == [{"name": RED, "sandbox": str(node.netns)}]
 
 
-def test_an_interface_that_has_vanished_is_detached_and_made_again(node: PodNode) -> None:
-    node.add("red")
-    node.links.clear()
-    node.add("red")
-    assert node.calls[1:] == [f"DEL red {RED}", f"ADD red {RED}"]
-
-
-def test_an_interface_that_a_call_was_cut_short_at_is_detached_first(node: PodNode) -> None:
-    node.keep({"type": "red", "name": "red-net", "networkName": "red", ADDING: True})
-    node.links.add(RED)
+@pytest.mark.parametrize(("links", "mark"), [(set(), {}), ({RED}, {ADDING: True})], ids=["vanished", "half made"])
+def test_an_interface_that_is_not_whole_is_detached_and_made_again(node: PodNode, links: set[str], mark: Json) -> None:
+    node.keep({"type": "red", "name": "red-net", "networkName": "red", **mark})
+    node.links |= links
     node.add("red")
     assert node.calls == [f"DEL red {RED}", f"ADD red {RED}"]
     assert ADDING not in node.kept[0]

@@ -4,10 +4,9 @@ from typing import Any
 
 import pytest
 
-from podagent.errors import CallRefused, PluginError, PluginNotRun
+from podagent.errors import CallRefused, PluginError
 from podagent.foreign import Json
 from podagent.kactus.delegates import Delegates
-from podagent.kactus.failure import Failure
 from podagent.kactus.lock import MARK
 from podagent.kactus.state import ADDING, DEFINITION, IFNAME
 from unit.cni.plugins import RESULT
@@ -96,22 +95,6 @@ def test_a_delegate_inherits_only_variables_that_are_meant_for_plugins(node: Pod
     env = node.given["master"].env
     assert not {"SECRET", "LD_PRELOAD"} & env.keys()
     assert (env["_CNI_LOGGING_LEVEL"], env["CNI_EXTRA"], env[MARK]) == ("3", "1", "c1")
-
-
-def test_a_delegate_does_not_call_kactus_for_the_same_container(node: PodNode) -> None:
-    with pytest.raises(Failure, match="called itself"):
-        Delegates(node.call("ADD"), {MARK: "c1"})
-    assert Delegates(node.call("ADD"), {MARK: "another"})
-
-
-def test_a_plugin_that_is_missing_is_told_apart_from_one_that_failed(node: PodNode, delegates: Delegates) -> None:
-    with pytest.raises(PluginNotRun, match="faulty") as missing:
-        delegates.add(FAULTY, "net0", None)
-    assert missing.value.plugin == "faulty"
-    node.fail("ADD red")
-    with pytest.raises(PluginError) as failed:
-        delegates.add(DATA, "net0", None)
-    assert (type(failed.value), failed.value.code, failed.value.message) == (PluginError, 104, "no")
 
 
 @pytest.mark.parametrize(

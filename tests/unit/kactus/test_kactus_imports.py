@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from unit.kactus.loopback import kubeconfig
+from unit.kube.loopback import kubeconfig
 
 SOURCE = Path(__file__).resolve().parents[3] / "src"
 CALL = "from podagent.kactus.main import main; code = main()"

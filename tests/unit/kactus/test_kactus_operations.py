@@ -1,4 +1,4 @@
-"""CHECK, GC and STATUS; ADD and DEL have files of their own."""
+"""DEL, CHECK, GC and STATUS; ADD has a file of its own."""
 
 from __future__ import annotations
 
@@ -7,26 +7,125 @@ from typing import Any
 import pytest
 
 from podagent.foreign import Json
-from podagent.kactus.state import ADDING
-from unit.kactus.scripted import RED, PodNode
+from podagent.kactus.lock import MARK
+from podagent.kactus.state import ADDING, DEFINITION
+from unit.kactus.scripted import GREEN, RED, PodNode
+
+FAULTY_MASTER: Json = {"cniVersion": "0.4.0", "name": "cluster", "type": "faulty", "masterPlugin": True, ADDING: True}
+HALF_RED: Json = {
+    "cniVersion": "0.4.0", "name": "red-net", "type": "red", "networkName": "red", ADDING: True, DEFINITION: "shop/red",
+}  # fmt: skip
 
 
 @pytest.fixture
 def started(node: PodNode) -> PodNode:
-    node.start("red")
+    """With both networks; there is nothing left on the API server."""
+    node.start("red", "green")
+    node.objects.clear()
     return node
 
 
-def valid(node: PodNode, *alive: str, key: str = "cni.dev/valid-attachments") -> Json:
-    """The configuration of a GC."""
-    return node.conf("1.1.0", **{key: [{"containerID": each, "ifname": "eth0"} for each in alive]})
+def test_everything_goes_in_reverse_without_a_request(started: PodNode) -> None:
+    started.perform("DEL")
+    assert started.calls == [f"DEL green {GREEN}", f"DEL red {RED}", "DEL master eth0"]
+    assert (started.links, started.kept, started.asked) == (set(), [], [])
+
+
+@pytest.mark.parametrize(
+    ("kept", "calls"),
+    [
+        ([], ["DEL master eth0"]),
+        (
+            [{"type": "red", "networkName": "red"}, {"type": "master", "masterPlugin": True}],
+            [f"DEL red {RED}", "DEL master eth0"],
+        ),
+    ],
+    ids=["though its record is lost", "last, wherever it is kept"],
+)
+def test_the_default_interface_goes(node: PodNode, kept: list[Json], calls: list[str]) -> None:
+    node.keep(*kept)
+    node.perform("DEL")
+    assert node.calls == calls
+
+
+def test_one_network_goes_alone_and_may_go_twice(started: PodNode) -> None:
+    for _ in range(2):
+        started.perform("DEL", "red")
+        assert started.calls == [f"DEL red {RED}"]
+        assert started.kept_names == ["default", "green"]
+
+
+@pytest.mark.parametrize("gone", ["", "/nowhere"])
+def test_without_a_namespace_the_plugins_give_addresses_back(started: PodNode, gone: str) -> None:
+    started.perform("DEL", CNI_NETNS=gone)
+    assert len(started.calls) == 3
+    assert started.given["red"].env["CNI_NETNS"] == ""
+
+
+def test_nothing_is_detached_from_our_own_namespace(started: PodNode) -> None:
+    started.refused(8, "DEL", "red", CNI_NETNS="/proc/self/ns/net")
+    assert started.calls == []
+
+
+def test_a_network_that_fails_stays_kept_and_the_others_go(started: PodNode) -> None:
+    started.fail("DEL red", 105, "busy")
+    assert "CNI plugin red: busy" in started.refused(105, "DEL")
+    assert (started.links, started.kept_names) == ({RED}, ["red"])
+    started.failures.clear()
+    started.perform("DEL")
+    assert (started.links, started.kept) == (set(), [])
+
+
+def test_all_failures_are_reported_at_once(started: PodNode) -> None:
+    started.fail("DEL red")
+    started.fail("DEL green")
+    reported = started.refused(999, "DEL")
+    assert "CNI plugin red" in reported
+    assert "CNI plugin green" in reported
+
+
+@pytest.mark.parametrize(
+    ("half_attached", "network", "call"),
+    [({**HALF_RED, "type": "faulty"}, "red", f"DEL red {RED}"), (FAULTY_MASTER, "", "DEL master eth0")],
+)
+def test_a_half_attached_delegate_goes_with_the_corrected_configuration(
+    node: PodNode, half_attached: Json, network: str, call: str
+) -> None:
+    node.keep(half_attached)
+    node.perform("DEL", network)
+    assert (node.calls, node.kept) == ([call], [])
+
+
+@pytest.mark.parametrize("kubeconfig", ["", "/nowhere"])
+def test_the_failure_of_del_is_reported_where_there_is_no_corrected_definition(node: PodNode, kubeconfig: str) -> None:
+    node.keep(HALF_RED)
+    node.fail("DEL red", 105, "busy")
+    node.objects.clear()
+    conf = node.conf(kubeconfig=kubeconfig) if kubeconfig else None
+    assert "busy" in node.refused(105, "DEL", "red", conf)
+    assert node.kept_names == ["red"]
+
+
+def test_a_kactus_called_by_its_own_delegate_has_nothing_to_detach(
+    started: PodNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(MARK, "another container")
+    started.perform("DEL", "red")
+    assert started.calls == [f"DEL red {RED}"]
+    monkeypatch.setenv(MARK, started.container)
+    started.perform("DEL")
+    assert started.calls == [f"DEL red {RED}"]
+    assert "called itself" in started.refused(7, "ADD")
+
+
+# --- CHECK ----------------------------------------------------------------------------------------------------------
 
 
 def test_a_check_asks_every_plugin_that_has_attached_something_or_the_one_of_a_network(started: PodNode) -> None:
     started.perform("CHECK")
-    assert started.calls == ["CHECK master eth0", f"CHECK red {RED}"]
+    assert started.calls == ["CHECK master eth0", f"CHECK red {RED}", f"CHECK green {GREEN}"]
     started.perform("CHECK", "red")
-    assert started.calls[2:] == [f"CHECK red {RED}"]
+    assert started.calls[3:] == [f"CHECK red {RED}"]
 
 
 def test_the_failure_of_a_plugins_check_keeps_its_code(started: PodNode) -> None:
@@ -53,12 +152,27 @@ def test_our_own_namespace_is_not_checked(started: PodNode) -> None:
     started.refused(8, "CHECK", CNI_NETNS="/proc/self/ns/net")
 
 
+@pytest.mark.parametrize(
+    ("command", "version"),
+    [("CHECK", "0.3.1"), ("CHECK", "0.1.0"), ("GC", "1.0.0"), ("STATUS", "1.0.0"), ("STATUS", "0.4.0")],
+)
+def test_a_command_that_the_version_does_not_have_is_refused(started: PodNode, command: str, version: str) -> None:
+    conf = started.conf(version, **{"cni.dev/valid-attachments": []})
+    assert f"{version} has no {command}" in started.refused(1, command, conf=conf)
+    assert started.calls == []
+
+
 # --- GC -------------------------------------------------------------------------------------------------------------
+
+
+def valid(node: PodNode, *alive: str, key: str = "cni.dev/valid-attachments") -> Json:
+    """The configuration of a GC."""
+    return node.conf("1.1.0", **{key: [{"containerID": each, "ifname": "eth0"} for each in alive]})
 
 
 def test_the_delegates_of_a_container_that_is_gone_are_detached(started: PodNode) -> None:
     started.perform("GC", conf=valid(started))
-    assert started.calls == [f"DEL red {RED}", "DEL master eth0", "GC master"]
+    assert started.calls == [f"DEL green {GREEN}", f"DEL red {RED}", "DEL master eth0", "GC master"]
     assert started.kept == []
 
 
@@ -66,7 +180,7 @@ def test_the_delegates_of_a_container_that_is_gone_are_detached(started: PodNode
 def test_the_delegates_of_a_container_that_lives_stay(started: PodNode, key: str) -> None:
     started.perform("GC", conf=valid(started, "c1", key=key))
     assert started.calls == ["GC master"]
-    assert started.kept_names == ["default", "red"]
+    assert started.kept_names == ["default", "red", "green"]
     passed_on = started.given["master"].conf["cni.dev/valid-attachments"]
     assert passed_on == [{"containerID": "c1", "ifname": "eth0"}]
 
@@ -92,7 +206,7 @@ def test_the_failure_of_the_masters_gc_is_reported(node: PodNode) -> None:
     assert "CNI plugin master: locked" in node.refused(999, "GC", conf=valid(node))
 
 
-@pytest.mark.parametrize("listed", [None, "c1", {}, [None], ["c1"], [{"containerID": "c1"}]])
+@pytest.mark.parametrize("listed", [None, "c1", {}, [None], [7], ["c1"], [{}], [{"containerID": "c1"}]])
 def test_a_malformed_list_of_attachments_collects_nothing(started: PodNode, listed: Any) -> None:
     conf = valid(started) | {"cni.dev/valid-attachments": listed}
     assert "valid-attachments" in started.refused(7, "GC", conf=conf)

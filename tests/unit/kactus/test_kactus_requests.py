@@ -13,7 +13,7 @@ from podagent.kactus.failure import Failure
 from podagent.kactus.pods import Cluster
 from podagent.kactus.requests import NotReached, get_json
 from podagent.model import DefinitionRef
-from unit.kactus.loopback import Answer, Authority, Server, answer, kubeconfig, make_authority, raw, serving
+from unit.kube.loopback import DROP, Answer, Authority, Server, answer, kubeconfig, make_authority, raw
 
 GREEN = DefinitionRef("networks.kaloom.com/v1", "shop", "green")
 
@@ -30,20 +30,22 @@ def refused(code: int, ask: Callable[[], object]) -> str:
 
 
 def test_an_object_is_asked_for_with_the_token_below_the_servers_path(server: Server) -> None:
-    server.answers = [answer(200, b'{"kind": "Pod"}')]
+    server.answers.append(answer(200, b'{"kind": "Pod"}'))
     found = get_json(Credentials("k", f"{server.url}/clusters/one/", token="secret"), "/api/v1/x")
     assert found == {"kind": "Pod"}
     assert server.requests[0].path == "/clusters/one/api/v1/x"
-    assert server.requests[0].headers["Authorization"] == "Bearer secret"
+    assert server.requests[0].headers["authorization"] == "Bearer secret"
 
 
 def test_an_object_that_is_not_there_is_none(server: Server) -> None:
-    server.answers = [answer(404, b'{"kind": "Status"}')]
+    server.answers.append(answer(404, b'{"kind": "Status"}'))
     assert get_json(credentials(server), "/x") is None
 
 
 def test_an_answer_in_chunks_is_read(server: Server) -> None:
-    server.answers = [raw(b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n{"a"\r\n4\r\n: 1}\r\n0\r\n\r\n')]
+    server.answers.append(
+        raw(b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n{"a"\r\n4\r\n: 1}\r\n0\r\n\r\n')
+    )
     assert get_json(credentials(server), "/x") == {"a": 1}
 
 
@@ -55,13 +57,13 @@ def test_a_server_that_keeps_the_connection_open_is_not_waited_for(server: Serve
 
 @pytest.mark.parametrize("status", [401, 403, 302, 400])
 def test_a_refusal_is_reported_with_the_servers_reason(server: Server, status: int) -> None:
-    server.answers = [answer(status, b'{"message": "not for you"}')]
+    server.answers.append(answer(status, b'{"message": "not for you"}'))
     assert f"answers {status}: not for you" in refused(11, lambda: get_json(credentials(server), "/x"))
     assert len(server.requests) == 1
 
 
 def test_a_refusal_that_is_no_json_is_reported_printably(server: Server) -> None:
-    server.answers = [answer(403, b"\x1b[2J\xff" * 1000)]
+    server.answers.append(answer(403, b"\x1b[2J\xff" * 1000))
     reported = refused(11, lambda: get_json(credentials(server), "/x"))
     assert reported.isprintable()
     assert len(reported) < 2000
@@ -77,7 +79,7 @@ RUBBISH: list[Answer] = [
     *(answer(200, body) for body in (b"<html>", b"[]", b"", b'{"a": 1', b"[" * 100_000)),
     *(answer(status) for status in (500, 503, 429)),
     raw(b"rubbish\r\n\r\n"),
-    raw(b""),
+    DROP,
     raw(b'HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{"a"'),
     raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"),
     flood,
@@ -86,7 +88,7 @@ RUBBISH: list[Answer] = [
 
 @pytest.mark.parametrize("given", RUBBISH)
 def test_an_answer_that_may_be_better_in_a_moment_is_worth_another_attempt(server: Server, given: Answer) -> None:
-    server.answers = [given]
+    server.answers.append(given)
     with pytest.raises(NotReached):
         get_json(credentials(server), "/x")
 
@@ -98,7 +100,7 @@ def test_a_server_that_is_silent_or_drips_is_given_up(server: Server) -> None:
             handler.wfile.write(b" ")
             time.sleep(0.005)
 
-    server.answers = [lambda handler: time.sleep(5), drip]
+    server.answers.extend([lambda handler: time.sleep(5), drip])
     with pytest.raises(NotReached, match="timed out"):
         get_json(credentials(server), "/x", silence_s=0.05)
     with pytest.raises(NotReached, match="longer than"):
@@ -106,7 +108,7 @@ def test_a_server_that_is_silent_or_drips_is_given_up(server: Server) -> None:
 
 
 def test_a_server_that_is_not_there_is_reported_by_its_url() -> None:
-    with serving() as server:
+    with Server() as server:
         pass
     with pytest.raises(NotReached, match=server.url):
         get_json(credentials(server), "/x")
@@ -116,7 +118,7 @@ def test_a_server_that_is_not_there_is_reported_by_its_url() -> None:
 
 
 def test_a_server_is_trusted_for_the_kubeconfigs_authority_or_without_any(authority: Authority) -> None:
-    with serving(authority.context()) as server:
+    with Server(authority.context()) as server:
         asked = credentials(server)._replace(token="secret")
         with pytest.raises(NotReached, match="certificate"):
             get_json(asked, "/x")
@@ -130,7 +132,7 @@ def test_a_certificate_has_to_be_of_the_authority_and_for_the_name_expected(
     authority: Authority, tmp_path: Path
 ) -> None:
     named = make_authority(tmp_path, "DNS:api.example")
-    with serving(named.context()) as server:
+    with Server(named.context()) as server:
         expected = credentials(server)._replace(ca_file=str(named.certificate), tls_server_name="api.example")
         for other in (expected._replace(ca_file=str(authority.certificate)), expected._replace(tls_server_name="")):
             with pytest.raises(NotReached, match="certificate"):
@@ -141,7 +143,7 @@ def test_a_certificate_has_to_be_of_the_authority_and_for_the_name_expected(
 
 def test_a_client_certificate_is_shown(authority: Authority) -> None:
     certificate, key = str(authority.certificate), str(authority.key)
-    with serving(authority.context(ask_for_client=True)) as server:
+    with Server(authority.context(ask_for_client=True)) as server:
         ours = credentials(server)._replace(ca_file=certificate, certificate_file=certificate, key_file=key)
         assert get_json(ours, "/x") == {}
 
@@ -168,7 +170,7 @@ def cluster(server: Server, tmp_path: Path) -> Cluster:
 
 
 def test_a_pods_annotation_is_read_from_the_api_server(server: Server, cluster: Cluster) -> None:
-    server.answers = [answer(200, b'{"metadata": {"annotations": {"networks": "[]"}}}')]
+    server.answers.append(answer(200, b'{"metadata": {"annotations": {"networks": "[]"}}}'))
     assert cluster.annotation("shop", "web-0") == "[]"
     assert server.requests[0].path == "/api/v1/namespaces/shop/pods/web-0"
 
@@ -178,12 +180,12 @@ def test_a_pods_annotation_is_read_from_the_api_server(server: Server, cluster: 
             b'{"metadata": {"annotations": {"networks": 7}}}', b'{"metadata": {"annotations": "networks"}}']
 )  # fmt: skip
 def test_a_pod_without_the_annotation_has_none(server: Server, cluster: Cluster, pod: bytes) -> None:
-    server.answers = [answer(200, pod)]
+    server.answers.append(answer(200, pod))
     assert cluster.annotation("shop", "web-0") is None
 
 
 def test_a_pod_or_a_definition_that_is_not_there(server: Server, cluster: Cluster) -> None:
-    server.answers = [answer(404)]
+    server.answers.extend([answer(404), answer(404)])
     reported = refused(11, lambda: cluster.annotation("shop", "web-0"))  # the runtime tries again
     assert reported == "pod shop/web-0 is not known to the API server"
     assert cluster.definition(GREEN) is None
@@ -191,11 +193,11 @@ def test_a_pod_or_a_definition_that_is_not_there(server: Server, cluster: Cluste
 
 
 def test_a_server_in_trouble_is_asked_again(server: Server, cluster: Cluster) -> None:
-    server.answers = [answer(500), raw(b""), answer(429), answer(200, b'{"spec": {}}')]
+    server.answers.extend([answer(500), DROP, answer(429), answer(200, b'{"spec": {}}')])
     assert cluster.definition(GREEN) == {"spec": {}}
 
 
 def test_a_server_in_lasting_trouble_is_left_to_the_runtime(server: Server, cluster: Cluster) -> None:
-    server.answers = [answer(500)]
+    server.answers.extend([answer(500)] * 4)
     assert "answers 500" in refused(11, lambda: cluster.definition(GREEN))
     eventually(lambda: len(server.requests) == 4, 5)

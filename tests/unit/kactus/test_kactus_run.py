@@ -46,13 +46,10 @@ class Kactus:
         self._monkeypatch.setitem(OPERATIONS, command, operation)
 
     def run(self, command: str, stdin: bytes | None = None, **environ: str) -> int:
-        reading, writing = os.pipe()
-        os.write(writing, json.dumps(self._node.conf()).encode() if stdin is None else stdin)
-        os.close(writing)
-        try:
-            return self.run_on(reading, **{**self._node.environ(command, args=""), **environ})
-        finally:
-            os.close(reading)
+        with tempfile.TemporaryFile() as file:
+            file.write(json.dumps(self._node.conf()).encode() if stdin is None else stdin)
+            file.seek(0)
+            return self.run_on(file.fileno(), **self._node.environ(command, args="", **environ))
 
     def run_on(self, stdin: int, **environ: str) -> int:
         return run(environ, self._print, stdin)
@@ -119,22 +116,46 @@ def test_a_bug_is_reported_as_an_error_object_and_logged(kactus: Kactus, node: P
     assert "internal error" in log.read_text()
 
 
+REFUSALS: list[tuple[int, str, Json | bytes, dict[str, str]]] = [
+    (1, "incompatible CNI versions", {"cniVersion": "9.9.9"}, {}),
+    (4, "[CNI_PATH] missing", {}, {"CNI_PATH": ""}),
+    *((6, "cannot be read", text, {}) for text in (b"", b"nonsense", b"[]", b"[" * 100_000)),
+    (7, "missing network name", {"name": ""}, {}),
+    (7, "delegates", {"delegates": []}, {}),
+    (7, "ipam.type", {"delegates": [{"type": "bridge", "ipam": {"type": "../x"}}]}, {}),
+    (7, "kubeconfig", {"kubeconfig": "x"}, {}),
+    (7, "cniDir", {"cniDir": "x"}, {}),
+]
+
+
+@pytest.mark.parametrize("command", ["ADD", "CHECK", "DEL", "GC", "STATUS"])
+def test_every_command_answers_a_refusal_with_an_error_object_and_does_nothing(
+    kactus: Kactus, node: PodNode, command: str
+) -> None:
+    for code, message, given, environ in REFUSALS:
+        usable = {"cniVersion": versions.LATEST, "cni.dev/valid-attachments": []}
+        text = given if isinstance(given, bytes) else json.dumps(node.conf(**usable | given)).encode()
+        reported = kactus.failed(command, text, **environ)
+        assert reported.keys() - {"details"} == {"cniVersion", "code", "msg"}
+        assert (reported["cniVersion"], reported["code"]) == (versions.LATEST, code)
+        assert message in reported["msg"]
+        assert (node.links, node.calls, node.cni_dir.exists()) == (set(), [], False)
+
+
 @pytest.mark.parametrize(
     ("named", "reported"),
-    [("0.3.1", "0.3.1"), ("", "0.1.0"), ("9.9.9", versions.LATEST), (["0.4.0"], versions.LATEST)],
+    [*((known, known) for known in versions.KNOWN), ("", versions.OLDEST), (["0.4.0"], versions.LATEST)],
 )
 def test_an_error_is_reported_in_a_version_that_is_known(
     kactus: Kactus, node: PodNode, named: object, reported: str
 ) -> None:
     conf = json.dumps(node.conf(cniVersion=named, name="")).encode()
-    assert kactus.failed("ADD", conf)["cniVersion"] == reported
+    for environ in ({}, {"CNI_CONTAINERID": ""}):
+        assert kactus.failed("ADD", conf, **environ)["cniVersion"] == reported
 
 
-def test_a_configuration_that_cannot_be_read_is_reported_in_the_latest_version(kactus: Kactus, node: PodNode) -> None:
-    for text in (b"", b"nonsense"):
-        reported = kactus.failed("DEL", text)
-        assert (reported["cniVersion"], reported["code"]) == (versions.LATEST, 6)
-    assert kactus.run_on(-1, **node.environ("DEL")) == 1  # a standard input that is closed
+def test_a_standard_input_that_is_closed_is_an_unreadable_configuration(kactus: Kactus, node: PodNode) -> None:
+    assert kactus.run_on(-1, **node.environ("DEL")) == 1
     assert kactus.printed[-1]["code"] == 6
 
 

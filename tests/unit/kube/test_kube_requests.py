@@ -6,6 +6,7 @@ import io
 from collections.abc import Iterator
 
 import pytest
+from kubernetes.client import Configuration
 from urllib3.connection import HTTPConnection
 from urllib3.response import HTTPResponse
 
@@ -13,25 +14,50 @@ from podagent import __version__
 from podagent.errors import AnswerTooLarge, ApiError, DefinitionError, KubeconfigError
 from podagent.foreign import Json
 from podagent.kube.answers import read_body, status_error
-from podagent.kube.api import api_path
+from podagent.kube.api import KubeApi, api_path
 from podagent.kube.definitions import NetworkDefinitions
 from podagent.kube.stream import LineStream
 from podagent.model import DefinitionRef
 from unit.kube.kube_script import ScriptedResponse
-from unit.kube.kube_server import DROP, Reply, ScriptedServer
+from unit.kube.loopback import DROP, Server, answer
 
 BREAK = ConnectionResetError("reset by peer")
 DATA = DefinitionRef("networks.kaloom.com/v1", "tenant", "data")
 
 
+class ApiServer(Server):
+    """With a client that loads one token after the other; `broken` is raised instead when set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.api = KubeApi(self._load, timeout_s=5)
+        self.broken: KubeconfigError | None = None
+        self.loads = 0
+
+    @property
+    def tokens(self) -> list[str]:
+        """Those of the requests, in order."""
+        return [request.headers["authorization"].removeprefix("Bearer ") for request in self.requests]
+
+    def _load(self) -> Configuration:
+        if self.broken:
+            raise self.broken
+        self.loads += 1
+        configuration = Configuration(host=self.url, api_key={"BearerToken": f"Bearer token{self.loads}"})
+        configuration.retries = False
+        return configuration
+
+
 @pytest.fixture
-def server() -> Iterator[ScriptedServer]:
-    with ScriptedServer() as server:
-        yield server
+def server() -> Iterator[ApiServer]:
+    made = ApiServer()
+    with made:
+        yield made
+        made.api.close()
 
 
-def test_a_get_carries_its_query_the_agents_name_and_a_token(server: ScriptedServer) -> None:
-    server.replies.append(Reply(body=b'{"kind": "PodList"}'))
+def test_a_get_carries_its_query_the_agents_name_and_a_token(server: ApiServer) -> None:
+    server.answers.append(answer(200, b'{"kind": "PodList"}'))
     assert server.api.get("/api/v1/pods", [("limit", "1"), ("fieldSelector", "a!=b")]) == {"kind": "PodList"}
     [request] = server.requests
     assert (request.method, request.path) == ("GET", "/api/v1/pods?limit=1&fieldSelector=a%21%3Db")
@@ -40,7 +66,7 @@ def test_a_get_carries_its_query_the_agents_name_and_a_token(server: ScriptedSer
     assert server.tokens == ["token1"]
 
 
-def test_a_post_and_a_merge_patch_carry_their_kind_of_json(server: ScriptedServer) -> None:
+def test_a_post_and_a_merge_patch_carry_their_kind_of_json(server: ApiServer) -> None:
     server.api.post("/api/v1/events", {"a": "ü"})
     server.api.patch("/api/v1/events/x", {"a": None})
     assert [(request.method, request.headers["content-type"], request.body) for request in server.requests] == [
@@ -49,8 +75,8 @@ def test_a_post_and_a_merge_patch_carry_their_kind_of_json(server: ScriptedServe
     ]
 
 
-def test_a_stream_hands_out_lines(server: ScriptedServer) -> None:
-    server.replies.append(Reply(body=b"one\ntwo\n"))
+def test_a_stream_hands_out_lines(server: ApiServer) -> None:
+    server.answers.append(answer(200, b"one\ntwo\n"))
     with server.api.stream("/api/v1/pods", [("watch", "true")], read_timeout_s=5) as stream:
         assert list(stream) == [b"one", b"two"]
 
@@ -64,9 +90,9 @@ def test_a_stream_hands_out_lines(server: ScriptedServer) -> None:
     ],
 )
 def test_a_refusal_carries_its_status_the_servers_words_if_usable_and_how_long_to_wait(
-    server: ScriptedServer, body: bytes, retry_after: str, words: str, wait: float | None
+    server: ApiServer, body: bytes, retry_after: str, words: str, wait: float | None
 ) -> None:
-    server.replies.append(Reply(429, body, (("Retry-After", retry_after),)))
+    server.answers.append(answer(429, body, ("Retry-After", retry_after)))
     with pytest.raises(ApiError, match=rf"^GET /api/v1/pods: 429 {words}$") as caught:
         server.api.get("/api/v1/pods")
     assert (caught.value.status, caught.value.retry_after) == (429, wait)
@@ -93,17 +119,17 @@ def test_a_status_within_a_watch_reads_as_if_fields_of_other_types_were_absent(
     assert (str(error), error.status, error.retry_after) == (f"watch: {words}", int(words[:3]), wait)
 
 
-def test_refused_credentials_are_loaded_again_and_the_request_repeated_once(server: ScriptedServer) -> None:
-    server.replies.append(Reply(401))
+def test_refused_credentials_are_loaded_again_and_the_request_repeated_once(server: ApiServer) -> None:
+    server.answers.append(answer(401))
     server.api.get("/x")
     assert server.tokens == ["token1", "token2"]
-    server.replies.extend([Reply(401), Reply(401), Reply()])
+    server.answers.extend([answer(401), answer(401), answer()])
     with pytest.raises(ApiError, match="401 Unauthorized"):
         server.api.get("/x")
     assert server.tokens == ["token1", "token2", "token2", "token3"]
 
 
-def test_a_reload_takes_the_newest_credentials_and_a_failed_one_leaves_the_present_ones(server: ScriptedServer) -> None:
+def test_a_reload_takes_the_newest_credentials_and_a_failed_one_leaves_the_present_ones(server: ApiServer) -> None:
     server.api.get("/x")
     server.api.reload()
     server.broken = KubeconfigError("kubeconfig is not YAML")
@@ -111,21 +137,21 @@ def test_a_reload_takes_the_newest_credentials_and_a_failed_one_leaves_the_prese
         server.api.reload()
     server.api.get("/x")
     assert server.tokens == ["token1", "token2"]
-    server.replies.append(Reply(401))
+    server.answers.append(answer(401))
     with pytest.raises(ApiError, match=r"401 .*; and there are no newer credentials: kubeconfig is not YAML") as caught:
         server.api.get("/x")
     assert caught.value.status == 401
 
 
 @pytest.mark.parametrize("method", ["get", "patch"])
-def test_a_connection_that_the_server_had_closed_costs_nothing(server: ScriptedServer, method: str) -> None:
-    server.replies.extend([DROP, Reply(body=b'{"a": 1}')])
-    answer = server.api.get("/x") if method == "get" else server.api.patch("/x", {})
-    assert answer == {"a": 1}
+def test_a_connection_that_the_server_had_closed_costs_nothing(server: ApiServer, method: str) -> None:
+    server.answers.extend([DROP, answer(200, b'{"a": 1}')])
+    found = server.api.get("/x") if method == "get" else server.api.patch("/x", {})
+    assert found == {"a": 1}
 
 
-def test_an_object_is_not_created_twice_when_the_connection_breaks(server: ScriptedServer) -> None:
-    server.replies.append(DROP)
+def test_an_object_is_not_created_twice_when_the_connection_breaks(server: ApiServer) -> None:
+    server.answers.append(DROP)
     with pytest.raises(ApiError, match=f"POST {server.url}/x: ") as caught:
         server.api.post("/x", {})
     assert caught.value.status == 0
@@ -133,7 +159,8 @@ def test_an_object_is_not_created_twice_when_the_connection_breaks(server: Scrip
 
 
 def test_a_server_that_is_away_is_an_error_without_a_status() -> None:
-    with ScriptedServer() as server:
+    server = ApiServer()
+    with server:
         pass
     with pytest.raises(ApiError, match="Connection refused") as caught:
         server.api.get("/x")
@@ -141,28 +168,28 @@ def test_a_server_that_is_away_is_an_error_without_a_status() -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"7", b"\xff\xfe", b"[" * 100_000])
-def test_an_answer_that_is_no_object_is_an_error(server: ScriptedServer, body: bytes) -> None:
-    server.replies.append(Reply(body=body))
+def test_an_answer_that_is_no_object_is_an_error(server: ApiServer, body: bytes) -> None:
+    server.answers.append(answer(200, body))
     with pytest.raises(ApiError, match="GET /x: the answer cannot be used: ") as caught:
         server.api.get("/x")
     assert caught.value.status == 200
 
 
-def test_an_answer_too_large_to_hold_is_refused_and_its_connection_not_used_again(server: ScriptedServer) -> None:
-    server.replies.append(Reply(body=b" " * ((16 << 20) + 1)))
+def test_an_answer_too_large_to_hold_is_refused_and_its_connection_not_used_again(server: ApiServer) -> None:
+    server.answers.append(answer(200, b" " * ((16 << 20) + 1)))
     with pytest.raises(AnswerTooLarge, match="larger than 16777216 bytes"):
         server.api.get("/x")
     assert server.api.get("/x") == {}
 
 
 def test_an_answer_that_trickles_in_is_given_up_and_its_connection_closed() -> None:
-    answer = HTTPResponse(body=io.BytesIO(b"{}"), preload_content=False)
+    response = HTTPResponse(body=io.BytesIO(b"{}"), preload_content=False)
     with pytest.raises(ApiError, match="GET /x: the answer did not end in time"):
-        read_body(answer, limit=10, deadline=-1, what="GET /x")
-    assert answer.closed
+        read_body(response, limit=10, deadline=-1, what="GET /x")
+    assert response.closed
 
 
-def test_a_path_that_could_mean_another_one_is_never_asked_for(server: ScriptedServer) -> None:
+def test_a_path_that_could_mean_another_one_is_never_asked_for(server: ApiServer) -> None:
     for path in ("", "pods", "/api/../secrets", "/api//pods", "/a?b", "/a#b", "/a b", "/a\n", "/.", "/a/"):
         with pytest.raises(ValueError, match="not an API path"):
             server.api.get(path)
@@ -176,29 +203,29 @@ def test_path_segments_are_quoted() -> None:
             api_path("api", segment)
 
 
-def test_the_server_has_a_name_before_the_credentials_are_loaded_and_after(server: ScriptedServer) -> None:
+def test_the_server_has_a_name_before_the_credentials_are_loaded_and_after(server: ApiServer) -> None:
     server.api.close()
     assert (server.api.server, server.loads) == ("the API server", 0)
     server.api.get("/x")
     assert (server.api.server, server.loads) == (server.url, 1)
 
 
-def test_the_longest_a_call_takes_is_known(server: ScriptedServer) -> None:
+def test_the_longest_a_call_takes_is_known(server: ApiServer) -> None:
     assert server.api.patience_s == 2 * (5 + 2 * 5)
 
 
-def test_a_network_definition_is_read_by_its_reference_and_none_if_it_is_not_there(server: ScriptedServer) -> None:
+def test_a_network_definition_is_read_by_its_reference_and_none_if_it_is_not_there(server: ApiServer) -> None:
     definitions = NetworkDefinitions(server.api)
-    server.replies.extend([Reply(body=b'{"spec": {"plugin": "bridge"}}'), Reply(404)])
+    server.answers.extend([answer(200, b'{"spec": {"plugin": "bridge"}}'), answer(404)])
     assert [definitions.read(DATA), definitions.read(DATA)] == [{"spec": {"plugin": "bridge"}}, None]
     assert server.requests[0].path == "/apis/kaloom.com/v1/namespaces/tenant/networks/data"
-    for replies in [(Reply(401), Reply(401)), (Reply(403),), (Reply(500),), (DROP, DROP)]:
-        server.replies.extend(replies)
+    for answers in [(answer(401), answer(401)), (answer(403),), (answer(500),), (DROP, DROP)]:
+        server.answers.extend(answers)
         with pytest.raises(ApiError):
             definitions.read(DATA)
 
 
-def test_the_name_of_a_network_that_no_object_can_have_never_reaches_the_server(server: ScriptedServer) -> None:
+def test_the_name_of_a_network_that_no_object_can_have_never_reaches_the_server(server: ApiServer) -> None:
     for namespace, name in [("default", "../secrets/x"), ("a/b", "data"), ("", "data"), ("a.b", "c"), ("a", "")]:
         with pytest.raises(DefinitionError, match="no object can have that name"):
             NetworkDefinitions(server.api).read(DATA._replace(namespace=namespace, name=name))
@@ -245,7 +272,7 @@ def test_the_connection_is_kept_only_when_the_answer_was_read_to_its_end() -> No
         next(iter(stream))
     with pytest.raises(ApiError), LineStream(broken, "") as stream:
         list(stream)
-    assert [answer.calls for answer in (whole, left, broken)] == [[], ["close"], ["close"]]
+    assert [response.calls for response in (whole, left, broken)] == [[], ["close"], ["close"]]
 
 
 def test_an_abort_that_comes_too_late_is_no_trouble() -> None:

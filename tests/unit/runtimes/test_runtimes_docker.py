@@ -35,7 +35,7 @@ def inner(of: str) -> Json:
 
 
 class Docker:
-    """A daemon that is its own client.
+    """A daemon that is its own client, and the runtime that asks it.
 
     Attributes:
         listed: the containers.
@@ -58,6 +58,10 @@ class Docker:
         self.filters: list[Json] = []
         self.started: dict[str, int] = {}
         self.closed = 0
+        self.runtime = DockerRuntime(ENDPOINT, self.identify, connect=self.connect, retry_s=0)
+
+    def find(self) -> Sandbox:
+        return self.runtime.find_sandbox(POD)
 
     def connect(self, **options: Any) -> Docker:
         self.clients.append(options)
@@ -94,78 +98,69 @@ def daemon() -> Docker:
     return Docker()
 
 
-@pytest.fixture
-def runtime(daemon: Docker) -> DockerRuntime:
-    return DockerRuntime(ENDPOINT, daemon.identify, connect=daemon.connect, retry_s=0)
-
-
-def test_a_pod_is_asked_for_by_all_of_its_key(daemon: Docker, runtime: DockerRuntime) -> None:
-    assert runtime.find_sandbox(POD) == Sandbox("s1", NetnsRef("/proc/7/ns/net", 100, 5), populated=False)
+def test_a_pod_is_asked_for_by_all_of_its_key(daemon: Docker) -> None:
+    assert daemon.find() == Sandbox("s1", NetnsRef("/proc/7/ns/net", 100, 5), populated=False)
     assert daemon.filters == [{"label": [f"{key}={value}" for key, value in POD_LABELS.items()]}]
     assert daemon.clients == [{"base_url": ENDPOINT, "timeout": 20.0, "version": "auto"}]
 
 
-def test_a_sandbox_with_a_container_of_its_own_is_populated(daemon: Docker, runtime: DockerRuntime) -> None:
+def test_a_sandbox_with_a_container_of_its_own_is_populated(daemon: Docker) -> None:
     for name, populated in (("s1", True), ("s0", False)):
         daemon.listed = [inner(name), sandbox()]
-        assert runtime.find_sandbox(POD).populated is populated
+        assert daemon.find().populated is populated
 
 
-def test_of_several_sandboxes_the_newest_that_runs_counts(daemon: Docker, runtime: DockerRuntime) -> None:
+def test_of_several_sandboxes_the_newest_that_runs_counts(daemon: Docker) -> None:
     ended = sandbox("s3", Created=3, State="exited")
     daemon.listed = [sandbox("s1"), sandbox("s2", Created=2), ended, sandbox("x", Labels=None)]
     daemon.pids["s2"] = [8]
-    assert runtime.find_sandbox(POD).id == "s2"
+    assert daemon.find().id == "s2"
 
 
-def test_a_sandbox_on_the_hosts_network_has_no_namespace(daemon: Docker, runtime: DockerRuntime) -> None:
+def test_a_sandbox_on_the_hosts_network_has_no_namespace(daemon: Docker) -> None:
     daemon.listed = [sandbox(HostConfig={"NetworkMode": "host"})]
-    assert runtime.find_sandbox(POD).host_network
+    assert daemon.find().host_network
     assert daemon.inspected == []
 
 
 # --- the namespace --------------------------------------------------------------------------------------------------
 
 
-def test_a_known_namespace_is_not_asked_for_again(daemon: Docker, runtime: DockerRuntime) -> None:
-    assert runtime.find_sandbox(POD) == runtime.find_sandbox(POD)
+def test_a_known_namespace_is_not_asked_for_again(daemon: Docker) -> None:
+    assert daemon.find() == daemon.find()
     assert len(daemon.inspected) == 2  # before and after the namespace was identified, and only the first time
 
 
 @pytest.mark.parametrize("started", [0, 6], ids=["gone", "of another process"])
-def test_a_known_namespace_that_is_no_longer_the_same_is_looked_up_again(
-    daemon: Docker, runtime: DockerRuntime, started: int
-) -> None:
-    runtime.find_sandbox(POD)
+def test_a_known_namespace_that_is_no_longer_the_same_is_looked_up_again(daemon: Docker, started: int) -> None:
+    daemon.find()
     daemon.started["/proc/7/ns/net"] = started
     daemon.pids["s1"] = [8]
-    assert runtime.find_sandbox(POD).netns == NetnsRef("/proc/8/ns/net", 100, 5)
+    assert daemon.find().netns == NetnsRef("/proc/8/ns/net", 100, 5)
 
 
-def test_a_namespace_is_forgotten_with_its_sandbox(daemon: Docker, runtime: DockerRuntime) -> None:
-    runtime.find_sandbox(POD)
+def test_a_namespace_is_forgotten_with_its_sandbox(daemon: Docker) -> None:
+    daemon.find()
     daemon.listed = [sandbox(State="exited")]
     with pytest.raises(SandboxNotFound):
-        runtime.find_sandbox(POD)
+        daemon.find()
     daemon.listed = [sandbox()]
-    runtime.find_sandbox(POD)
+    daemon.find()
     assert len(daemon.inspected) == 4
 
 
-def test_of_more_than_a_thousand_known_namespaces_only_those_of_running_sandboxes_stay(
-    daemon: Docker, runtime: DockerRuntime
-) -> None:
+def test_of_more_than_a_thousand_known_namespaces_only_those_of_running_sandboxes_stay(daemon: Docker) -> None:
     for number in range(1001):
         daemon.listed, daemon.pids[f"s{number}"] = [sandbox(f"s{number}")], [1000 + number]
-        runtime.find_sandbox(POD)
+        daemon.find()
     daemon.started["/proc/1000/ns/net"] = 0
     daemon.listed, asked = [], len(daemon.inspected)
     with pytest.raises(SandboxNotFound):
-        runtime.find_sandbox(POD)
+        daemon.find()
     del daemon.started["/proc/1000/ns/net"]
     for number in (0, 1):
         daemon.listed = [sandbox(f"s{number}")]
-        runtime.find_sandbox(POD)
+        daemon.find()
     assert daemon.inspected[asked:] == ["s0", "s0"]
 
 
@@ -183,43 +178,39 @@ def test_of_more_than_a_thousand_known_namespaces_only_those_of_running_sandboxe
     ],
 )
 def test_a_sandbox_that_does_not_run_or_ends_meanwhile_is_not_found(
-    daemon: Docker, runtime: DockerRuntime, changes: dict[str, Any], reason: str
+    daemon: Docker, changes: dict[str, Any], reason: str
 ) -> None:
     vars(daemon).update(changes)
     with pytest.raises(SandboxNotFound, match=reason):
-        runtime.find_sandbox(POD)
+        daemon.find()
 
 
 @pytest.mark.parametrize(
     "fault",
     [docker.errors.DockerException("broken"), requests.ConnectionError("refused"), OSError("gone"), ValueError("JSON")],
 )
-def test_a_docker_that_does_not_answer_is_reported_with_its_address(
-    daemon: Docker, runtime: DockerRuntime, fault: Exception
-) -> None:
+def test_a_docker_that_does_not_answer_is_reported_with_its_address(daemon: Docker, fault: Exception) -> None:
     daemon.fails = fault
     with pytest.raises(RuntimeUnavailable, match=f"Docker at {ENDPOINT} does not answer: {type(fault).__name__}"):
-        runtime.find_sandbox(POD)
+        daemon.find()
 
 
 @pytest.mark.parametrize("listed", [[{}], [sandbox(HostConfig=None)], [sandbox(Created=None), sandbox("s2")]])
-def test_an_answer_that_makes_no_sense_is_no_answer(daemon: Docker, runtime: DockerRuntime, listed: list[Json]) -> None:
+def test_an_answer_that_makes_no_sense_is_no_answer(daemon: Docker, listed: list[Json]) -> None:
     daemon.listed = listed
     with pytest.raises(RuntimeUnavailable):
-        runtime.find_sandbox(POD)
+        daemon.find()
 
 
 @pytest.mark.parametrize(("status", "clients"), [(400, 2), (500, 1)])
-def test_the_version_is_agreed_again_with_a_docker_that_refuses_it(
-    daemon: Docker, runtime: DockerRuntime, status: int, clients: int
-) -> None:
+def test_the_version_is_agreed_again_with_a_docker_that_refuses_it(daemon: Docker, status: int, clients: int) -> None:
     response = requests.Response()
     response.status_code = status
     daemon.fails = docker.errors.APIError("refused", response)
     with pytest.raises(RuntimeUnavailable):
-        runtime.find_sandbox(POD)
+        daemon.find()
     daemon.fails = None
-    runtime.find_sandbox(POD)
+    daemon.find()
     assert len(daemon.clients) == clients
 
 
@@ -240,7 +231,7 @@ Follow = Callable[..., "list[PodKey | str]"]
 
 
 @pytest.fixture
-def follow(daemon: Docker, runtime: DockerRuntime) -> Follow:
+def follow(daemon: Docker) -> Follow:
     """Follows these streams, and gives what was heard when the last one has ended."""
 
     def follow(*streams: Iterator[Json]) -> list[PodKey | str]:
@@ -252,7 +243,7 @@ def follow(daemon: Docker, runtime: DockerRuntime) -> Follow:
             stopped.set()
 
         daemon.streams = [*streams[:-1], last()]
-        runtime.follow(heard.append, lambda: heard.append(RECONNECTED), stopped)
+        daemon.runtime.follow(heard.append, lambda: heard.append(RECONNECTED), stopped)
         return heard
 
     return follow

@@ -6,21 +6,22 @@ import json
 import ssl
 import subprocess
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
 
 
-def answer(status: int, body: bytes = b"{}") -> Answer:
+def answer(status: int = 200, body: bytes = b"{}", *headers: tuple[str, str]) -> Answer:
     """An ordinary answer with its length; the connection stays open."""
 
     def give(handler: BaseHTTPRequestHandler) -> None:
         handler.send_response(status)
-        handler.send_header("Content-Length", str(len(body)))
+        for key, value in (*headers, ("Content-Length", str(len(body)))):
+            handler.send_header(key, value)
         handler.end_headers()
         handler.wfile.write(body)
 
@@ -37,53 +38,57 @@ def raw(answer_bytes: bytes) -> Answer:
     return give
 
 
+DROP = raw(b"")
+
+
 class Request(NamedTuple):
+    method: str
     path: str
-    headers: Mapping[str, str]
+    headers: dict[str, str]
+    """By their names in lower case."""
+    body: Any
 
 
-class Server:
-    """Gives `answers` one after the other, the last one again and again."""
+class Server(ThreadingHTTPServer):
+    """A context manager. Requests take the next of `answers`, and an empty object after the last."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self.answers = [answer(200)]
-        self.requests: list[Request] = []
-
-    def handle(self, handler: BaseHTTPRequestHandler) -> None:
-        self.requests.append(Request(handler.path, dict(handler.headers)))
-        give = self.answers[0] if len(self.answers) == 1 else self.answers.pop(0)
-        give(handler)
-
-
-class _Listening(ThreadingHTTPServer):
     daemon_threads = True
 
-    def handle_error(self, request: object, client_address: object) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        if tls:
+            self.socket = tls.wrap_socket(self.socket, server_side=True)
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.server_port}"
+        self.answers: deque[Answer] = deque()
+        self.requests: list[Request] = []
+
+    def __enter__(self) -> Server:
+        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.shutdown()
+        self.server_close()
+
+    def handle_error(self, *_: object) -> None:
         """The client has hung up."""
 
 
-@contextmanager
-def serving(tls: ssl.SSLContext | None = None) -> Iterator[Server]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Server
 
-        def do_GET(self) -> None:
-            served.handle(self)
+    def _answer(self) -> None:
+        sent = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        headers = {key.lower(): value for key, value in self.headers.items()}
+        self.server.requests.append(Request(self.command, self.path, headers, json.loads(sent) if sent else None))
+        give = self.server.answers.popleft() if self.server.answers else answer()
+        give(self)
 
-        def log_message(self, *_: object) -> None:
-            """Silence."""
+    do_GET = do_POST = do_PATCH = _answer  # noqa: N815 - http.server looks for these names
 
-    listening = _Listening(("127.0.0.1", 0), Handler)
-    if tls:
-        listening.socket = tls.wrap_socket(listening.socket, server_side=True)
-    served = Server(f"{'https' if tls else 'http'}://127.0.0.1:{listening.server_port}")
-    threading.Thread(target=listening.serve_forever, args=(0.02,), daemon=True).start()
-    try:
-        yield served
-    finally:
-        listening.shutdown()
-        listening.server_close()
+    def log_message(self, *_: object) -> None:
+        """Silence."""
 
 
 def kubeconfig(directory: Path, server: str) -> str:
