@@ -34,7 +34,7 @@ def replace(host: Host, packages: Packages) -> int:
     host.install(packages)
     service.wait_for_restart(before)
     service.wait_for_line(f"podagent {packages.version} starts", since=since)
-    service.wait_for_status(" 0 pods in progress")
+    service.wait_for_status(" 0 pods in ")  # "work" of 0.3.0, "progress" since
     return since
 
 
