@@ -23,7 +23,10 @@ def test_with_a_mistake_in_its_settings_the_service_is_tried_until_they_are_corr
     service, machine = installed.service, installed.machine
     # More often in ten seconds than systemd lets a service fail by default.
     service.drop_in("[Service]\nRestartSec=200ms\n")
-    for path, mistake, reported in (TOML, '\ncolour = "green"\n', "colour"), (CONF, '\nexport WORKERS="4\n', "has an error"):
+    for path, mistake, reported in (
+        (TOML, '\ncolour = "green"\n', "colour"),
+        (CONF, '\nexport WORKERS="4\n', "has an error"),
+    ):
         shipped, since = machine.read(path), machine.now()
         machine.append(path, mistake)
         service.systemctl("reset-failed")

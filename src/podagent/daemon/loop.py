@@ -33,7 +33,7 @@ class Loop:
         """
         Args:
             status: returns the line for ``systemctl status``.
-            at_work: returns the number of pods in work; if there are any, STATUS is updated more often.
+            at_work: returns the number of pods in progress; if there are any, STATUS is updated more often.
             reload: called on SIGHUP.
             received: signal numbers, `WAKE` when STATUS has changed, or `LOOP_DIED`. Filled by signal handlers and
                 other threads.
