@@ -6,6 +6,7 @@ It has a disk, which survives its reboots, a cgroup tree and a network of its ow
 from __future__ import annotations
 
 import json
+import errno
 import os
 import shutil
 import subprocess
@@ -170,8 +171,11 @@ class Machine:
 def _pids(cgroup: Path) -> list[int]:
     try:
         return list(map(int, (cgroup / "cgroup.procs").read_text().split()))
-    except FileNotFoundError:  # a shutdown removes groups without processes
-        return []
+    except OSError as error:
+        # A shutdown removes groups without processes, also while one is read.
+        if error.errno in (errno.ENOENT, errno.ENODEV):
+            return []
+        raise
 
 
 def _unified_hierarchy() -> Path:
