@@ -5,8 +5,8 @@ It has a disk, which survives its reboots, a cgroup tree and a network of its ow
 
 from __future__ import annotations
 
-import json
 import errno
+import json
 import os
 import shutil
 import subprocess
