@@ -19,6 +19,10 @@ from contextlib import suppress
 _ROUND_S = 0.25
 # Processes that survive this are stuck in the kernel, and are abandoned.
 _KILL_PATIENCE_S = 5.0
+# While a process executes another program, its environment reads as empty. That takes microseconds, unless the disk is
+# slow; a program may also have no environment for good.
+_EXEC_PATIENCE_S = 0.1
+_EXEC_POLL_S = 0.001
 
 
 def await_orphans(container_id: str, ifname: str, timeout_s: float) -> bool:
@@ -72,8 +76,7 @@ def _find(wanted: set[bytes], spared: set[int]) -> list[int]:
 def _works_on(pid: int, wanted: set[bytes]) -> bool:
     # An ended process has no environment any more, and one of another user may be unreadable.
     try:
-        with open(f"/proc/{pid}/environ", "rb", buffering=0) as environ:  # noqa: PTH123
-            variables = environ.read()
+        variables = _environment(pid)
         return (
             b"CNI_COMMAND=" in variables
             and wanted <= set(variables.split(b"\0"))
@@ -82,6 +85,18 @@ def _works_on(pid: int, wanted: set[bytes]) -> bool:
         )
     except OSError:
         return False
+
+
+def _environment(pid: int) -> bytes:
+    """The environment of `pid`; of the new program if it executes one just now. Raises OSError."""
+    deadline = time.monotonic() + _EXEC_PATIENCE_S
+    while True:
+        with open(f"/proc/{pid}/environ", "rb", buffering=0) as environ:  # noqa: PTH123
+            variables = environ.read()
+        if variables or time.monotonic() > deadline:
+            return variables
+        os.readlink(f"/proc/{pid}/exe")  # noqa: PTH115 - fails for zombies and kernel threads, which execute nothing
+        time.sleep(_EXEC_POLL_S)
 
 
 def _ancestry() -> set[int]:

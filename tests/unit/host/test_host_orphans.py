@@ -76,6 +76,14 @@ def test_the_ipam_plugin_that_a_dead_plugin_left_behind_is_waited_for_too(start:
     assert waiting.all_gone
 
 
+def test_a_plugin_that_executes_another_program_is_at_work_all_the_time(start: Start, tmp_path: Path) -> None:
+    wrapper = tmp_path / "wrapper"
+    wrapper.write_text(f"#!/bin/sh\nexec {wrapper}\n")
+    wrapper.chmod(0o755)
+    start(f"exec {wrapper}")
+    assert [await_end(WANTED, 0) for _ in range(200)] == [False] * 200
+
+
 def test_waiting_alone_kills_nothing(start: Start) -> None:
     process = start()
     assert not await_end(WANTED, 0.02)
