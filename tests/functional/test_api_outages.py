@@ -132,7 +132,7 @@ def test_starts_while_the_api_server_is_away_and_works_when_it_is_slow(bed: Bed)
         bed.agent.start()
         bed.agent.wait_for_log("lost contact with")
         assert "Waiting for the list of pods" in bed.agent.notifications.status
-        bed.api.delay_requests(1)
+        bed.api.delay_s = 1
     bed.settles({pod: [data]})
     pod.annotate([])
     bed.settles({pod: []})
@@ -145,7 +145,7 @@ def test_converges_after_requests_were_refused_for_a_while_and_asks_sparingly_me
     data = fresh.networks.bridge("data")
     pod = fresh.node.pod()
     for status in (500, 503, 403):
-        fresh.api.fail_next(1, status, match=PODS)
+        fresh.api.fail_next(1, status, PODS)
     since = time.monotonic()
     fresh.api.drop_connections()
     pod.annotate(["data"])
@@ -161,7 +161,7 @@ def test_waits_as_long_as_the_api_server_asks_for(fresh: Bed) -> None:
     data = fresh.networks.bridge("data")
     pod = fresh.node.pod()
     since = time.monotonic()
-    fresh.api.fail_next(1, 429, retry_after=3, match=PODS)
+    fresh.api.fail_next(1, 429, PODS, retry_after=3)
     fresh.api.drop_connections()
     pod.annotate(["data"])
     fresh.settles({pod: [data]}, 30)
@@ -171,7 +171,7 @@ def test_waits_as_long_as_the_api_server_asks_for(fresh: Bed) -> None:
 
 def test_a_definition_that_cannot_be_read_for_a_while_is_read_later(bed: Bed) -> None:
     data, red = bed.networks.bridge("data"), bed.networks.bridge("red")
-    bed.api.fail_next(2, 503, match=lambda _, path: path.endswith("/networks/data"))
+    bed.api.fail_next(2, 503, "/networks/data")
     pod = bed.node.pod(networks=["data", "red"])
     bed.settles({pod: [data, red]})
     assert messages(bed.api, pod, "NetworkAttachFailed")
@@ -182,19 +182,19 @@ def test_takes_the_new_token_when_it_was_rotated_here_or_there_first(bed: Bed) -
     kubeconfig, token = bed.workdir / "kubeconfig", bed.workdir / "token"
     token.write_text("first\n")
     running.stop()
-    bed.api.set_tokens({"first"})
+    bed.api.tokens = {"first"}
     bed.api.write_kubeconfig(kubeconfig, token_file=token)
     running.start()
     pod = bed.node.pod(networks=["data"])
     bed.settles({pod: [data]})
     since = time.monotonic()
     token.write_text("second\n")
-    bed.api.set_tokens({"second"})
+    bed.api.tokens = {"second"}
     bed.api.drop_connections()
     pod.annotate(["data", "red"])
     bed.settles({pod: [data, red]})
 
-    bed.api.set_tokens({"third"})
+    bed.api.tokens = {"third"}
     bed.api.drop_connections()
     running.wait_for_log("lost contact with")
     token.write_text("third\n")
@@ -279,7 +279,7 @@ def test_users_read_in_events_what_happened_to_their_pod(bed: Bed) -> None:
 def test_without_the_permission_to_write_events_everything_else_works(bed: Bed) -> None:
     data = bed.networks.bridge("data")
     pod = bed.node.pod()
-    bed.api.fail_next(1_000_000, 403, match=lambda _, path: path.endswith("/events"))
+    bed.api.fail_next(1_000_000, 403, "/events")
     since = time.monotonic()
     for _ in range(2):
         pod.annotate(["data"])

@@ -71,7 +71,7 @@ def test_adds_the_first_network_and_leaves_an_empty_list_when_the_last_goes(serv
 
 def test_other_entries_their_fields_and_other_annotations_stay(server: ApiServer, run: Run) -> None:
     entries = [{"name": "green", "ifMac": "02:00:00:00:00:01", "x": {"y": [1, "ü"]}}, "strange", {"name": "red"}]
-    server.patch_annotations("default", "web-0", {"networks": json.dumps(entries), "other": "kept"})
+    server.annotate("default", "web-0", {"networks": json.dumps(entries), "other": "kept"})
     assert run("add-network-annotation.sh", "web-0", "data", "default").returncode == 0
     assert annotation(server) == [*entries, {"name": "data"}]
     assert run("del-network-annotation.sh", "web-0", "red").returncode == 0
@@ -100,7 +100,7 @@ def test_two_at_once_do_not_undo_each_other(server: ApiServer, run: Run) -> None
 
 @pytest.mark.parametrize("malformed", ["{not json", '{"name": "data"}', '"data"'])
 def test_a_malformed_annotation_is_left_alone_and_named(server: ApiServer, run: Run, malformed: str) -> None:
-    server.patch_annotations("default", "web-0", {"networks": malformed})
+    server.annotate("default", "web-0", {"networks": malformed})
     ended = run("add-network-annotation.sh", "web-0", "data")
     assert ended.returncode == 1
     assert "pod default/web-0" in ended.stderr

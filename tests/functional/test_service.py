@@ -102,7 +102,7 @@ def test_a_silent_api_server_or_a_slow_plugin_is_no_reason_to_restart_the_agent(
 
     bed.api.go_silent()
     assert_pinged(bed.agent)
-    bed.api.resume()
+    bed.api.silent = False
     bed.api.drop_connections()
     pod.annotate([])
     bed.settles({pod: []})
@@ -201,7 +201,7 @@ def test_an_idle_agent_stops_at_once(bed: Bed, number: signal.Signals) -> None:
 def test_a_reload_takes_new_credentials_and_keeps_those_it_has_if_the_new_ones_are_broken(bed: Bed) -> None:
     running, data, red = bed.agent, bed.networks.bridge("data"), bed.networks.bridge("red")
     path, since = bed.workdir / "kubeconfig", time.monotonic()
-    bed.api.set_tokens({"second"})
+    bed.api.tokens = {"second"}
     bed.api.write_kubeconfig(path, token="second")
     running.reload()
     eventually(lambda: running.notifications.all("READY", since), what="READY=1 after the reload")

@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from lab import apistore
 from lab.apiserver import ApiServer
+from lab.apistore import now
 from lab.links import HasLinks
 from lab.runtime import IMAGE, PodMetadata, Runtime
 
@@ -170,7 +170,7 @@ class Pod(HasLinks):
     def annotate(self, networks: list[Any] | str | None) -> None:
         """Sets the ``networks`` annotation: names or entries of a list, raw text, or None to remove it."""
         text = annotation(networks) if isinstance(networks, list) else networks
-        self._api.patch_annotations(self.namespace, self.name, {NETWORKS: text})
+        self._api.annotate(self.namespace, self.name, {NETWORKS: text})
 
     def annotations(self) -> dict[str, str]:
         return self._api.get("pods", self.namespace, self.name)["metadata"].get("annotations") or {}
@@ -198,7 +198,7 @@ class Pod(HasLinks):
         self.container_ids, self.sandbox_id, self.pid = {}, "", 0
 
     def _container_status(self, name: str, identifier: str) -> Json:
-        state = {"running": {"startedAt": apistore.now()}}
+        state = {"running": {"startedAt": now()}}
         about = {"name": name, "image": IMAGE, "imageID": "", "ready": True, "restartCount": self.attempt}
         return about | {"containerID": f"{self._runtime.name}://{identifier}", "state": state}
 

@@ -92,7 +92,7 @@ def test_the_server_is_asked_over_tls_with_the_token_of_now(
     token = workdir / "token"
     with ApiServer(tls=True) as secure:
         kactus.kubeconfig = secure.write_kubeconfig(workdir / "tls", token_file=token)
-        secure.set_tokens({"new"})
+        secure.tokens = {"new"}
         pod.pod = "web"
         make_pod(secure, "web")
         token.write_text("old\n")

@@ -147,7 +147,7 @@ def test_a_kill_while_the_api_server_is_asked_leaves_nothing(
     call = begin(pod, red, "ADD", way)
     eventually(lambda: api.open_connections, 10, "kactus to ask the API server")
     call.kill()
-    api.resume()
+    api.silent = False
     assert pod.end().ok
     pod.assert_nothing_left(master, red)
 

@@ -17,7 +17,7 @@ from podagent.kube.watch import Pace
 
 @pytest.fixture
 def server() -> Iterator[ApiServer]:
-    with ApiServer(bookmark_seconds=0.3) as server:
+    with ApiServer(bookmark_s=0.3) as server:
         yield server
 
 

@@ -64,7 +64,7 @@ def test_loads_the_credentials_again_once_when_many_threads_are_refused_at_once(
     api = KubeApi(counted_load, timeout_s=5)
     api.get(PODS)
     token.write_text("new")
-    server.set_tokens({"new"})
+    server.tokens = {"new"}
     barrier = threading.Barrier(8)
 
     def get() -> None:

@@ -28,7 +28,7 @@ def watching(server: ApiServer, make_pod: MakePod, start_watching: Start) -> Any
 
 
 def annotate(server: ApiServer, value: str | None) -> None:
-    server.patch_annotations("default", "web", {"networks": value})
+    server.annotate("default", "web", {"networks": value})
 
 
 def sees(watching: Any, value: str | None, timeout: float = 8) -> None:
@@ -60,7 +60,7 @@ def test_resumes_an_ended_watch_from_the_last_bookmark_without_a_list(
     # These move the version on, and none of them is an event for this node.
     for index in range(3):
         server.create(make_pod(f"elsewhere{index}", node="node2"))
-    newest = str(server.store.version)
+    newest = str(server.version)
     eventually(lambda: server.requests.all("watch", "pods")[-1].query["resourceVersion"] == newest)
     annotate(server, "after")
     sees(watching, "after")
@@ -95,7 +95,7 @@ def test_finds_a_server_that_went_silent_altogether_and_came_back(
     annotate(server, "unheard")
     eventually(lambda: "lost contact" in caplog.text)
     assert watching.pods.networks("web") is None
-    server.resume()
+    server.silent = False
     sees(watching, "unheard")
 
 
@@ -104,12 +104,12 @@ def test_takes_a_rotated_token_from_its_file(
 ) -> None:
     token = tmp_path / "token"
     token.write_text("old\n")
-    server.set_tokens({"old"})
+    server.tokens = {"old"}
     server.create(make_pod("web"))
     watching = start_watching(path=server.write_kubeconfig(tmp_path / "with-token", token_file=token))
     eventually(lambda: "web" in watching.pods.by_name)
     token.write_text("new\n")
-    server.set_tokens({"new"})
+    server.tokens = {"new"}
     annotate(server, "after")
     sees(watching, "after")
     eventually(lambda: server.requests.count("watch", "pods") >= 3)
