@@ -21,19 +21,12 @@ from lab.host import HostState, wait_as_before
 from lab.networks import Networks
 from lab.node import Node
 from lab.plugins import PluginDir
-from lab.runtime import Runtime
 
 
 @pytest.fixture(scope="session")
 def dockerd() -> Iterator[PrivateDockerd]:
     with PrivateDockerd() as running:
         yield running
-
-
-@pytest.fixture(scope="session")
-def node_runtime(dockerd: PrivateDockerd) -> Runtime:
-    """The container runtime of the node."""
-    return dockerd
 
 
 @pytest.fixture
@@ -58,21 +51,21 @@ def beds() -> Iterator[dict[str, Bed]]:
 
 
 @pytest.fixture
-def bed(beds: dict[str, Bed], via: str, node_runtime: Runtime, agent_arguments: dict[str, Any]) -> Iterator[Bed]:
+def bed(beds: dict[str, Bed], via: str, dockerd: PrivateDockerd, agent_arguments: dict[str, Any]) -> Iterator[Bed]:
     """A clean node with a running agent, which the tests of a module share. One that cannot be tidied is replaced."""
-    shared = beds.pop(via, None) or Bed(node_runtime, via, **agent_arguments)
+    shared = beds.pop(via, None) or Bed(dockerd, via, **agent_arguments)
     with shared.lent():
         yield shared
     beds[via] = shared
 
 
 @pytest.fixture
-def own_bed(via: str, node_runtime: Runtime) -> Iterator[Callable[..., Bed]]:
+def own_bed(via: str, dockerd: PrivateDockerd) -> Iterator[Callable[..., Bed]]:
     """Makes a node for this test alone: ``own_bed(options={...})``, with arguments of its agent."""
     with ExitStack() as made:
 
         def make(**arguments: Any) -> Bed:
-            own = Bed(node_runtime, via, **arguments)
+            own = Bed(dockerd, via, **arguments)
             made.callback(own.close)
             made.enter_context(own.lent())
             return own
@@ -88,11 +81,11 @@ def workdir() -> Iterator[Path]:
 
 
 @pytest.fixture
-def clean_host(node_runtime: Runtime) -> Iterator[None]:
+def clean_host(dockerd: PrivateDockerd) -> Iterator[None]:
     """Fails a test that leaves a lease, an interface, a named network namespace or a container behind."""
-    before = HostState.now(node_runtime)
+    before = HostState.now(dockerd)
     yield
-    wait_as_before(before, lambda: HostState.now(node_runtime))
+    wait_as_before(before, lambda: HostState.now(dockerd))
 
 
 @pytest.fixture
@@ -109,8 +102,8 @@ def networks(api: ApiServer, clean_host: None) -> Iterator[Networks]:
 
 
 @pytest.fixture
-def node(api: ApiServer, node_runtime: Runtime, clean_host: None) -> Iterator[Node]:
-    lab_node = Node(api, node_runtime)
+def node(api: ApiServer, dockerd: PrivateDockerd, clean_host: None) -> Iterator[Node]:
+    lab_node = Node(api, dockerd)
     yield lab_node
     lab_node.remove_all()
 

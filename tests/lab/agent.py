@@ -186,16 +186,7 @@ class Agent:
         process.wait()
 
     def kill_tree(self) -> None:
-        """SIGKILL to the agent and to everything it started, at one moment, as a power cut would."""
-        process = self._take()
-        # Stopped first, so that it cannot start another one between the look and the kill.
-        process.send_signal(signal.SIGSTOP)
-        below = processes.descendants(process.pid)
-        processes.end(below, signal.SIGSTOP)
-        below += [pid for pid in processes.descendants(process.pid) if pid not in below]
-        processes.end([process.pid, *below])
-        process.wait()
-        processes.wait_gone(below)
+        processes.end_tree(self._take())
 
     def reload(self) -> None:
         """SIGHUP."""

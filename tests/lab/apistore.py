@@ -151,7 +151,7 @@ class Store:
             return version, objects, following
 
     def changes_after(self, resource: str, version: int, *, starting: bool = False) -> list[Change]:
-        """ApiFailure 410 if they are not known any more. A watch that already runs outlives a compaction, as in etcd."""
+        """ApiFailure 410 if they are not known any more. As in etcd, a running watch outlives a compaction."""
         with self.changed:
             oldest = self._oldest if starting else self._forgotten
             if version < oldest:

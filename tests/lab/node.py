@@ -7,13 +7,12 @@ import json
 import uuid
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 from lab.apiserver import ApiServer
 from lab.apistore import now
+from lab.dockerd import IMAGE, PodMetadata, PrivateDockerd
 from lab.links import HasLinks
-from lab.runtime import IMAGE, PodMetadata, Runtime
 
 Json = dict[str, Any]
 
@@ -25,7 +24,7 @@ _MIRROR = "kubernetes.io/config.mirror"
 class Node:
     """Makes pods on one node, and removes them all at the end."""
 
-    def __init__(self, api: ApiServer, runtime: Runtime, name: str = "lab-node") -> None:
+    def __init__(self, api: ApiServer, runtime: PrivateDockerd, name: str = "lab-node") -> None:
         self.api = api
         self.runtime = runtime
         self.name = name
@@ -180,9 +179,6 @@ class Pod(HasLinks):
         """Path of the network namespace."""
         return f"/proc/{self.pid}/ns/net"
 
-    def netns_inode(self) -> int:
-        return Path(self.netns).stat().st_ino
-
     @property
     def metadata(self) -> PodMetadata:
         """As the runtime is to know the pod now."""
@@ -200,7 +196,7 @@ class Pod(HasLinks):
     def _container_status(self, name: str, identifier: str) -> Json:
         state = {"running": {"startedAt": now()}}
         about = {"name": name, "image": IMAGE, "imageID": "", "ready": True, "restartCount": self.attempt}
-        return about | {"containerID": f"{self._runtime.name}://{identifier}", "state": state}
+        return about | {"containerID": f"docker://{identifier}", "state": state}
 
     def _is_mine(self) -> bool:
         """Whether the object of that name is this pod, not one that was made again under the name."""

@@ -14,7 +14,6 @@ from typing import Any
 
 from lab import pluginscripts, processes
 from lab.networks import plugin_dir
-from lab.session import VETH_PREFIX
 from lab.waiting import eventually
 
 Json = dict[str, Any]
@@ -89,14 +88,11 @@ class PluginDir:
     def record(self, *names: str) -> None:
         """The plugins go on working, and every run of them is noted: see `calls`."""
         for name in names:
-            self._install(name, pluginscripts.RECORD, self._python(), {"target": str(self.real / name)})
+            self.alias(name, self.real / name)
 
-    def kactus(self, name: str = "kactus", directory: Path | None = None) -> Path:
-        """A plugin that understands the agent's CNI_ARGS as kactus does, and notes every run.
-
-        It makes one end of a veth pair in the pod. `directory`: put it there instead, as a vendor would.
-        """
-        return self._install(name, pluginscripts.KACTUS, self._python(), directory=directory)
+    def alias(self, name: str, target: Path, directory: Path | None = None) -> Path:
+        """The program `target` as a plugin whose runs are noted. `directory`: put it there, as a vendor would."""
+        return self._install(name, pluginscripts.RECORD, f"#!{sys.executable} -IS", {"target": str(target)}, directory)
 
     def calls(self, command: str = "", plugin: str = "") -> list[Call]:
         """The noted runs, in order; of one CNI_COMMAND and of one plugin name if given."""
@@ -199,14 +195,13 @@ class PluginDir:
         name: str,
         script: str,
         interpreter: str,
-        values: dict[str, str] | None = None,
+        values: dict[str, str],
         directory: Path | None = None,
     ) -> Path:
         path = (directory or self.path) / name
         common = {"log": str(self._log), "pids": str(self._pids), "notes": str(self._notes)}
-        common["veth"] = VETH_PREFIX
         text = f"{interpreter}\n{script}"
-        for key, value in ((values or {}) | common).items():
+        for key, value in (values | common).items():
             text = text.replace(f"@{key}@", value)
         # Renamed into place: a running script must not change under its interpreter.
         new = self._notes / f"new-{name}"
@@ -218,7 +213,3 @@ class PluginDir:
 
     def _remove(self, name: str) -> None:
         (self.path / name).unlink(missing_ok=True)
-
-    @staticmethod
-    def _python() -> str:
-        return f"#!{sys.executable} -IS"
