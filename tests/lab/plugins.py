@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -121,39 +119,20 @@ class PluginDir:
 
     # --- breaking -----------------------------------------------------------------------------------------------
 
-    def hang(self, name: str, *commands: str, grandchild: bool = False) -> None:
-        """Never ends. With `grandchild`, it ends at once but leaves a process that holds its output open."""
-        script = pluginscripts.HANG_GRANDCHILD if grandchild else pluginscripts.HANG
-        self._break(name, commands, script)
+    def breaks(self, name: str, *commands: str, script: str) -> None:
+        """In these commands (none: in all that attach, detach or check) the plugin is that shell script."""
+        target = str(self.real / name) if (self.real / name).exists() else ""
+        values = {"commands": "|".join(commands or ("ADD", "DEL", "CHECK")), "body": script, "target": target}
+        self._install(name, pluginscripts.BROKEN, "#!/bin/sh", values)
+
+    def hang(self, name: str, *commands: str) -> None:
+        """Never ends."""
+        self.breaks(name, *commands, script=pluginscripts.HANG)
 
     def fail(self, name: str, *commands: str, code: int = 11, msg: str = "not now", details: str = "") -> None:
         """Ends with the error object of the specification."""
         error = {"cniVersion": "0.4.0", "code": code, "msg": msg, "details": details}
-        self._break(name, commands, f"printf '%s' {shlex.quote(json.dumps(error))}\nexit 1")
-
-    def fail_silently(self, name: str, *commands: str, stderr: str = "") -> None:
-        """Exits 1 with nothing on its output."""
-        self._break(name, commands, f"printf '%s' {shlex.quote(stderr)} >&2\nexit 1")
-
-    def print(self, name: str, *commands: str, text: str = "surely not JSON {") -> None:
-        """Succeeds, and prints that."""
-        self._break(name, commands, f"printf '%s' {shlex.quote(text)}")
-
-    def flood(self, name: str, *commands: str, megabytes: int = 100) -> None:
-        """Succeeds, and prints that many MB."""
-        self._break(name, commands, f"head -c {megabytes}000000 /dev/zero | tr '\\0' x")
-
-    def die(self, name: str, *commands: str, signal: str = "SEGV") -> None:
-        self._break(name, commands, f"kill -{signal} $$")
-
-    @contextlib.contextmanager
-    def busy(self, name: str) -> Iterator[None]:
-        """As while a package manager overwrites the file in place: running it gives ETXTBSY."""
-        self._remove(name)
-        path = self.path / name
-        shutil.copy2(self.real / name, path)
-        with path.open("r+b"):
-            yield
+        self.breaks(name, *commands, script=f"printf '%s' {shlex.quote(json.dumps(error))}\nexit 1")
 
     def restore(self, name: str) -> None:
         """The real plugin again, or none if there is none."""
@@ -183,12 +162,6 @@ class PluginDir:
     @property
     def _pids(self) -> Path:
         return self._notes / "pids"
-
-    def _break(self, name: str, commands: tuple[str, ...], body: str) -> None:
-        target = str(self.real / name) if (self.real / name).exists() else ""
-        pattern = "|".join(commands or ("ADD", "DEL", "CHECK"))
-        values = {"commands": pattern, "body": body, "target": target}
-        self._install(name, pluginscripts.BROKEN, "#!/bin/sh", values)
 
     def _install(
         self,

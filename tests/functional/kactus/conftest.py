@@ -39,19 +39,26 @@ def kactus(api: ApiServer, master: Network, plugins: PluginDir, workdir: Path) -
 
 
 @pytest.fixture
-def sandbox(kactus: Kactus, api: ApiServer) -> Iterator[SandboxFactory]:
-    """Makes sandboxes; with ``networks`` (an annotation, as text or list) or ``pod`` there is a pod object as well."""
+def sandbox(kactus: Kactus, api: ApiServer, networks: Networks) -> Iterator[SandboxFactory]:
+    """Makes sandboxes, which end without a trace after the test.
+
+    With `annotation` (text or list) or `pod` there is a pod object as well.
+    """
     made: list[Sandbox] = []
 
-    def make(networks: Any = None, *, pod: str = "", namespace: str = "default") -> Sandbox:
-        if networks is not None:
+    def make(annotation: Any = None, *, pod: str = "", namespace: str = "default") -> Sandbox:
+        if annotation is not None:
             pod = pod or f"pod-{len(made)}"
         if pod:
-            make_pod(api, pod, networks, namespace)
-        made.append(Sandbox(kactus, pod, namespace))
-        made[-1].create()
+            make_pod(api, pod, annotation, namespace)
+        made.append(Sandbox(kactus, networks, pod, namespace))
         return made[-1]
 
     yield make
-    for each in made:
-        each.destroy()
+    try:
+        for each in made:
+            each.assert_ends_without_a_trace()
+        assert kactus.files() == []
+    finally:
+        for each in made:
+            each.destroy()

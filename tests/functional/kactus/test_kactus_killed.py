@@ -104,7 +104,7 @@ def let_go_when_waited_for(pod: Sandbox, gate: Gate, call: Running) -> None:
 
 @pytest.mark.parametrize(("plugin", "point", "command", "way", "how"), KILLS)
 def test_a_full_delete_after_a_kill_leaves_nothing(
-    pod: Sandbox, red: Network, master: Network, plugins: PluginDir,
+    pod: Sandbox, red: Network, plugins: PluginDir,
     plugin: str, point: str, command: str, way: str, how: str,
 ) -> None:  # fmt: skip
     prepare(pod, red, command, way)
@@ -114,7 +114,7 @@ def test_a_full_delete_after_a_kill_leaves_nothing(
     let_go_when_waited_for(pod, gate, ending)
     answer = ending.answer()
     assert answer.ok, answer
-    pod.assert_nothing_left(master, red)
+    pod.assert_nothing_left()
 
 
 @pytest.mark.parametrize(("plugin", "point", "command", "way", "how"), KILLS_BEFORE_ADD)
@@ -135,12 +135,12 @@ def test_adding_after_a_kill_succeeds_with_one_lease_and_leaves_nothing_when_it_
         assert answer.addresses == list(pod.links()["eth0"].addresses)
         assert pod.leases(master) == ["eth0"]
     assert pod.end().ok
-    pod.assert_nothing_left(master, red)
+    pod.assert_nothing_left()
 
 
 @pytest.mark.parametrize("way", ["at start", "later"])
 def test_a_kill_while_the_api_server_is_asked_leaves_nothing(
-    pod: Sandbox, red: Network, master: Network, api: ApiServer, way: str
+    pod: Sandbox, red: Network, api: ApiServer, way: str
 ) -> None:
     prepare(pod, red, "ADD", way)
     api.go_silent()
@@ -149,11 +149,11 @@ def test_a_kill_while_the_api_server_is_asked_leaves_nothing(
     call.kill()
     api.silent = False
     assert pod.end().ok
-    pod.assert_nothing_left(master, red)
+    pod.assert_nothing_left()
 
 
 @pytest.mark.parametrize("command", ["ADD", "DEL"])
-def test_a_kill_at_any_moment_leaves_nothing(pod: Sandbox, red: Network, master: Network, command: str) -> None:
+def test_a_kill_at_any_moment_leaves_nothing(pod: Sandbox, red: Network, command: str) -> None:
     kinds: list[Callable[[Running], None]] = [Running.kill, Running.kill_tree]
     began = time.monotonic()
     assert pod.start().ok
@@ -167,21 +167,21 @@ def test_a_kill_at_any_moment_leaves_nothing(pod: Sandbox, red: Network, master:
         kill(call)
         answer = pod.end()
         assert answer.ok, answer
-        pod.assert_nothing_left(master, red)
+        pod.assert_nothing_left()
 
 
 def test_a_plugin_left_alone_that_never_ends_is_ended_by_the_next_call(
-    pod: Sandbox, red: Network, master: Network, plugins: PluginDir
+    pod: Sandbox, red: Network, plugins: PluginDir
 ) -> None:
     gate = plugins.gate("bridge", "before", "ADD")
     kill_at(gate, pod.begin_start(), ALONE)
     assert pod.end().ok
-    pod.assert_nothing_left(master, red)
+    pod.assert_nothing_left()
     assert plugins.processes() == []
 
 
 def test_plugins_of_other_containers_are_not_waited_for(
-    pod: Sandbox, sandbox: SandboxFactory, red: Network, master: Network, plugins: PluginDir, kactus: Kactus
+    pod: Sandbox, sandbox: SandboxFactory, red: Network, plugins: PluginDir, kactus: Kactus
 ) -> None:
     other = sandbox([])
     gate = plugins.gate("bridge", "before", "ADD")
@@ -194,5 +194,5 @@ def test_plugins_of_other_containers_are_not_waited_for(
     assert busy.answer().ok
     assert other.end().ok
     for each in (pod, other):
-        each.assert_nothing_left(master, red)
+        each.assert_nothing_left()
     assert kactus.files() == []

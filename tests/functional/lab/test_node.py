@@ -31,23 +31,6 @@ def test_a_gate_holds_a_plugin_up_at_one_point(bed: Bed, plugin: str, point: str
     assert bridge.call("DEL", *call, conf=data.config).ok
 
 
-@pytest.mark.parametrize("whole_tree", [False, True])
-def test_kills_the_agent_alone_or_with_its_plugins(bed: Bed, whole_tree: bool) -> None:
-    bed.networks.bridge("data")
-    gate = bed.plugins.gate("bridge")
-    bed.node.pod(networks=["data"])
-    gate.wait_reached()
-    held = bed.plugins.processes()
-    assert held
-    if whole_tree:
-        bed.agent.kill_tree()
-    else:
-        bed.agent.kill()
-    assert any(map(processes.is_alive, held)) is not whole_tree
-    gate.open()
-    processes.wait_gone(held)
-
-
 def test_a_dockerd_of_its_own_leaves_nothing_behind() -> None:
     with PrivateDockerd() as private:
         pid = private.inspect(private.run_sandbox(PodMetadata("web", "shop", "uid"))).pid
