@@ -24,7 +24,6 @@ pytestmark = pytest.mark.root
 
 # What may come within one second: a watch that ended, its resumption, a list, and as much again after an error.
 FEW = 6
-PODS = "/api/v1/pods"
 
 
 @pytest.fixture(scope="module")
@@ -141,34 +140,6 @@ def test_starts_while_the_api_server_is_away_and_works_when_it_is_slow(bed: Bed)
 # --- refusing -----------------------------------------------------------------------------------------------------
 
 
-def test_converges_after_requests_were_refused_for_a_while_and_asks_sparingly_meanwhile(fresh: Bed) -> None:
-    data = fresh.networks.bridge("data")
-    pod = fresh.node.pod()
-    for status in (500, 503, 403):
-        fresh.api.fail_next(1, status, PODS)
-    since = time.monotonic()
-    fresh.api.drop_connections()
-    pod.annotate(["data"])
-    fresh.settles({pod: [data]}, 30)
-    asked = [request.time for request in fresh.api.requests.all(resource="pods", since=since)]
-    assert len(asked) >= 4
-    assert busiest_second(asked) <= FEW
-    # Each reason is logged, so that who may do something about it reads it.
-    assert all(f"[{status}]" in fresh.agent.log() or f" {status}" in fresh.agent.log() for status in (500, 503, 403))
-
-
-def test_waits_as_long_as_the_api_server_asks_for(fresh: Bed) -> None:
-    data = fresh.networks.bridge("data")
-    pod = fresh.node.pod()
-    since = time.monotonic()
-    fresh.api.fail_next(1, 429, PODS, retry_after=3)
-    fresh.api.drop_connections()
-    pod.annotate(["data"])
-    fresh.settles({pod: [data]}, 30)
-    refused, after = (request.time for request in fresh.api.requests.all(resource="pods", since=since)[:2])
-    assert after - refused >= 3
-
-
 def test_a_definition_that_cannot_be_read_for_a_while_is_read_later(bed: Bed) -> None:
     data, red = bed.networks.bridge("data"), bed.networks.bridge("red")
     bed.api.fail_next(2, 503, "/networks/data")
@@ -203,42 +174,6 @@ def test_takes_the_new_token_when_it_was_rotated_here_or_there_first(bed: Bed) -
     assert busiest_second(request.time for request in bed.api.requests.all(since=since)) <= 2 * FEW
     running.stop()
     bed.api.write_kubeconfig(kubeconfig)
-
-
-# --- lying --------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("running_watches", [True, False], ids=["during a watch", "between two watches"])
-def test_lists_again_when_the_history_has_expired(fresh: Bed, running_watches: bool) -> None:
-    data = fresh.networks.bridge("data")
-    pod, goes = fresh.node.many(2, networks=["data"])
-    fresh.settles({pod: [data], goes: [data]})
-    since = time.monotonic()
-    if not running_watches:
-        fresh.api.stop()
-    goes.delete()
-    pod.annotate([])
-    created = fresh.node.pod(networks=["data"])
-    fresh.api.expire_history(running_watches=running_watches)
-    fresh.api.start()
-    fresh.settles({pod: [], created: [data]})
-    eventually(lambda: fresh.api.requests.count("list", "pods", since) == 1)
-    pod.annotate(["data"])
-    fresh.settles({pod: [data], created: [data]})
-    assert fresh.api.requests.count("list", "pods", since) == 1
-
-
-def test_nothing_is_lost_with_a_truncated_line_of_the_watch(fresh: Bed) -> None:
-    data = fresh.networks.bridge("data")
-    pod = fresh.node.pod()
-    since = time.monotonic()
-    fresh.api.truncate_next_watch_line()
-    pod.annotate(["data"])
-    fresh.settles({pod: [data]}, 30)
-    fresh.api.truncate_next_watch_line()
-    pod.annotate([])
-    fresh.settles({pod: []}, 30)
-    assert busiest_second(request.time for request in fresh.api.requests.all(resource="pods", since=since)) <= 2 * FEW
 
 
 # --- silent -------------------------------------------------------------------------------------------------------

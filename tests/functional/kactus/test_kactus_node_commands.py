@@ -55,6 +55,7 @@ def test_gc_gives_back_the_attachments_of_containers_that_are_not_listed(
     assert gone.saved is None
     assert (pod.links(), pod.leases(red, master)) == (before, sorted(["eth0", ifname(red)]))
     assert pod.saved_names() == ["default", red.name]
+    pod.destroy()
     assert collect(kactus).ok
     assert red.leases() + master.leases() == []
     assert kactus.files() == []

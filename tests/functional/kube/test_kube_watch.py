@@ -72,13 +72,15 @@ def test_ordinary_ends_do_not_open_new_connections(server: ApiServer, watching: 
     assert server.open_connections == 1
 
 
-def test_lists_again_when_the_version_to_resume_from_expired_meanwhile(server: ApiServer, watching: Any) -> None:
-    server.stop()
-    annotate(server, "while away")
-    server.expire_history()
+@pytest.mark.parametrize("away", [False, True], ids=["during a watch", "between two watches"])
+def test_lists_again_when_its_version_has_expired(server: ApiServer, watching: Any, away: bool) -> None:
+    if away:
+        server.stop()
+    annotate(server, "expired")
+    server.expire_history(running_watches=True)
     server.start()
-    sees(watching, "while away")
-    assert server.requests.count("list", "pods") == 2
+    sees(watching, "expired")
+    eventually(lambda: server.requests.count("list", "pods") == 2)
 
 
 def test_finds_a_connection_that_went_silent(server: ApiServer, watching: Any) -> None:
@@ -97,23 +99,6 @@ def test_finds_a_server_that_went_silent_altogether_and_came_back(
     assert watching.pods.networks("web") is None
     server.silent = False
     sees(watching, "unheard")
-
-
-def test_takes_a_rotated_token_from_its_file(
-    server: ApiServer, make_pod: MakePod, start_watching: Start, tmp_path: Path
-) -> None:
-    token = tmp_path / "token"
-    token.write_text("old\n")
-    server.tokens = {"old"}
-    server.create(make_pod("web"))
-    watching = start_watching(path=server.write_kubeconfig(tmp_path / "with-token", token_file=token))
-    eventually(lambda: "web" in watching.pods.by_name)
-    token.write_text("new\n")
-    server.tokens = {"new"}
-    annotate(server, "after")
-    sees(watching, "after")
-    eventually(lambda: server.requests.count("watch", "pods") >= 3)
-    assert server.requests.count("list", "pods") == 1
 
 
 def test_a_truncated_line_costs_a_reconnect_and_no_list(server: ApiServer, watching: Any) -> None:
