@@ -96,16 +96,6 @@ def test_a_pod_gets_the_sandbox_of_no_other_one(node: Node, runtime: DockerRunti
         assert_none(runtime, PodKey(**({"namespace": "one", "name": "web", "uid": one.uid} | claim)))
 
 
-def test_a_static_pod_is_found_by_the_uid_on_its_sandbox(node: Node, runtime: DockerRuntime) -> None:
-    pod = node.pod(static=True)
-    assert runtime.find_sandbox(key(pod)).id == pod.sandbox_id
-    assert_none(runtime, key(pod)._replace(uid=pod.object_uid))
-
-
-def test_a_host_network_pod_has_no_namespace_of_its_own(node: Node, runtime: DockerRuntime) -> None:
-    assert runtime.find_sandbox(key(node.pod(host_network=True))).host_network
-
-
 def test_a_sandbox_counts_while_it_runs(node: Node, dockerd: PrivateDockerd, runtime: DockerRuntime) -> None:
     pod = node.pod()
     before, labels = runtime.find_sandbox(key(pod)), dockerd.inspect(pod.sandbox_id).labels

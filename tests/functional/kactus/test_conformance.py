@@ -5,9 +5,6 @@ tests/unit/kactus/test_kactus_call.py and test_kactus_run.py have every refusal,
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 from dataclasses import replace
 from typing import Any
 
@@ -56,29 +53,6 @@ def test_kactus_is_not_its_own_delegate(kactus: Kactus, sandbox: SandboxFactory,
     assert answer.code == 7
     assert "called itself" in answer.message
     pod.assert_nothing_left()
-
-
-def run(kactus: Kactus, pod: Sandbox, shell: str) -> subprocess.CompletedProcess[bytes]:
-    """ADD by the executable, as `shell` redirects it."""
-    env = {"CNI_COMMAND": "ADD", "CNI_CONTAINERID": pod.id, "CNI_NETNS": pod.netns, "CNI_IFNAME": "eth0"}
-    env |= {"CNI_PATH": str(kactus.bin_dir), "PATH": os.environ["PATH"]}
-    return subprocess.run(
-        ["/bin/sh", "-c", f'exec "$0" {shell}', kactus.executable], env=env, capture_output=True,
-        input=json.dumps(kactus.conf()).encode(), timeout=60,
-    )  # fmt: skip
-
-
-def test_a_closed_standard_input_is_a_configuration_that_cannot_be_read(
-    kactus: Kactus, sandbox: SandboxFactory
-) -> None:
-    done = run(kactus, sandbox(), "<&-")
-    assert (done.returncode, json.loads(done.stdout)["code"]) == (1, 6)
-
-
-def test_a_result_that_nobody_reads_is_a_failure(sandbox: SandboxFactory, kactus: Kactus) -> None:
-    pod = sandbox()
-    done = run(kactus, pod, ">/dev/full")
-    assert (done.returncode, done.stderr) == (1, b"")
 
 
 def assert_shape(result: dict[str, Any], version: str, pod: Sandbox) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from functional.expectations import ifname
 from functional.kactus.sandboxes import SandboxFactory, make_pod
 from lab.apiserver import ApiServer
 from lab.kactus import Kactus
@@ -43,26 +42,6 @@ def test_earlier_attachments_survive_a_failed_call(
         assert not answer.ok
         assert (pod.links(), pod.saved_names()) == (before, [red.name])
     plugins.restore("bridge")
-
-
-def test_a_delegate_that_cannot_be_taken_back_is_kept_for_the_delete_that_follows(
-    sandbox: SandboxFactory, networks: Networks, plugins: PluginDir
-) -> None:
-    red = networks.custom("flaky", {})
-    pod = sandbox([{"name": red.name}])
-    plugins.fail("flaky", "ADD", "DEL")
-    assert not pod.start().ok
-    assert pod.saved_names() == [red.name]
-    plugins.breaks("flaky", script="echo {}")
-
-
-def test_a_definition_of_almost_one_mebibyte_is_attached_and_detached(
-    sandbox: SandboxFactory, networks: Networks
-) -> None:
-    large = networks.bridge(comment="x" * 1_040_000)
-    pod = sandbox([{"name": large.name}])
-    assert pod.start().ok
-    assert set(pod.links()) == {"eth0", ifname(large)}
 
 
 def test_a_server_that_is_down_is_an_error_to_try_again_later_within_bounds(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -33,17 +32,6 @@ def annotate(server: ApiServer, value: str | None) -> None:
 
 def sees(watching: Any, value: str | None, timeout: float = 8) -> None:
     eventually(lambda: watching.pods.networks("web") == value, timeout, f"networks = {value!r}")
-
-
-def test_passes_on_a_complete_list_then_every_change(server: ApiServer, watching: Any, make_pod: MakePod) -> None:
-    assert watching.pods.lists == [["web"]]
-    annotate(server, "[]")
-    sees(watching, "[]")
-    server.create(make_pod("db", networks="x"))
-    eventually(lambda: watching.pods.networks("db") == "x")
-    server.delete("pods", "default", "db")
-    eventually(lambda: "db" not in watching.pods.by_name)
-    assert server.requests.count("list", "pods") == 1
 
 
 def test_asks_only_for_living_pods_of_its_node(server: ApiServer, watching: Any, make_pod: MakePod) -> None:
@@ -90,38 +78,11 @@ def test_finds_a_connection_that_went_silent(server: ApiServer, watching: Any) -
     assert server.requests.count("list", "pods") == 1
 
 
-def test_finds_a_server_that_went_silent_altogether_and_came_back(
-    server: ApiServer, watching: Any, caplog: pytest.LogCaptureFixture
-) -> None:
-    server.go_silent()
-    annotate(server, "unheard")
-    eventually(lambda: "lost contact" in caplog.text)
-    assert watching.pods.networks("web") is None
-    server.silent = False
-    sees(watching, "unheard")
-
-
 def test_a_truncated_line_costs_a_reconnect_and_no_list(server: ApiServer, watching: Any) -> None:
     server.truncate_next_watch_line()
     annotate(server, "whole")
     sees(watching, "whole")
     assert server.requests.count("list", "pods") == 1
-
-
-def test_catches_up_after_the_server_was_away(
-    server: ApiServer, watching: Any, make_pod: MakePod, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.INFO, "podagent")
-    server.stop()
-    eventually(lambda: "lost contact" in caplog.text)
-    server.create(make_pod("new"))
-    server.delete("pods", "default", "web")
-    server.start()
-    eventually(lambda: list(watching.pods.by_name) == ["new"])
-    eventually(lambda: "back in contact" in caplog.text)
-    messages = [record.getMessage() for record in caplog.records]
-    assert sum(message.startswith("lost contact with http://127.0.0.1") for message in messages) == 1
-    assert sum(message.startswith("back in contact with http://127.0.0.1") for message in messages) == 1
 
 
 @pytest.mark.parametrize("tls", [False, True])
