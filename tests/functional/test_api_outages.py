@@ -113,8 +113,7 @@ def test_everything_that_changed_while_the_api_server_was_away_is_made_up_for(fr
 
 def test_a_pod_is_detached_although_the_api_server_has_gone_away(bed: Bed) -> None:
     data = bed.networks.bridge("data")
-    pod = bed.node.pod(networks=["data"])
-    bed.settles({pod: [data]})
+    pod = bed.attached(data)
     gate = bed.plugins.gate("bridge", "before", "DEL")
     pod.annotate([])
     gate.wait_reached()
@@ -143,8 +142,7 @@ def test_starts_while_the_api_server_is_away_and_works_when_it_is_slow(bed: Bed)
 def test_a_definition_that_cannot_be_read_for_a_while_is_read_later(bed: Bed) -> None:
     data, red = bed.networks.bridge("data"), bed.networks.bridge("red")
     bed.api.fail_next(2, 503, "/networks/data")
-    pod = bed.node.pod(networks=["data", "red"])
-    bed.settles({pod: [data, red]})
+    pod = bed.attached(data, red)
     assert messages(bed.api, pod, "NetworkAttachFailed")
 
 
@@ -156,8 +154,7 @@ def test_takes_the_new_token_when_it_was_rotated_here_or_there_first(bed: Bed) -
     bed.api.tokens = {"first"}
     bed.api.write_kubeconfig(kubeconfig, token_file=token)
     running.start()
-    pod = bed.node.pod(networks=["data"])
-    bed.settles({pod: [data]})
+    pod = bed.attached(data)
     since = time.monotonic()
     token.write_text("second\n")
     bed.api.tokens = {"second"}
@@ -182,8 +179,7 @@ def test_takes_the_new_token_when_it_was_rotated_here_or_there_first(bed: Bed) -
 @pytest.mark.timeout(180)
 def test_a_connection_that_fell_silent_is_noticed_within_a_minute(fresh: Bed) -> None:
     data, red = fresh.networks.bridge("data"), fresh.networks.bridge("red")
-    pod, neighbour = fresh.node.many(2, networks=["data"])
-    fresh.settles({pod: [data], neighbour: [data]})
+    pod, neighbour = fresh.all_attached(2, data)
     before = plugged(neighbour)
     since = time.monotonic()
     fresh.api.go_silent(new_connections=False)

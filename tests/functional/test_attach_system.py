@@ -152,8 +152,7 @@ def test_auto_goes_through_the_system_plugin_only_if_it_is_a_kactus(own_bed: Cal
     bed = own_bed(attach_via="auto", options={"cni-vendor-name": TOKEN})
     first, second, third = (bed.networks.bridge() for _ in range(3))
     of_the_vendor = install(bed, "kactus", Path(f"/opt/{TOKEN}/cni/bin"))
-    pod = bed.node.pod(networks=[first.name])
-    bed.settles({pod: [first]})
+    pod = bed.attached(first)
 
     configure(bed, "10-cluster.conf", "bridge")
     pod.annotate([first.name, second.name])

@@ -70,8 +70,7 @@ def test_a_failed_attach_is_reported_undone_and_made_good_later(bed: Bed, fault:
 @pytest.mark.parametrize(("via", "fault"), FAILED_DELS, indirect=["via"])
 def test_a_failed_detach_is_reported_and_made_good_later(bed: Bed, fault: str) -> None:
     broken, good = bed.networks.bridge(tuning=True), bed.networks.bridge()
-    pod = bed.node.pod(networks=[good.name, broken.name])
-    bed.settles({pod: [broken, good]})
+    pod = bed.attached(good, broken)
 
     script, words = FAULTS[fault]
     bed.plugins.breaks("tuning", "DEL", script=script)

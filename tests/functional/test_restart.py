@@ -38,8 +38,7 @@ def record_contents(agent: Agent) -> list[str]:
 @BOTH_WAYS
 def test_detaches_a_network_whose_definition_was_deleted_while_it_was_down(bed: Bed) -> None:
     data = bed.networks.bridge("data")
-    pod = bed.node.pod(networks=["data"])
-    bed.settles({pod: [data]})
+    pod = bed.attached(data)
     bed.agent.stop()
     bed.networks.undefine(data)
     pod.annotate(None)
@@ -87,8 +86,7 @@ def test_a_start_with_everything_in_place_runs_no_plugin_and_touches_no_interfac
 def test_detaches_nothing_before_the_first_complete_list(own_bed: Callable[..., Bed]) -> None:
     bed = own_bed(**OFTEN)
     down, data = bed.agent, bed.networks.bridge("data")
-    stays, goes = bed.node.many(2, networks=["data"])
-    bed.settles({stays: [data], goes: [data]})
+    stays, goes = bed.all_attached(2, data)
     down.stop()
     bed.plugins.record("bridge")
     bed.api.fail_next(1_000_000, 503, "/api/v1/pods")
@@ -134,8 +132,7 @@ def test_detaches_nothing_on_half_a_list(bed: Bed) -> None:
 @BOTH_WAYS
 def test_after_a_reboot_vanished_pods_have_no_lease_and_the_others_are_attached_again(bed: Bed) -> None:
     data = bed.networks.bridge("data")
-    survives, vanishes, unplugged = bed.node.many(3, networks=["data"])
-    bed.settles({survives: [data], vanishes: [data], unplugged: [data]})
+    survives, vanishes, unplugged = bed.all_attached(3, data)
     bed.agent.kill()
     bed.node.runtime.restart()  # ends every sandbox, as the reboot does
     subprocess.run(["ip", "link", "del", data.bridge], check=True)
@@ -154,8 +151,7 @@ def test_after_a_reboot_vanished_pods_have_no_lease_and_the_others_are_attached_
 def test_after_a_reboot_a_namespace_that_looks_like_a_recorded_one_is_another_pods(bed: Bed) -> None:
     """PIDs and inode numbers begin anew with every boot."""
     data = bed.networks.bridge("data")
-    old, stranger = bed.node.many(2, networks=["data"])
-    bed.settles({old: [data], stranger: [data]})
+    old, stranger = bed.all_attached(2, data)
     before = plugged(stranger)
     bed.agent.kill()
     contents = {path: recordfile.decode(path.read_bytes()) for path in record_files(bed.agent)}
@@ -209,8 +205,7 @@ def test_sets_damaged_records_aside_drops_half_written_ones_and_goes_on(bed: Bed
 def test_leaves_alone_what_only_a_newer_version_can_read_until_that_is_back(own_bed: Callable[..., Bed]) -> None:
     bed = own_bed()
     down, data, red = bed.agent, bed.networks.bridge("data"), bed.networks.bridge("red")
-    wanted, unwanted = bed.node.many(2, networks=["data"])
-    bed.settles({wanted: [data], unwanted: [data]})
+    wanted, unwanted = bed.all_attached(2, data)
     before = {pod: plugged(pod)[ifname(data)] for pod in (wanted, unwanted)}
     down.stop()
     newer = {path: path.read_bytes().replace(b'"schema":1', b'"schema":2') for path in record_files(down)}

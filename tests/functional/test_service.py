@@ -158,8 +158,7 @@ def test_a_reload_takes_new_credentials_and_keeps_those_it_has_if_the_new_ones_a
     eventually(lambda: running.notifications.all("READY", since), what="READY=1 after the reload")
     assert running.notifications.all("RELOADING", since)
     assert "reloaded" in running.log()
-    pod = bed.node.pod(networks=["data"])
-    bed.settles({pod: [data]})
+    pod = bed.attached(data)
 
     path.write_text("{[")
     running.reload()
