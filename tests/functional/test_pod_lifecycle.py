@@ -45,7 +45,7 @@ def test_a_sandbox_that_ends_during_an_attach_is_not_mistaken_for_the_next_one(b
 @BOTH_WAYS
 def test_a_pod_whose_sandbox_died_leaves_no_lease_however_it_goes(bed: Bed) -> None:
     data = bed.networks.bridge("data")
-    deleted, forced, unplugged, neighbour = pods = bed.all_attached(4, data)
+    deleted, forced, unplugged, neighbour = bed.all_attached(4, data)
     for pod in (deleted, forced, unplugged):
         pod.kill_sandbox()
     deleted.delete()
@@ -77,7 +77,7 @@ def test_a_restarted_container_changes_nothing_for_its_sandbox(bed: Bed) -> None
 
 def test_a_pod_is_detached_only_when_its_object_is_gone(bed: Bed) -> None:
     data = bed.networks.bridge("data")
-    ending, killed, beside = pods = bed.all_attached(3, data)
+    ending, killed, beside = bed.all_attached(3, data)
     bed.plugins.record("bridge")
     for pod in (ending, killed):
         bed.api.begin_deletion(pod.namespace, pod.name)
