@@ -1,7 +1,7 @@
 """Nodes for tests, and the check that a test leaves nothing behind.
 
 A test takes a `bed`, which it shares with its module, or makes one with `own_bed` if its agent needs arguments of its
-own. The other fixtures are the parts of a node one by one, each made for a single test.
+own.
 """
 
 from __future__ import annotations
@@ -18,9 +18,7 @@ from functional.bed import Bed
 from lab.apiserver import ApiServer
 from lab.dockerd import PrivateDockerd
 from lab.host import HostState, wait_as_before
-from lab.networks import Networks
 from lab.node import Node
-from lab.plugins import PluginDir
 
 
 @pytest.fixture(scope="session")
@@ -81,38 +79,11 @@ def workdir() -> Iterator[Path]:
 
 
 @pytest.fixture
-def clean_host(dockerd: PrivateDockerd) -> Iterator[None]:
-    """Fails a test that leaves a lease, an interface, a named network namespace or a container behind."""
+def node(dockerd: PrivateDockerd) -> Iterator[Node]:
+    """A node without an agent. Nothing of its pods may be left."""
     before = HostState.now(dockerd)
-    yield
+    with ApiServer() as api:
+        made = Node(api, dockerd)
+        yield made
+        made.remove_all()
     wait_as_before(before, lambda: HostState.now(dockerd))
-
-
-@pytest.fixture
-def api() -> Iterator[ApiServer]:
-    with ApiServer() as server:
-        yield server
-
-
-@pytest.fixture
-def networks(api: ApiServer, clean_host: None) -> Iterator[Networks]:
-    made = Networks(api)
-    yield made
-    made.remove_all()
-
-
-@pytest.fixture
-def node(api: ApiServer, dockerd: PrivateDockerd, clean_host: None) -> Iterator[Node]:
-    lab_node = Node(api, dockerd)
-    yield lab_node
-    lab_node.remove_all()
-
-
-@pytest.fixture
-def plugins(workdir: Path, clean_host: None) -> Iterator[PluginDir]:
-    """The CNI bin directory of the agent."""
-    directory = PluginDir(workdir / "cni-bin")
-    yield directory
-    left = directory.processes()
-    directory.close()
-    assert not left, f"plugins still running after the agent has ended: {left}"

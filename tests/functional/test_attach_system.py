@@ -10,7 +10,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -146,28 +146,3 @@ def test_a_pod_is_left_to_the_kubelet_until_it_is_running(bed: Bed) -> None:
 
     starting.report_running()
     starting.wait_for(lambda links: ifname("red") in links, timeout=2, what="red, without waiting out a delay")
-
-
-def test_auto_goes_through_the_system_plugin_only_if_it_is_a_kactus(own_bed: Callable[..., Bed]) -> None:
-    bed = own_bed(attach_via="auto", options={"cni-vendor-name": TOKEN})
-    first, second, third = (bed.networks.bridge() for _ in range(3))
-    of_the_vendor = install(bed, "kactus", Path(f"/opt/{TOKEN}/cni/bin"))
-    pod = bed.attached(first)
-
-    configure(bed, "10-cluster.conf", "bridge")
-    pod.annotate([first.name, second.name])
-    bed.settles({pod: [first, second]})
-    assert not bed.plugins.calls()
-
-    configure(bed, "00-kactus.conf", "kactus")
-    pod.annotate([first.name, second.name, third.name])
-    wait_for_exactly(pod, first.name, second.name, third.name)
-    (call,) = bed.plugins.calls()
-    assert call.plugin == str(of_the_vendor)
-    assert call.env["CNI_ARGS"] == expected_args(pod, third.name)
-    assert not third.leases()
-
-    # What was attached one way is detached that way.
-    pod.annotate([])
-    bed.settles({pod: []})
-    assert [(call.command, call.env["CNI_IFNAME"]) for call in bed.plugins.calls()[1:]] == [("DEL", ifname(third))]

@@ -17,11 +17,28 @@ from lab.plugins import PluginDir
 
 
 @pytest.fixture
-def clean_host() -> Iterator[None]:
+def api() -> Iterator[ApiServer]:
+    with ApiServer() as server:
+        yield server
+
+
+@pytest.fixture
+def networks(api: ApiServer) -> Iterator[Networks]:
     """Fails a test that leaves an interface, a lease or a named network namespace behind."""
-    before = HostState.now()
-    yield
+    before, made = HostState.now(), Networks(api)
+    yield made
+    made.remove_all()
     wait_as_before(before, HostState.now)
+
+
+@pytest.fixture
+def plugins(workdir: Path) -> Iterator[PluginDir]:
+    """CNI_PATH of kactus."""
+    directory = PluginDir(workdir / "cni-bin")
+    yield directory
+    left = directory.processes()
+    directory.close()
+    assert not left, f"plugins still running: {left}"
 
 
 @pytest.fixture

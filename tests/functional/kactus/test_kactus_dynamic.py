@@ -51,28 +51,6 @@ def test_one_network_comes_and_goes_and_its_result_is_printed(
         assert (pod.saved_names(), pod.leases(network), pod.leases(master)) == (["default"], [], ["eth0"])
 
 
-def test_an_interface_that_is_not_ours_is_an_error_and_left_alone(pod: Sandbox, red: Network) -> None:
-    pod.ip("link", "add", ifname(red), "type", "bridge")
-    before = pod.links()
-    answer = pod.attach(red)
-    assert not answer.ok
-    assert "already exists" in answer.message
-    assert pod.links() == before
-    assert pod.saved_names() == ["default"]
-    assert pod.end().ok
-    assert list(pod.links()) == [ifname(red)]
-    pod.destroy()
-
-
-def test_an_interface_of_ours_that_has_vanished_is_made_again(pod: Sandbox, red: Network) -> None:
-    assert pod.attach(red).ok
-    pod.ip("link", "del", ifname(red))
-    assert pod.attach(red).ok
-    assert ifname(red) in pod.links()
-    assert pod.leases(red) == [ifname(red)]
-    assert pod.saved_names() == ["default", "red"]
-
-
 def test_detaching_needs_no_pod_definition_server_kubeconfig_or_namespace(
     pod: Sandbox, red: Network, networks: Networks, api: ApiServer, kactus: Kactus, master: Network
 ) -> None:

@@ -16,7 +16,7 @@ import pytest
 from functional.expectations import ifname
 from functional.kactus.sandboxes import Sandbox, SandboxFactory
 from lab.apiserver import ApiServer
-from lab.kactus import Kactus, Running
+from lab.kactus import Running
 from lab.networks import Network, Networks
 from lab.plugins import Gate, PluginDir
 from lab.waiting import eventually
@@ -168,31 +168,3 @@ def test_a_kill_at_any_moment_leaves_nothing(pod: Sandbox, red: Network, command
         answer = pod.end()
         assert answer.ok, answer
         pod.assert_nothing_left()
-
-
-def test_a_plugin_left_alone_that_never_ends_is_ended_by_the_next_call(
-    pod: Sandbox, red: Network, plugins: PluginDir
-) -> None:
-    gate = plugins.gate("bridge", "before", "ADD")
-    kill_at(gate, pod.begin_start(), ALONE)
-    assert pod.end().ok
-    pod.assert_nothing_left()
-    assert plugins.processes() == []
-
-
-def test_plugins_of_other_containers_are_not_waited_for(
-    pod: Sandbox, sandbox: SandboxFactory, red: Network, plugins: PluginDir, kactus: Kactus
-) -> None:
-    other = sandbox([])
-    gate = plugins.gate("bridge", "before", "ADD")
-    busy, killed = other.begin_attach(red), pod.begin_start()
-    gate.wait_reached(2)
-    killed.kill_tree()
-    assert pod.end().ok
-    assert busy.running
-    gate.open()
-    assert busy.answer().ok
-    assert other.end().ok
-    for each in (pod, other):
-        each.assert_nothing_left()
-    assert kactus.files() == []
