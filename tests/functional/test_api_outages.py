@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import socket
+import socketserver
 import threading
 import time
 from collections import Counter
@@ -43,39 +43,31 @@ def busiest_second(times: Iterable[float]) -> int:
     return max(Counter(map(int, times)).values(), default=0)
 
 
-class ClosedDoor:
+class ClosedDoor(socketserver.TCPServer):
     """Where an API server was, as behind a load balancer: connections are accepted and closed at once."""
 
+    allow_reuse_address = True
+
     def __init__(self, url: str) -> None:
+        super().__init__(("127.0.0.1", urlsplit(url).port or 0), socketserver.BaseRequestHandler)
         self.times: list[float] = []
-        self._socket = socket.create_server(("127.0.0.1", urlsplit(url).port or 0))
-        self._thread = threading.Thread(target=self._turn_away, daemon=True)
-        self._thread.start()
 
-    def close(self) -> None:
-        with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
-        self._thread.join(5)
-        self._socket.close()
-
-    def _turn_away(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                visitor, _ = self._socket.accept()
-                self.times.append(time.monotonic())
-                visitor.close()
+    def verify_request(self, *_: object) -> bool:
+        self.times.append(time.monotonic())
+        return False
 
 
 @contextlib.contextmanager
 def away(api: ApiServer) -> Iterator[ClosedDoor]:
     """The API server is away; who calls at its address is counted."""
     api.stop()
-    door = ClosedDoor(api.url)
-    try:
-        yield door
-    finally:
-        door.close()
-        api.start()
+    with ClosedDoor(api.url) as door:
+        threading.Thread(target=door.serve_forever, args=(0.02,), daemon=True).start()
+        try:
+            yield door
+        finally:
+            door.shutdown()
+    api.start()
 
 
 # --- away ---------------------------------------------------------------------------------------------------------

@@ -88,7 +88,7 @@ def test_a_failed_detach_is_reported_and_made_good_later(bed: Bed, fault: str) -
 @BOTH_WAYS
 def test_a_plugin_of_a_former_life_that_hangs_is_ended(bed: Bed) -> None:
     data = bed.networks.bridge("data")
-    bed.plugins.hang("bridge", "ADD")
+    bed.plugins.breaks("bridge", "ADD", script=pluginscripts.HANG)
     pod = bed.node.pod(networks=["data"])
     hanging = eventually(bed.plugins.processes, what="the plugin to run")
     bed.agent.kill()
@@ -101,7 +101,7 @@ def test_a_plugin_of_a_former_life_that_hangs_is_ended(bed: Bed) -> None:
 def test_other_pods_do_not_wait_for_a_plugin_that_hangs(own_bed: Callable[..., Bed]) -> None:
     bed = own_bed(options={"plugin-timeout": "20s", "workers": 2})
     broken, good = bed.networks.bridge(tuning=True), bed.networks.bridge()
-    bed.plugins.hang("tuning", "ADD")
+    bed.plugins.breaks("tuning", "ADD", script=pluginscripts.HANG)
     stuck, beside = bed.node.many(2)
     stuck.annotate([broken.name])
     (hanging,) = eventually(bed.plugins.processes, what="the plugin to hang")

@@ -125,10 +125,6 @@ class PluginDir:
         values = {"commands": "|".join(commands or ("ADD", "DEL", "CHECK")), "body": script, "target": target}
         self._install(name, pluginscripts.BROKEN, "#!/bin/sh", values)
 
-    def hang(self, name: str, *commands: str) -> None:
-        """Never ends."""
-        self.breaks(name, *commands, script=pluginscripts.HANG)
-
     def fail(self, name: str, *commands: str, code: int = 11, msg: str = "not now", details: str = "") -> None:
         """Ends with the error object of the specification."""
         error = {"cniVersion": "0.4.0", "code": code, "msg": msg, "details": details}
@@ -136,7 +132,7 @@ class PluginDir:
 
     def restore(self, name: str) -> None:
         """The real plugin again, or none if there is none."""
-        self._remove(name)
+        (self.path / name).unlink(missing_ok=True)
         if (self.real / name).exists():
             (self.path / name).symlink_to(self.real / name)
 
@@ -164,12 +160,7 @@ class PluginDir:
         return self._notes / "pids"
 
     def _install(
-        self,
-        name: str,
-        script: str,
-        interpreter: str,
-        values: dict[str, str],
-        directory: Path | None = None,
+        self, name: str, script: str, interpreter: str, values: dict[str, str], directory: Path | None = None
     ) -> Path:
         path = (directory or self.path) / name
         common = {"log": str(self._log), "pids": str(self._pids), "notes": str(self._notes)}
@@ -183,6 +174,3 @@ class PluginDir:
         path.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(new, path)
         return path
-
-    def _remove(self, name: str) -> None:
-        (self.path / name).unlink(missing_ok=True)
