@@ -153,7 +153,8 @@ class Connection(BaseHTTPRequestHandler):
         if self.close_connection or self._is_silent():
             return
         line = _encode({"type": kind, "object": obj}) + b"\n"
-        if kind != "BOOKMARK" and self._api.truncates():
+        if kind != "BOOKMARK" and self._api.truncates_next:
+            self._api.truncates_next = False
             line = line[: len(line) // 2]
             self.close_connection = True
         self.wfile.write(b"%x\r\n%b\r\n" % (len(line), line))

@@ -37,6 +37,7 @@ class ApiServer(Store):
         delay_s: every request waits so long before it is looked at.
         tokens: only these bearer tokens are let in; with none, everybody is.
         silent: new connections are accepted, and get nothing.
+        truncates_next: the next event of any watch is sent half, and its connection closed.
         bookmark_s: how often a watch gets a bookmark.
     """
 
@@ -48,7 +49,7 @@ class ApiServer(Store):
         self.tokens: set[str] = set()
         self.silent = False
         self._failing: list[_Failing] = []
-        self._truncates_next = False
+        self.truncates_next = False
         self._port = port
         self._http: HttpServer | None = None
         self._pki = Path(tempfile.mkdtemp(prefix="podagent-lab-pki-")) if tls else None
@@ -131,10 +132,6 @@ class ApiServer(Store):
     def stop_failing(self) -> None:
         self._failing.clear()
 
-    def truncate_next_watch_line(self) -> None:
-        """The next event of any watch is sent half, and its connection closed."""
-        self._truncates_next = True
-
     def drop_connections(self) -> None:
         """Closes every connection; new ones are served."""
         for connection in set(self._http.connections) if self._http else ():
@@ -168,11 +165,6 @@ class ApiServer(Store):
                 if each.remaining and each.part in url:
                     each.remaining -= 1
                     raise each.failure
-
-    def truncates(self) -> bool:
-        """Whether the event about to be sent is to be cut."""
-        cut, self._truncates_next = self._truncates_next, False
-        return cut
 
 
 def _tls_context(directory: Path) -> ssl.SSLContext:

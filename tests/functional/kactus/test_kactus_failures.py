@@ -19,13 +19,12 @@ pytestmark = pytest.mark.root
 def test_a_failing_delegate_and_all_before_it_are_taken_back(
     sandbox: SandboxFactory, networks: Networks, plugins: PluginDir
 ) -> None:
-    red = networks.bridge()
-    half = networks.custom("bridge", {"plugins": [{**red.config, "bridge": red.bridge}, {"type": "flaky"}]})
-    plugins.fail("flaky", "ADD", code=11, msg="the switch is away")
+    red, half = networks.bridge(), networks.bridge(tuning=True)
+    plugins.fail("tuning", "ADD", code=11, msg="the switch is away")
     pod = sandbox([{"name": red.name}, {"name": half.name}])
     answer = pod.start()
     assert answer.code == 11
-    assert "flaky" in answer.message
+    assert "tuning" in answer.message
     assert "the switch is away" in answer.message
     pod.assert_nothing_left()
 

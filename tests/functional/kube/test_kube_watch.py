@@ -64,7 +64,7 @@ def test_finds_a_connection_that_went_silent(server: ApiServer, watching: Watchi
 
 
 def test_a_truncated_line_costs_a_reconnect_and_no_list(server: ApiServer, watching: Watching) -> None:
-    server.truncate_next_watch_line()
+    server.truncates_next = True
     annotate(server, "whole")
     watching.sees("whole")
     assert server.requests.count("list", "pods") == 1
