@@ -31,6 +31,10 @@ class DefinitionError(InputError):
     """A network definition is missing, malformed, or not allowed for this pod."""
 
 
+class DefinitionRefused(DefinitionError):
+    """The administrator's policy does not allow the definition; the text names the rule and the setting."""
+
+
 class NetConfError(InputError):
     """A CNI network configuration (list) is malformed; the text names the file or the definition."""
 
