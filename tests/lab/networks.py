@@ -73,18 +73,18 @@ class Networks:
         `tuning`: a chain with the tuning plugin, which declares the mac capability. `extra` goes into the bridge's
         configuration.
         """
-        token, subnet = uuid.uuid4().hex[:8], next(_SUBNETS)
-        network = Network(
-            name or f"net-{token}", namespace, f"{LEASES_PREFIX}{token}", f"{BRIDGE_PREFIX}{token}", subnet
-        )
-        ipam = {"type": "host-local", "ranges": [[{"subnet": f"{subnet}.0/24"}]]}
+        network = self._named(name, namespace)
+        ipam = {"type": "host-local", "ranges": [[{"subnet": f"{network.subnet}.0/24"}]]}
         bridge = {"type": "bridge", "bridge": network.bridge, "ipam": ipam} | extra
         chain = {"plugins": [bridge, {"type": "tuning", "capabilities": {"mac": True}}]}
         network.config |= {"cniVersion": cni_version, "name": network.cni_name} | (chain if tuning else bridge)
-        self.made.append(network)
-        if self._api:
-            self._api.create(definition(network.name, namespace, "bridge", network.config))
-        return network
+        return self._define(network, "bridge")
+
+    def custom(self, plugin: str, config: Json, namespace: str = "default") -> Network:
+        """A network with that configuration; ``name`` and ``cniVersion`` are added if absent."""
+        network = self._named("", namespace)
+        network.config |= {"cniVersion": "0.4.0", "name": network.cni_name, "type": plugin} | config
+        return self._define(network, plugin)
 
     def undefine(self, network: Network) -> None:
         """Deletes the definition object only."""
@@ -97,6 +97,17 @@ class Networks:
             subprocess.run(["ip", "link", "del", network.bridge], check=False, capture_output=True, timeout=30)
             shutil.rmtree(lease_dir(network.cni_name), ignore_errors=True)
         self.made.clear()
+
+    def _named(self, name: str, namespace: str) -> Network:
+        token = uuid.uuid4().hex[:8]
+        cni_name, bridge = f"{LEASES_PREFIX}{token}", f"{BRIDGE_PREFIX}{token}"
+        self.made.append(Network(name or f"net-{token}", namespace, cni_name, bridge, next(_SUBNETS)))
+        return self.made[-1]
+
+    def _define(self, network: Network, plugin: str) -> Network:
+        if self._api:
+            self._api.create(definition(network.name, network.namespace, plugin, network.config))
+        return network
 
 
 def definition(name: str, namespace: str, plugin: str, config: Json | str) -> Json:
