@@ -151,7 +151,7 @@ class Store:
             return version, objects, following
 
     def changes_after(self, resource: str, version: int, *, starting: bool = False) -> list[Change]:
-        """ApiFailure 410 if they are not known any more. As in etcd, a running watch outlives a compaction."""
+        """ApiFailure 410 if that version is too old. As in etcd, a running watch outlives a compaction."""
         with self.changed:
             oldest = self._oldest if starting else self._forgotten
             if version < oldest:
