@@ -24,23 +24,21 @@ from lab.waiting import eventually
 pytestmark = pytest.mark.root
 
 ALONE, WITH_ITS_PLUGIN = "alone", "with its plugin"
-# Plugin and point that is reached, command, way of the call, how it is killed: every point of each command, and with
-# each command both ways and both kinds of kill.
+# Plugin and point that is reached, command, way of the call, how it is killed, and the next call: every point of each
+# command, and with each command both ways, both kinds of kill and both next calls.
 KILLS = [
-    ("bridge", "before", "ADD", "at start", ALONE),
-    ("host-local", "before", "ADD", "later", WITH_ITS_PLUGIN),
-    ("host-local", "after", "ADD", "at start", WITH_ITS_PLUGIN),
-    ("bridge", "after", "ADD", "later", ALONE),
-    ("bridge", "before", "DEL", "later", ALONE),
-    ("host-local", "before", "DEL", "at start", WITH_ITS_PLUGIN),
-    ("host-local", "after", "DEL", "later", WITH_ITS_PLUGIN),
-    ("bridge", "after", "DEL", "at start", ALONE),
-]
-KILLS_BEFORE_ADD = [
-    ("host-local", "after", "ADD", "later", ALONE),
-    ("bridge", "before", "ADD", "at start", WITH_ITS_PLUGIN),
-    ("host-local", "after", "DEL", "at start", ALONE),
-    ("bridge", "before", "DEL", "later", WITH_ITS_PLUGIN),
+    ("bridge", "before", "ADD", "at start", ALONE, "DEL"),
+    ("host-local", "before", "ADD", "later", WITH_ITS_PLUGIN, "DEL"),
+    ("host-local", "after", "ADD", "at start", WITH_ITS_PLUGIN, "DEL"),
+    ("bridge", "after", "ADD", "later", ALONE, "DEL"),
+    ("bridge", "before", "DEL", "later", ALONE, "DEL"),
+    ("host-local", "before", "DEL", "at start", WITH_ITS_PLUGIN, "DEL"),
+    ("host-local", "after", "DEL", "later", WITH_ITS_PLUGIN, "DEL"),
+    ("bridge", "after", "DEL", "at start", ALONE, "DEL"),
+    ("host-local", "after", "ADD", "later", ALONE, "ADD"),
+    ("bridge", "before", "ADD", "at start", WITH_ITS_PLUGIN, "ADD"),
+    ("host-local", "after", "DEL", "at start", ALONE, "ADD"),
+    ("bridge", "before", "DEL", "later", WITH_ITS_PLUGIN, "ADD"),
 ]
 SWEEP = 10
 
@@ -102,39 +100,25 @@ def let_go_when_waited_for(pod: Sandbox, gate: Gate, call: Running) -> None:
     gate.open()
 
 
-@pytest.mark.parametrize(("plugin", "point", "command", "way", "how"), KILLS)
-def test_a_full_delete_after_a_kill_leaves_nothing(
-    pod: Sandbox, red: Network, plugins: PluginDir,
-    plugin: str, point: str, command: str, way: str, how: str,
-) -> None:  # fmt: skip
-    prepare(pod, red, command, way)
-    gate = plugins.gate(plugin, point, command)
-    kill_at(gate, begin(pod, red, command, way), how)
-    ending = pod.begin_end()
-    let_go_when_waited_for(pod, gate, ending)
-    answer = ending.answer()
-    assert answer.ok, answer
-    pod.assert_nothing_left()
-
-
-@pytest.mark.parametrize(("plugin", "point", "command", "way", "how"), KILLS_BEFORE_ADD)
-def test_adding_after_a_kill_succeeds_with_one_lease_and_leaves_nothing_when_it_goes(
+@pytest.mark.parametrize(("plugin", "point", "command", "way", "how", "following"), KILLS)
+def test_the_next_call_after_a_kill_ends_as_if_there_had_been_none(
     pod: Sandbox, red: Network, master: Network, plugins: PluginDir,
-    plugin: str, point: str, command: str, way: str, how: str,
+    plugin: str, point: str, command: str, way: str, how: str, following: str,
 ) -> None:  # fmt: skip
     prepare(pod, red, command, way)
     gate = plugins.gate(plugin, point, command)
     kill_at(gate, begin(pod, red, command, way), how)
-    adding = begin(pod, red, "ADD", way)
-    let_go_when_waited_for(pod, gate, adding)
-    answer = adding.answer()
+    call = pod.begin_end() if following == "DEL" else begin(pod, red, "ADD", way)
+    let_go_when_waited_for(pod, gate, call)
+    answer = call.answer()
     assert answer.ok, answer
-    assert ifname(red) in pod.links()
-    assert pod.leases(red) == [ifname(red)]
-    if way == "at start":
-        assert answer.addresses == list(pod.links()["eth0"].addresses)
-        assert pod.leases(master) == ["eth0"]
-    assert pod.end().ok
+    if following == "ADD":
+        assert ifname(red) in pod.links()
+        assert pod.leases(red) == [ifname(red)]
+        if way == "at start":
+            assert answer.addresses == list(pod.links()["eth0"].addresses)
+            assert pod.leases(master) == ["eth0"]
+        assert pod.end().ok
     pod.assert_nothing_left()
 
 
