@@ -72,7 +72,7 @@ def test_a_held_namespace_shows_its_links_to_whoever_stays_in_its_own(process: P
     with NAMESPACES.hold(identify(process.path)) as held:
         assert held.intact()
         assert {name: held.ifindex(name) for name in held.links()} == {
-            name: link.ifindex for name, link in links_of(process.pid).items()
+            name: link.ifindex for name, link in links_of(process.path).items()
         }
         assert held.ifindex("netb") == 0
         assert held.mac("neta") == links_of(process.pid)["neta"].mac
