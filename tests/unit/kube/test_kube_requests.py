@@ -232,7 +232,8 @@ def test_a_line_without_end_is_refused_before_it_fills_the_memory() -> None:
 
 
 def test_the_connection_is_kept_only_when_the_answer_was_read_to_its_end() -> None:
-    whole, left, broken = map(ScriptedResponse, ([b"one\n"], [b"one\n", b"two\n"], [b"one\ntw", BREAK]))
+    whole, left = ScriptedResponse([b"one\n"]), ScriptedResponse([b"one\n", b"two\n"])
+    broken = ScriptedResponse([b"one\ntw", BREAK])
     with LineStream(whole, "") as stream:
         list(stream)
     with LineStream(left, "") as stream:
