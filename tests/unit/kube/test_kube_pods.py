@@ -65,7 +65,7 @@ def test_no_content_of_an_object_makes_parsing_fail(obj: Json) -> None:
 
 def test_the_incarnation_changes_with_containers_and_address_and_with_nothing_else() -> None:
     before = parsed(containerStatuses=[ONE, TWO], podIP="10.0.0.1").incarnation
-    same = {"containerStatuses": [TWO, {**ONE, "ready": True}], "podIP": "10.0.0.1", "message": "x"}
+    same: Json = {"containerStatuses": [TWO, {**ONE, "ready": True}], "podIP": "10.0.0.1", "message": "x"}
     assert parsed(**same).incarnation == before
     others: list[Json] = [
         {"containerStatuses": [TWO], "podIP": "10.0.0.1"},
