@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from podagent.errors import StoreError, UnknownSchema
@@ -116,6 +116,12 @@ def test_a_truncated_file_is_refused(length: int) -> None:
 
 
 @settings(deadline=None)
+@example(bytes(500))
+@example(b"\xff\xfe" + encode(record("red")))
+@example(b'{"kind": "cniCacheV1"}')
+@example(b'{"schema":1,"sha256":"","record":' + b"[" * 990 + b"]" * 990 + b"}")
+@example(b"[" * 1_000_000)
+@example(encode(record("red")).replace(b'"ATTACHED"', b'"ATTACHING"'))
 @given(st.binary() | json_values.map(lambda value: json.dumps(value).encode()) | json_values.map(sealed))
 def test_foreign_content_is_refused(content: bytes) -> None:
     with pytest.raises(StoreError):
