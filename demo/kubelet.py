@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lab.dockerd import Container
 from lab.kactus import Kactus, kubelet_args
 from lab.node import Node, Pod
-from lab.runtime import Container
 
 Json = dict[str, Any]
 
@@ -64,14 +64,14 @@ class Kubelet:
         return RunningPod(pod.name, tuple(containers))
 
     def _run(self) -> None:
-        store = self._node.api.store
+        api = self._node.api
         try:
             while True:
                 for obj in self._pending():
                     self._start(self._node.found(obj))
-                with store.changed:
+                with api.changed:
                     if not self._pending():
-                        store.changed.wait()
+                        api.changed.wait()
         except Exception as error:  # raised to whoever asks for the pods
             self._failure = error
 

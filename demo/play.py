@@ -64,8 +64,8 @@ class Play:
         self._run("kubectl run hello-multi-net --image=alpine --replicas=2 -- top")
         pods = eventually(self._two_running, 60, "both pods to run")
         for pod in pods:
-            if set(links_of(pod.pid)) != {"lo", "eth0"}:
-                raise Broken(f"pod {pod.name} should have lo and eth0 only: {links_of(pod.pid)}")
+            if set(links_of(pod.netns)) != {"lo", "eth0"}:
+                raise Broken(f"pod {pod.name} should have lo and eth0 only: {links_of(pod.netns)}")
         self._tell.good("both run, with eth0 only")
         return pods
 
@@ -75,11 +75,11 @@ class Play:
 
     def _add(self, pod: RunningPod, name: str, title: str) -> None:
         self._tell.step(title)
-        eth0 = links_of(pod.pid)["eth0"]
+        eth0 = links_of(pod.netns)["eth0"]
         took = self._change(pod, f"./scripts/add-network-annotation.sh {name} data", ("address", IFNAME))
         self._tell.step("Its interface is there")
         shown = self._run(f"kubectl exec -t {name} -- ip a", highlight=IFNAME)
-        links = links_of(pod.pid)
+        links = links_of(pod.netns)
         address = self._address(links)
         if IFNAME not in shown or address not in shown:
             raise Broken(f"`ip a` in the pod does not show {IFNAME} with {address}")
@@ -93,7 +93,7 @@ class Play:
         took = self._change(pod, f"./scripts/del-network-annotation.sh {name} data", ("gone", IFNAME))
         self._tell.step("Its interface is gone")
         shown = self._run(f"kubectl exec -t {name} -- ip a")
-        if IFNAME in shown or IFNAME in links_of(pod.pid):
+        if IFNAME in shown or IFNAME in links_of(pod.netns):
             raise Broken(f"{IFNAME} is still in pod {pod.name}")
         self._found(f"{IFNAME} was gone from it {took:.0f} ms after the annotation was changed")
         self._not_restarted(pod, name)

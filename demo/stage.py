@@ -18,7 +18,6 @@ from lab.apiserver import ApiServer
 from lab.dockerd import PrivateDockerd
 from lab.networks import plugin_dir
 from lab.node import Node
-from lab.runtime import Runtime
 
 ROOT = Path(__file__).resolve().parents[1]
 NODE = "demo-node"
@@ -54,7 +53,7 @@ class Stage:
     """Everything that runs, and the environment in which the commands of the example are run."""
 
     api: ApiServer
-    runtime: Runtime
+    runtime: PrivateDockerd
     kubelet: Kubelet
     agent: Agent
     environment: dict[str, str]

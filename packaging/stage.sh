@@ -43,7 +43,7 @@ stage_share() {
     put 644 "$share/manifests" manifests/*
     put 644 "$share/examples" examples/*
     put 644 "$share/etc/cni/net.d" etc/cni/net.d/*
-    put 644 "$share/docs" docs/kactus.md docs/kactus-reference.md
+    put 644 "$share/docs" docs/kactus.md docs/kactus-reference.md docs/security.md
 }
 
 stage_system() {

@@ -31,6 +31,10 @@ class DefinitionError(InputError):
     """A network definition is missing, malformed, or not allowed for this pod."""
 
 
+class DefinitionRefused(DefinitionError):
+    """The administrator's policy does not allow the definition; the text names the rule and the setting."""
+
+
 class NetConfError(InputError):
     """A CNI network configuration (list) is malformed; the text names the file or the definition."""
 
@@ -112,6 +116,10 @@ class CniError(PodagentError):
 
 class CallRefused(CniError):
     """No plugin was run: the configuration or an argument of the call is invalid."""
+
+
+class InterfaceForeign(InputError):
+    """The pod has an interface of the wanted name, and nothing proves that it is the network's: it is left alone."""
 
 
 class InterfaceLeft(CniError):

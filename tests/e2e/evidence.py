@@ -13,22 +13,20 @@ from e2e.cluster.layout import AGENT, CNI_CONF, DOCKER, KACTUS, LOGS, PROJECT
 from lab.leases import ROOT
 
 _DOCKER = f"docker -H unix://{DOCKER}/docker.sock"
-_COMMANDS = {
-    "pods.yaml": "kubectl get pods -A -o yaml",
-    "pods.txt": "kubectl get pods -A -o wide",
-    "events.txt": "kubectl get events -A --sort-by=.metadata.creationTimestamp",
-    "networks.yaml": "kubectl get networks.kaloom.com -A -o yaml",
-    "containers.txt": f"{_DOCKER} ps -a --no-trunc",
-    "host-links.txt": "ip -d addr",
-    "leases.txt": f"grep -r . {ROOT}",
-    "processes.txt": "ps -eo pid,ppid,lstart,stat,args",
-    "ip-a-of-every-pod.txt": f"""\
+_LOOK = f"""\
+kubectl get pods -A -o yaml
+kubectl get pods -A -o wide
+kubectl get events -A --sort-by=.metadata.creationTimestamp
+kubectl get networks.kaloom.com -A -o yaml
+{_DOCKER} ps -a --no-trunc
+ip -d addr
+grep -r . {ROOT}
+ps -eo pid,ppid,lstart,stat,args
 for id in $({_DOCKER} ps -q --filter label=io.kubernetes.docker.type=podsandbox); do
   {_DOCKER} inspect --format '=== {{{{index .Config.Labels "io.kubernetes.pod.name"}}}} {{{{.Id}}}}' $id
   nsenter -t $({_DOCKER} inspect --format '{{{{.State.Pid}}}}' $id) -n ip addr
 done
-""",
-}
+"""
 
 
 class Evidence:
@@ -44,12 +42,11 @@ class Evidence:
         """What is so now: pods, interfaces, leases, state, and the logs until now."""
         folder = self.folder / case
         folder.mkdir(parents=True, exist_ok=True)
-        for file, command in _COMMANDS.items():
-            with contextlib.suppress(subprocess.TimeoutExpired), (folder / file).open("wb") as output:
-                subprocess.run(
-                    ["bash", "-c", command], env=self._cluster.environment, stdout=output, stderr=output, timeout=60,
-                    check=False,
-                )  # fmt: skip
+        with contextlib.suppress(subprocess.TimeoutExpired), (folder / "node.txt").open("wb") as output:
+            subprocess.run(
+                ["bash", "-xc", _LOOK], env=self._cluster.environment, stdout=output, stderr=output, timeout=120,
+                check=False,
+            )  # fmt: skip
         for source in (LOGS, AGENT, KACTUS, CNI_CONF):
             with contextlib.suppress(OSError, shutil.Error):
                 shutil.copytree(source, folder / source.name, ignore=shutil.ignore_patterns("notify"))

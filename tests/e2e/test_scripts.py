@@ -21,22 +21,6 @@ pytestmark = pytest.mark.once
 ADD, DELETE = "scripts/add-network-annotation.sh", "scripts/del-network-annotation.sh"
 
 
-def test_add_and_delete_keep_the_other_entries_and_change_nothing_the_second_time(
-    cluster: Cluster, pods: NodePods
-) -> None:
-    theirs = {"name": "other", "ifMac": "02:00:00:00:00:07", "podagentSkip": True, "x-unknown": {"a": [1, "ü"]}}
-    pod = pods.make(annotations={"unrelated": "stays"})
-    pod.annotate([theirs])
-    for script, entries in ((ADD, [theirs, "mine"]), (DELETE, [theirs])):
-        cluster.run(script, pod.name, "mine")
-        assert pod.networks() == entries
-        before = pod.object()
-        assert "nothing to do" in cluster.run(script, pod.name, "mine")
-        assert pod.object() == before
-        assert before
-        assert before["metadata"]["annotations"]["unrelated"] == "stays"
-
-
 def test_many_who_add_and_delete_at_the_same_time_in_a_namespace_lose_nothing(
     cluster: Cluster, pods: NodePods, networks: Networks, agent: AgentFactory
 ) -> None:

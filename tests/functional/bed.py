@@ -12,11 +12,11 @@ from functional.outcomes import Wanted, settles
 from functional.ways import NodeKactus
 from lab.agent import Agent
 from lab.apiserver import ApiServer
+from lab.dockerd import PrivateDockerd
 from lab.host import HostState, wait_as_before
-from lab.networks import Networks
-from lab.node import Node
+from lab.networks import Network, Networks
+from lab.node import Node, Pod
 from lab.plugins import PluginDir
-from lab.runtime import Runtime
 
 
 class Bed:
@@ -27,7 +27,7 @@ class Bed:
         kactus: the node's system CNI plugin; None where the agent attaches by itself.
     """
 
-    def __init__(self, runtime: Runtime, via: str, **changes: Any) -> None:
+    def __init__(self, runtime: PrivateDockerd, via: str, **changes: Any) -> None:
         """`via`: see `ways`; `changes`: further arguments of the agent."""
         with ExitStack() as stack:
             self.workdir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="podagent-test-")))
@@ -45,6 +45,17 @@ class Bed:
 
     def settles(self, wanted: Wanted, timeout: float = 15.0) -> None:
         settles(wanted, self.networks.made, self.agent, timeout)
+
+    def attached(self, *networks: Network) -> Pod:
+        """A pod, the only one, that has these networks."""
+        (pod,) = self.all_attached(1, *networks)
+        return pod
+
+    def all_attached(self, count: int, *networks: Network) -> list[Pod]:
+        """So many pods, the only ones, that have these networks."""
+        pods = self.node.many(count, networks=[network.name for network in networks])
+        self.settles(dict.fromkeys(pods, networks))
+        return pods
 
     @contextmanager
     def lent(self) -> Iterator[None]:

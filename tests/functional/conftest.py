@@ -1,7 +1,7 @@
 """Nodes for tests, and the check that a test leaves nothing behind.
 
 A test takes a `bed`, which it shares with its module, or makes one with `own_bed` if its agent needs arguments of its
-own. The other fixtures are the parts of a node one by one, each made for a single test.
+own.
 """
 
 from __future__ import annotations
@@ -18,22 +18,13 @@ from functional.bed import Bed
 from lab.apiserver import ApiServer
 from lab.dockerd import PrivateDockerd
 from lab.host import HostState, wait_as_before
-from lab.networks import Networks
 from lab.node import Node
-from lab.plugins import PluginDir
-from lab.runtime import Runtime
 
 
 @pytest.fixture(scope="session")
 def dockerd() -> Iterator[PrivateDockerd]:
     with PrivateDockerd() as running:
         yield running
-
-
-@pytest.fixture(scope="session")
-def node_runtime(dockerd: PrivateDockerd) -> Runtime:
-    """The container runtime of the node."""
-    return dockerd
 
 
 @pytest.fixture
@@ -58,21 +49,21 @@ def beds() -> Iterator[dict[str, Bed]]:
 
 
 @pytest.fixture
-def bed(beds: dict[str, Bed], via: str, node_runtime: Runtime, agent_arguments: dict[str, Any]) -> Iterator[Bed]:
+def bed(beds: dict[str, Bed], via: str, dockerd: PrivateDockerd, agent_arguments: dict[str, Any]) -> Iterator[Bed]:
     """A clean node with a running agent, which the tests of a module share. One that cannot be tidied is replaced."""
-    shared = beds.pop(via, None) or Bed(node_runtime, via, **agent_arguments)
+    shared = beds.pop(via, None) or Bed(dockerd, via, **agent_arguments)
     with shared.lent():
         yield shared
     beds[via] = shared
 
 
 @pytest.fixture
-def own_bed(via: str, node_runtime: Runtime) -> Iterator[Callable[..., Bed]]:
+def own_bed(via: str, dockerd: PrivateDockerd) -> Iterator[Callable[..., Bed]]:
     """Makes a node for this test alone: ``own_bed(options={...})``, with arguments of its agent."""
     with ExitStack() as made:
 
         def make(**arguments: Any) -> Bed:
-            own = Bed(node_runtime, via, **arguments)
+            own = Bed(dockerd, via, **arguments)
             made.callback(own.close)
             made.enter_context(own.lent())
             return own
@@ -88,38 +79,11 @@ def workdir() -> Iterator[Path]:
 
 
 @pytest.fixture
-def clean_host(node_runtime: Runtime) -> Iterator[None]:
-    """Fails a test that leaves a lease, an interface, a named network namespace or a container behind."""
-    before = HostState.now(node_runtime)
-    yield
-    wait_as_before(before, lambda: HostState.now(node_runtime))
-
-
-@pytest.fixture
-def api() -> Iterator[ApiServer]:
-    with ApiServer() as server:
-        yield server
-
-
-@pytest.fixture
-def networks(api: ApiServer, clean_host: None) -> Iterator[Networks]:
-    made = Networks(api)
-    yield made
-    made.remove_all()
-
-
-@pytest.fixture
-def node(api: ApiServer, node_runtime: Runtime, clean_host: None) -> Iterator[Node]:
-    lab_node = Node(api, node_runtime)
-    yield lab_node
-    lab_node.remove_all()
-
-
-@pytest.fixture
-def plugins(workdir: Path, clean_host: None) -> Iterator[PluginDir]:
-    """The CNI bin directory of the agent."""
-    directory = PluginDir(workdir / "cni-bin")
-    yield directory
-    left = directory.processes()
-    directory.close()
-    assert not left, f"plugins still running after the agent has ended: {left}"
+def node(dockerd: PrivateDockerd) -> Iterator[Node]:
+    """A node without an agent. Nothing of its pods may be left."""
+    before = HostState.now(dockerd)
+    with ApiServer() as api:
+        made = Node(api, dockerd)
+        yield made
+        made.remove_all()
+    wait_as_before(before, lambda: HostState.now(dockerd))

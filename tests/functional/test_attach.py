@@ -102,8 +102,7 @@ def define(bed: Bed, name: str, spec: dict[str, Any]) -> None:
 def test_a_definition_changed_or_deleted_later_touches_nothing_and_detaches_as_it_attached(bed: Bed) -> None:
     changed, deleted, barrier = made = [bed.networks.bridge() for _ in range(3)]
     bed.plugins.record("bridge")
-    pod = bed.node.pod(networks=[changed.name, deleted.name])
-    bed.settles({pod: [changed, deleted]})
+    pod = bed.attached(changed, deleted)
     attached = plugged(pod)
 
     define(bed, changed.name, {"config": json.dumps({**changed.config, "mtu": 1400})})

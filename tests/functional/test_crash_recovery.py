@@ -46,6 +46,7 @@ def die(agent: Agent, death: str, plugins: PluginDir) -> list[int]:
     assert at_work
     if death == WITH_PLUGINS:
         agent.kill_tree()
+        assert not any(map(processes.is_alive, at_work))
         return []
     agent.kill()
     assert all(map(processes.is_alive, at_work))

@@ -39,8 +39,7 @@ def test_interfaces_live_through_a_restart_of_docker_and_what_changed_meanwhile_
 
 def test_sandboxes_that_died_with_docker_are_plugged_again_when_they_are_replaced(bed: Bed) -> None:
     data = bed.networks.bridge("data")
-    replaced, deleted, unplugged = bed.node.many(3, networks=["data"])
-    bed.settles({replaced: [data], deleted: [data], unplugged: [data]})
+    replaced, deleted, unplugged = bed.all_attached(3, data)
     bed.node.runtime.restart()
     unplugged.annotate([])
     deleted.delete()

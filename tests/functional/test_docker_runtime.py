@@ -96,16 +96,6 @@ def test_a_pod_gets_the_sandbox_of_no_other_one(node: Node, runtime: DockerRunti
         assert_none(runtime, PodKey(**({"namespace": "one", "name": "web", "uid": one.uid} | claim)))
 
 
-def test_a_static_pod_is_found_by_the_uid_on_its_sandbox(node: Node, runtime: DockerRuntime) -> None:
-    pod = node.pod(static=True)
-    assert runtime.find_sandbox(key(pod)).id == pod.sandbox_id
-    assert_none(runtime, key(pod)._replace(uid=pod.object_uid))
-
-
-def test_a_host_network_pod_has_no_namespace_of_its_own(node: Node, runtime: DockerRuntime) -> None:
-    assert runtime.find_sandbox(key(node.pod(host_network=True))).host_network
-
-
 def test_a_sandbox_counts_while_it_runs(node: Node, dockerd: PrivateDockerd, runtime: DockerRuntime) -> None:
     pod = node.pod()
     before, labels = runtime.find_sandbox(key(pod)), dockerd.inspect(pod.sandbox_id).labels
@@ -139,13 +129,6 @@ def test_the_newest_of_several_running_sandboxes_counts_with_containers_of_its_o
         node.runtime.remove(container)
 
 
-def test_many_workers_ask_at_once(node: Node, runtime: DockerRuntime) -> None:
-    pods = node.many(4) * 40
-    with ThreadPoolExecutor(16) as pool:
-        found = list(pool.map(lambda pod: runtime.find_sandbox(key(pod)).id, pods))
-    assert found == [pod.sandbox_id for pod in pods]
-
-
 # -- between us and dockerd -----------------------------------------------------------------------------------------
 
 
@@ -168,17 +151,6 @@ def test_nothing_but_get_is_asked_and_little_of_it(node: Node, dockerd: PrivateD
     following.wait_for(key(pod))
     requests = {re.sub(r"http.*/v[\d.]+|\?.*", "", each).replace(pod.sandbox_id, "ID") for each in asked}
     assert requests == {"GET /events", "GET /containers/json", "GET /containers/ID/json"}
-
-
-def test_a_docker_that_is_away_is_reported_by_its_address_and_found_again(
-    node: Node, dockerd: PrivateDockerd, workdir: Path
-) -> None:
-    path = workdir / "docker.sock"
-    runtime, pod = DockerRuntime(f"unix://{path}", identify), node.pod()
-    with pytest.raises(RuntimeUnavailable, match=str(path)):
-        runtime.find_sandbox(key(pod))
-    path.symlink_to(dockerd.socket)
-    assert runtime.find_sandbox(key(pod)).id == pod.sandbox_id
 
 
 def test_a_docker_that_does_not_answer_is_given_up_in_time_by_all_workers_alike(workdir: Path) -> None:

@@ -24,8 +24,7 @@ def agent_arguments() -> dict[str, Any]:
 @BOTH_WAYS
 def test_a_link_deleted_by_hand_comes_back_with_the_next_resync(bed: Bed) -> None:
     data, red = bed.networks.bridge("data"), bed.networks.bridge("red")
-    pod, neighbour = bed.node.many(2, networks=["data", "red"])
-    bed.settles({pod: [data, red], neighbour: [data, red]})
+    pod, neighbour = bed.all_attached(2, data, red)
     untouched = (plugged(pod)[ifname(red)], plugged(neighbour))
     delete_link(pod, ifname(data))
     bed.settles({pod: [data, red], neighbour: [data, red]})
@@ -39,8 +38,7 @@ def test_without_a_resync_only_a_reload_repairs_a_link_and_unplugging_does_not_n
 ) -> None:
     bed = own_bed(env=PINGED, options={"resync-period": "0"})
     data = bed.networks.bridge("data")
-    pod = bed.node.pod(networks=["data"])
-    bed.settles({pod: [data]})
+    pod = bed.attached(data)
     settle(bed.agent, time.monotonic() - 60)
     delete_link(pod, ifname(data))
     # Proof that it went on working meanwhile, without looking at this pod.
@@ -57,8 +55,7 @@ def test_without_a_resync_only_a_reload_repairs_a_link_and_unplugging_does_not_n
 
 def test_an_idle_agent_neither_works_nor_logs_nor_runs_plugins(bed: Bed) -> None:
     data = bed.networks.bridge("data")
-    pods = bed.node.many(3, networks=["data"])
-    bed.settles({pod: [data] for pod in pods})
+    pods = bed.all_attached(3, data)
     for pod in pods:
         wait_for_event(bed.api, pod, "NetworkAttached")
     bed.plugins.record("bridge")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import pytest
@@ -18,8 +17,7 @@ from functional.bed import Bed
 from functional.expectations import ifname, ifnames, records, wait_for_event, wait_for_line
 from functional.outcomes import plugged
 from functional.ways import BOTH_WAYS
-from lab import processes
-from lab.plugins import PluginDir
+from lab import pluginscripts, processes
 from lab.waiting import eventually
 
 pytestmark = pytest.mark.root
@@ -30,14 +28,18 @@ def agent_arguments() -> dict[str, Any]:
     return {"options": {"plugin-timeout": "2s"}}
 
 
-FAULTS: dict[str, tuple[Callable[..., None], str]] = {
-    "hangs": (PluginDir.hang, "did not end within 2 s"),
-    "leaves a child that hangs": (partial(PluginDir.hang, grandchild=True), "printed nothing"),
-    "fails": (partial(PluginDir.fail, details="come back later"), "not now (come back later) [code 11]"),
-    "fails silently": (partial(PluginDir.fail_silently, stderr="lost the link"), "lost the link"),
-    "prints rubbish": (PluginDir.print, "surely not JSON"),
-    "prints 100 MB": (PluginDir.flood, "more than 4 MiB"),
-    "dies": (PluginDir.die, "SIGSEGV"),
+# What the plugin does instead of its work, and what is reported.
+FAULTS = {
+    "hangs": (pluginscripts.HANG, "did not end within 2 s"),
+    "leaves a child that hangs": (pluginscripts.HANG_GRANDCHILD, "printed nothing"),
+    "fails": (
+        """echo '{"cniVersion": "0.4.0", "code": 11, "msg": "not now", "details": "later"}'; exit 1""",
+        "not now (later) [code 11]",
+    ),
+    "fails silently": ("echo lost the link >&2; exit 1", "lost the link"),
+    "prints rubbish": ("echo surely not JSON {", "surely not JSON"),
+    "prints 100 MB": ("head -c 100000000 /dev/zero | tr '\\0' x", "more than 4 MiB"),
+    "dies": ("kill -SEGV $$", "SIGSEGV"),
 }
 # kactus runs plugins with the same code as the agent: two faults show how it hands a failure on.
 BY_KACTUS = [("kactus", "hangs"), ("kactus", "fails")]
@@ -49,8 +51,8 @@ FAILED_DELS = [*(("delegate", fault) for fault in ("hangs", "fails", "dies")), *
 @pytest.mark.parametrize(("via", "fault"), FAILED_ADDS, indirect=["via"])
 def test_a_failed_attach_is_reported_undone_and_made_good_later(bed: Bed, fault: str) -> None:
     broken, good = bed.networks.bridge(tuning=True), bed.networks.bridge()
-    install, words = FAULTS[fault]
-    install(bed.plugins, "tuning", "ADD")
+    script, words = FAULTS[fault]
+    bed.plugins.breaks("tuning", "ADD", script=script)
     pod = bed.node.pod()
     pod.annotate([broken.name, good.name])
 
@@ -68,11 +70,10 @@ def test_a_failed_attach_is_reported_undone_and_made_good_later(bed: Bed, fault:
 @pytest.mark.parametrize(("via", "fault"), FAILED_DELS, indirect=["via"])
 def test_a_failed_detach_is_reported_and_made_good_later(bed: Bed, fault: str) -> None:
     broken, good = bed.networks.bridge(tuning=True), bed.networks.bridge()
-    pod = bed.node.pod(networks=[good.name, broken.name])
-    bed.settles({pod: [broken, good]})
+    pod = bed.attached(good, broken)
 
-    install, words = FAULTS[fault]
-    install(bed.plugins, "tuning", "DEL")
+    script, words = FAULTS[fault]
+    bed.plugins.breaks("tuning", "DEL", script=script)
     pod.annotate([])
     wait_for_event(bed.api, pod, "NetworkDetachFailed", broken.name, words, timeout=10)
     wait_for_line(bed.agent, f"pod default/{pod.name} failed, next try in", broken.name, words)
@@ -87,7 +88,7 @@ def test_a_failed_detach_is_reported_and_made_good_later(bed: Bed, fault: str) -
 @BOTH_WAYS
 def test_a_plugin_of_a_former_life_that_hangs_is_ended(bed: Bed) -> None:
     data = bed.networks.bridge("data")
-    bed.plugins.hang("bridge", "ADD")
+    bed.plugins.breaks("bridge", "ADD", script=pluginscripts.HANG)
     pod = bed.node.pod(networks=["data"])
     hanging = eventually(bed.plugins.processes, what="the plugin to run")
     bed.agent.kill()
@@ -100,7 +101,7 @@ def test_a_plugin_of_a_former_life_that_hangs_is_ended(bed: Bed) -> None:
 def test_other_pods_do_not_wait_for_a_plugin_that_hangs(own_bed: Callable[..., Bed]) -> None:
     bed = own_bed(options={"plugin-timeout": "20s", "workers": 2})
     broken, good = bed.networks.bridge(tuning=True), bed.networks.bridge()
-    bed.plugins.hang("tuning", "ADD")
+    bed.plugins.breaks("tuning", "ADD", script=pluginscripts.HANG)
     stuck, beside = bed.node.many(2)
     stuck.annotate([broken.name])
     (hanging,) = eventually(bed.plugins.processes, what="the plugin to hang")

@@ -6,7 +6,6 @@ import pytest
 
 from functional.bed import Bed
 from functional.expectations import ifname, wait_for_event, wait_for_line
-from lab.dockerd import PrivateDockerd
 from lab.links import Links, links_of
 from lab.node import Node, Pod
 
@@ -14,13 +13,11 @@ pytestmark = pytest.mark.root
 
 
 def pod_whose_sandbox_joined_by_a_detour(node: Node, other: Pod) -> Pod:
-    """Docker's own answer does not show it: only the namespace itself does. No other runtime can be made to do so."""
-    dockerd = node.runtime
-    assert isinstance(dockerd, PrivateDockerd)
+    """Docker's own answer does not show it: only the namespace itself does."""
     pod = node.pod(start=False)
     labels = {**pod.metadata.labels, "io.kubernetes.docker.type": "podsandbox"}
-    pod.sandbox_id = dockerd.create_container(labels, f"container:{other.sandbox_id}")
-    dockerd.start_container(pod.sandbox_id)
+    pod.sandbox_id = node.runtime.create_container(labels, f"container:{other.sandbox_id}")
+    node.runtime.start_container(pod.sandbox_id)
     pod.start_containers()
     pod.report_running()
     return pod

@@ -68,18 +68,19 @@ def inode(path: str | Path) -> int:
 
 
 def test_a_held_namespace_shows_its_links_to_whoever_stays_in_its_own(process: Process) -> None:
-    ours = socket.if_nameindex()
     process.add_link("neta")
     with NAMESPACES.hold(identify(process.path)) as held:
         assert held.intact()
         assert {name: held.ifindex(name) for name in held.links()} == {
-            name: link.ifindex for name, link in links_of(process.pid).items()
+            name: link.ifindex for name, link in links_of(process.path).items()
         }
         assert held.ifindex("netb") == 0
+        assert held.mac("neta") == links_of(process.pid)["neta"].mac
+        assert held.mac("lo") == ""
         process.add_link("netb")
         assert set(held.links()) == {"lo", "neta", "netb"}
         assert inode("/proc/thread-self/ns/net") == inode(OWN) != inode(process.path)
-        assert socket.if_nameindex() == ours
+        assert {"neta", "netb"}.isdisjoint(name for _, name in socket.if_nameindex())
 
 
 def test_a_held_namespace_lives_on_but_is_not_intact_once_its_process_has_ended(process: Process) -> None:

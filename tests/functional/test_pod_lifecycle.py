@@ -45,8 +45,7 @@ def test_a_sandbox_that_ends_during_an_attach_is_not_mistaken_for_the_next_one(b
 @BOTH_WAYS
 def test_a_pod_whose_sandbox_died_leaves_no_lease_however_it_goes(bed: Bed) -> None:
     data = bed.networks.bridge("data")
-    deleted, forced, unplugged, neighbour = pods = bed.node.many(4, networks=["data"])
-    bed.settles({pod: [data] for pod in pods})
+    deleted, forced, unplugged, neighbour = bed.all_attached(4, data)
     for pod in (deleted, forced, unplugged):
         pod.kill_sandbox()
     deleted.delete()
@@ -57,8 +56,7 @@ def test_a_pod_whose_sandbox_died_leaves_no_lease_however_it_goes(bed: Bed) -> N
 
 def test_a_pod_that_has_ended_keeps_its_object_but_no_lease(bed: Bed) -> None:
     data = bed.networks.bridge("data")
-    succeeded, failed, neighbour = pods = bed.node.many(3, networks=["data"])
-    bed.settles({pod: [data] for pod in pods})
+    succeeded, failed, neighbour = pods = bed.all_attached(3, data)
     succeeded.finish("Succeeded")
     failed.finish("Failed")
     bed.settles({neighbour: [data]})
@@ -67,8 +65,7 @@ def test_a_pod_that_has_ended_keeps_its_object_but_no_lease(bed: Bed) -> None:
 
 def test_a_restarted_container_changes_nothing_for_its_sandbox(bed: Bed) -> None:
     data, barrier = made = [bed.networks.bridge(), bed.networks.bridge()]
-    pod = bed.node.pod(networks=[data.name])
-    bed.settles({pod: [data]})
+    pod = bed.attached(data)
     before = plugged(pod)
     bed.plugins.record("bridge")
     pod.restart_container()
@@ -80,8 +77,7 @@ def test_a_restarted_container_changes_nothing_for_its_sandbox(bed: Bed) -> None
 
 def test_a_pod_is_detached_only_when_its_object_is_gone(bed: Bed) -> None:
     data = bed.networks.bridge("data")
-    ending, killed, beside = pods = bed.node.many(3, networks=["data"])
-    bed.settles({pod: [data] for pod in pods})
+    ending, killed, beside = bed.all_attached(3, data)
     bed.plugins.record("bridge")
     for pod in (ending, killed):
         bed.api.begin_deletion(pod.namespace, pod.name)

@@ -21,7 +21,8 @@ from lab.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "scripts"
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
+Ended = subprocess.CompletedProcess[str]
+Run = Callable[..., Ended]
 
 
 @pytest.fixture
@@ -48,7 +49,7 @@ def run(kubeconfig: Path, tmp_path: Path) -> Run:
     kubectl.chmod(0o755)
     environ = {"PATH": f"{kubectl.parent}:{os.environ['PATH']}", "KUBECONFIG": str(kubeconfig)}
 
-    def call(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def call(script: str, *arguments: str) -> Ended:
         command = [str(SCRIPTS / script), *arguments]
         return subprocess.run(command, env=environ, text=True, capture_output=True, timeout=60, check=False)
 
@@ -71,7 +72,7 @@ def test_adds_the_first_network_and_leaves_an_empty_list_when_the_last_goes(serv
 
 def test_other_entries_their_fields_and_other_annotations_stay(server: ApiServer, run: Run) -> None:
     entries = [{"name": "green", "ifMac": "02:00:00:00:00:01", "x": {"y": [1, "ü"]}}, "strange", {"name": "red"}]
-    server.patch_annotations("default", "web-0", {"networks": json.dumps(entries), "other": "kept"})
+    server.annotate("default", "web-0", {"networks": json.dumps(entries), "other": "kept"})
     assert run("add-network-annotation.sh", "web-0", "data", "default").returncode == 0
     assert annotation(server) == [*entries, {"name": "data"}]
     assert run("del-network-annotation.sh", "web-0", "red").returncode == 0
@@ -98,14 +99,14 @@ def test_two_at_once_do_not_undo_each_other(server: ApiServer, run: Run) -> None
     assert sorted(entry["name"] for entry in annotation(server)) == sorted(networks)
 
 
-@pytest.mark.parametrize("malformed", ["{not json", '{"name": "data"}', '"data"'])
-def test_a_malformed_annotation_is_left_alone_and_named(server: ApiServer, run: Run, malformed: str) -> None:
-    server.patch_annotations("default", "web-0", {"networks": malformed})
-    ended = run("add-network-annotation.sh", "web-0", "data")
-    assert ended.returncode == 1
-    assert "pod default/web-0" in ended.stderr
-    assert "malformed" in ended.stderr
-    assert server.get("pods", "default", "web-0")["metadata"]["annotations"]["networks"] == malformed
+def test_a_malformed_annotation_is_left_alone_and_named(server: ApiServer, run: Run) -> None:
+    for malformed in ("{not json", '{"name": "data"}', '"data"'):
+        server.annotate("default", "web-0", {"networks": malformed})
+        ended = run("add-network-annotation.sh", "web-0", "data")
+        assert ended.returncode == 1
+        assert "pod default/web-0" in ended.stderr
+        assert "malformed" in ended.stderr
+        assert server.get("pods", "default", "web-0")["metadata"]["annotations"]["networks"] == malformed
 
 
 def test_adding_an_undefined_network_warns_and_goes_on(server: ApiServer, run: Run) -> None:
@@ -143,7 +144,7 @@ def test_what_cannot_be_done_is_explained_and_changes_nothing(
 # --- create-kubeconfig.sh --------------------------------------------------------------------------------------------
 
 
-def create_kubeconfig(server: ApiServer, run: Run, *arguments: str) -> subprocess.CompletedProcess[str]:
+def create_kubeconfig(server: ApiServer, run: Run, *arguments: str) -> Ended:
     """The token comes, as from the cluster's controller, when the script has looked for it in vain."""
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(run, "create-kubeconfig.sh", *arguments)
@@ -222,6 +223,5 @@ def test_create_kubeconfig_says_why_it_refuses(
     assert not list(tmp_path.glob("k/*"))
 
 
-@pytest.mark.parametrize("script", sorted(path.name for path in SCRIPTS.glob("*.sh")))
-def test_every_script_is_executable(script: str) -> None:
-    assert os.access(SCRIPTS / script, os.X_OK)
+def test_every_script_is_executable() -> None:
+    assert [path for path in SCRIPTS.glob("*.sh") if not os.access(path, os.X_OK)] == []

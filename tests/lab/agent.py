@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
-import socket
+import socketserver
 import subprocess
 import sys
 import threading
@@ -13,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lab import processes
 from lab.waiting import eventually
@@ -24,48 +24,42 @@ _STOP_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class Notification:
-    """One variable told to the service manager; `time` is `time.monotonic()`."""
+    """One variable of a notification; `time` is `time.monotonic()`."""
 
     time: float
     key: str
     value: str
 
 
-class Notifications:
-    """Receives what a service tells its manager (sd_notify), for as long as it is open."""
+class Notifications(socketserver.UnixDatagramServer):
+    """What a service sends to its manager (sd_notify), for as long as it is open."""
+
+    max_packet_size = 65536
 
     def __init__(self, path: Path) -> None:
+        super().__init__(str(path), socketserver.BaseRequestHandler)
         self.path = path
         self._seen: list[Notification] = []
-        self._lock = threading.Lock()
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.bind(str(path))
-        self._thread = threading.Thread(target=self._receive, name="notifications", daemon=True)
-        self._thread.start()
+        threading.Thread(target=self.serve_forever, args=(0.1,), daemon=True).start()
 
     def all(self, key: str = "", since: float = 0.0) -> list[Notification]:
-        with self._lock:
-            return [each for each in self._seen if key in ("", each.key) and each.time >= since]
+        return [each for each in tuple(self._seen) if key in ("", each.key) and each.time >= since]
 
     @property
     def status(self) -> str:
         """The last STATUS."""
-        told = self.all("STATUS")
-        return told[-1].value if told else ""
+        seen = self.all("STATUS")
+        return seen[-1].value if seen else ""
 
     def close(self) -> None:
-        with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
-        self._thread.join(1)
-        self._socket.close()
-        self.path.unlink(missing_ok=True)
+        self.shutdown()
+        self.server_close()
+        self.path.unlink()
 
-    def _receive(self) -> None:
-        while datagram := self._socket.recv(65536):
-            now = time.monotonic()
-            pairs = (line.partition("=") for line in datagram.decode(errors="replace").splitlines())
-            with self._lock:
-                self._seen += [Notification(now, key, value) for key, _, value in pairs]
+    def finish_request(self, request: Any, client_address: object) -> None:
+        now = time.monotonic()
+        pairs = (line.partition("=") for line in request[0].decode(errors="replace").splitlines())
+        self._seen += [Notification(now, key, value) for key, _, value in pairs]
 
 
 class Agent:
@@ -145,17 +139,14 @@ class Agent:
             raise RuntimeError("the agent is running already")
         self._started = time.monotonic()
         with self._log_path.open("ab") as log:
+            flags = [f"--{name}={value}" for name, value in self.options.items()]
             self._process = subprocess.Popen(
-                self.command(), env=self._environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/",
-                start_new_session=True,
+                [sys.executable, "-m", "podagent", "run", *flags], env=self._environment(), stdin=subprocess.DEVNULL,
+                stdout=log, stderr=log, cwd="/", start_new_session=True,
             )  # fmt: skip
         if wait:
             self.wait_ready()
         return self
-
-    def command(self) -> list[str]:
-        flags = [f"--{name}={value}" for name, value in self.options.items()]
-        return [sys.executable, "-m", "podagent", "run", *flags]
 
     def wait_ready(self, timeout: float = _READY_SECONDS) -> float:
         """Waits for READY=1 of the process started last; returns the seconds it took from its start."""
@@ -186,19 +177,9 @@ class Agent:
         process.wait()
 
     def kill_tree(self) -> None:
-        """SIGKILL to the agent and to everything it started, at one moment, as a power cut would."""
-        process = self._take()
-        # Stopped first, so that it cannot start another one between the look and the kill.
-        process.send_signal(signal.SIGSTOP)
-        below = processes.descendants(process.pid)
-        processes.end(below, signal.SIGSTOP)
-        below += [pid for pid in processes.descendants(process.pid) if pid not in below]
-        processes.end([process.pid, *below])
-        process.wait()
-        processes.wait_gone(below)
+        processes.end_tree(self._take())
 
     def reload(self) -> None:
-        """SIGHUP."""
         processes.end([self.pid], signal.SIGHUP)
 
     def close(self) -> None:

@@ -1,6 +1,7 @@
 """`PrivateDockerd`: a real dockerd of our own, beside the one the host may run. Nothing of it is left behind.
 
 It has no network: no bridge, no packet filter rules, no pulls. Its only image is made out of the host's static busybox.
+A sandbox holds the network namespace of a pod, and the pod's containers run in it; it is a container too.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,29 +25,59 @@ import requests
 from lab import processes, programs, runc
 from lab.busybox import root_filesystem
 from lab.mounts import unmount_below
-from lab.runtime import IDLE, IMAGE, Container, PodMetadata, Runtime
 from lab.waiting import eventually
 
+IMAGE = "podagent-lab/busybox:latest"
+_IDLE = ("/bin/sleep", "2147483")
 _START_SECONDS = 60.0
 _STOP_SECONDS = 20.0
 _SANDBOX = {"io.kubernetes.docker.type": "podsandbox"}
 
 
-class PrivateDockerd(Runtime):
+@dataclass(frozen=True)
+class PodMetadata:
+    """Which pod it is. `attempt` tells apart what is made for it again."""
+
+    name: str
+    namespace: str
+    uid: str
+    attempt: int = 0
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What the kubelet puts on the sandbox and the containers of the pod."""
+        about = {"name": self.name, "namespace": self.namespace, "uid": self.uid}
+        return {f"io.kubernetes.pod.{key}": value for key, value in about.items()}
+
+
+@dataclass(frozen=True)
+class Container:
+    """A container or sandbox as Docker shows it.
+
+    Attributes:
+        started: time in UTC, as RFC 3339 writes it.
+        restarts: how often it was started again.
+        pid: 0 when it does not run.
+    """
+
+    id: str
+    name: str
+    labels: Mapping[str, str]
+    running: bool
+    started: str
+    restarts: int
+    pid: int
+
+
+class PrivateDockerd:
     """Runs from `start()` (or `with`) to `stop()`. Pods are made as the kubelet's dockershim makes them."""
 
-    name = "docker"
-
-    def __init__(
-        self, state_dir: Path | str | None = None, env: Mapping[str, str] | None = None, cgroup_parent: str = ""
-    ) -> None:
+    def __init__(self, state_dir: Path | str | None = None, cgroup_parent: str = "") -> None:
         """
         Args:
             state_dir: short enough for unix sockets; None makes one under /tmp, and removes it at the end.
-            env: further variables in the environment of dockerd.
             cgroup_parent: of the cgroups of containers; "": Docker's default.
         """
-        self._env = dict(env or {})
         self._cgroup_parent = cgroup_parent
         self._owned = state_dir is None
         self.state_dir = Path(state_dir or tempfile.mkdtemp(prefix="podagent-lab-"))
@@ -79,29 +111,22 @@ class PrivateDockerd(Runtime):
         return self._process.pid
 
     @property
-    def running(self) -> bool:
-        return self._process is not None and self._process.poll() is None
-
-    @property
     def client(self) -> docker.APIClient:
-        """For what only Docker can be asked."""
         if self._client is None:
             # Never the user's configuration or credentials: explicit address, no environment.
             self._client = docker.APIClient(base_url=self.endpoint, version="auto", timeout=60)
         return self._client
 
-    def log(self) -> str:
-        return (self.state_dir / "log").read_text(errors="replace")
-
     def start(self) -> None:
         """Starts dockerd and waits until it answers. AssertionError with the end of its log when it does not."""
-        if self.running:
+        if self._process and self._process.poll() is None:
             return
         self.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._configure(live_restore=False)
         self._spawn()
 
     def restart(self, *, keep_containers: bool = False) -> None:
+        """Containers end with it unless they are kept."""
         with self.away(keep_containers=keep_containers):
             pass
 
@@ -118,13 +143,15 @@ class PrivateDockerd(Runtime):
                 self._reload(live_restore=False)
 
     def stop(self) -> None:
+        """Ends the daemon, whichever process has started it, and leaves nothing of it behind."""
         # In good order if it answers, so that the kernel's and containerd's traces of the containers go too.
         if self.socket.exists():
             with contextlib.suppress(docker.errors.DockerException, requests.RequestException):
                 self.remove_containers()
         self._end_daemon()
-        self._end_daemon_of_another()
-        self._end_leftovers()
+        # One that the process which started it did not live to stop; then containerd, and shims with their containers.
+        self._end_mentioning(f"--host={self.endpoint}", signal.SIGTERM)
+        self._end_mentioning(f"{self.state_dir}/", signal.SIGKILL)
         unmount_below(self.state_dir)
         for name in () if self._owned else ("data", "exec"):
             shutil.rmtree(self.state_dir / name, ignore_errors=True)
@@ -132,9 +159,11 @@ class PrivateDockerd(Runtime):
             shutil.rmtree(self.state_dir, ignore_errors=True)
 
     def cgroup_driver(self) -> str:
+        """The kubelet must use the same."""
         return str(self.client.info()["CgroupDriver"])
 
-    def image(self, name: str = IMAGE, command: Sequence[str] = IDLE) -> str:
+    def image(self, name: str = IMAGE, command: Sequence[str] = _IDLE) -> str:
+        """Makes the busybox image if it is not there; returns its name. `command` is what it runs by default."""
         try:
             self.client.inspect_image(name)
         except docker.errors.ImageNotFound:
@@ -146,9 +175,11 @@ class PrivateDockerd(Runtime):
     # --- containers -----------------------------------------------------------------------------------------------
 
     def run_sandbox(self, pod: PodMetadata, *, host_network: bool = False) -> str:
+        """Returns the ID of a new sandbox, with nothing but lo in its network namespace."""
         return self._run("POD", pod, _SANDBOX, "host" if host_network else "none")
 
     def run_container(self, pod: PodMetadata, sandbox_id: str, name: str, command: Sequence[str] = ()) -> str:
+        """Returns the ID of a new container in the sandbox. Without a command it runs that of the image."""
         labels = {"io.kubernetes.docker.type": "container", "io.kubernetes.sandbox.id": sandbox_id}
         return self._run(name, pod, labels, f"container:{sandbox_id}", command)
 
@@ -158,11 +189,7 @@ class PrivateDockerd(Runtime):
         labels = {**pod.labels, **labels, "io.kubernetes.container.name": name}
         full_name = f"k8s_{name}_{pod.name}_{pod.namespace}_{pod.uid}_{pod.attempt}"
         made = self.create_container(labels, network_mode, full_name, command)
-        try:
-            self.start_container(made)
-        except docker.errors.APIError:
-            self.remove(made)
-            raise
+        self.start_container(made)
         return made
 
     def create_container(
@@ -180,6 +207,7 @@ class PrivateDockerd(Runtime):
         self.client.start(container_id)
 
     def exec(self, container_id: str, command: Sequence[str], *, tty: bool = False) -> tuple[int, bytes]:
+        """Runs a command in the container; returns its exit code and output."""
         prepared = self.client.exec_create(container_id, list(command), tty=tty)["Id"]
         output: bytes = self.client.exec_start(prepared, tty=tty)
         return int(self.client.exec_inspect(prepared)["ExitCode"]), output
@@ -203,6 +231,7 @@ class PrivateDockerd(Runtime):
         )
 
     def running_sandbox(self, pod_uid: str) -> str:
+        """The ID of the newest running sandbox of the pod; "" without one."""
         labels = {**_SANDBOX, "io.kubernetes.pod.uid": pod_uid}
         filters = {"label": [f"{key}={value}" for key, value in labels.items()], "status": ["running"]}
         found = self.client.containers(filters=filters)
@@ -219,16 +248,12 @@ class PrivateDockerd(Runtime):
         eventually(lambda: self.client.info()["LiveRestoreEnabled"] == live_restore, what="dockerd to reload")
 
     def _spawn(self) -> None:
-        binary = programs.find("dockerd", "docker.io or moby-engine")
         with (self.state_dir / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [binary, *self._flags()], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                env={"PATH": programs.search_path(), **self._env}, start_new_session=True,
+                [programs.find("dockerd", "docker.io or moby-engine"), *self._flags()], stdin=subprocess.DEVNULL,
+                stdout=log, stderr=log, env={"PATH": programs.search_path()}, start_new_session=True,
             )  # fmt: skip
-        try:
-            eventually(self._answers, _START_SECONDS, "dockerd to answer")
-        except AssertionError as error:
-            raise AssertionError(f"{error}; its log ends with:\n{self.log()[-2000:]}") from None
+        eventually(self._answers, _START_SECONDS, f"dockerd to answer (its log: {self.state_dir}/log)")
         self.socket.chmod(0o600)
 
     def _flags(self) -> list[str]:
@@ -264,7 +289,7 @@ class PrivateDockerd(Runtime):
 
     def _answers(self) -> bool:
         if self._process is None or self._process.poll() is not None:
-            raise RuntimeError(f"dockerd ended; its log ends with:\n{self.log()[-2000:]}")
+            raise RuntimeError(f"dockerd ended; its log ends with:\n{(self.state_dir / 'log').read_text()[-2000:]}")
         try:
             return bool(self.client.ping())
         except (docker.errors.DockerException, requests.RequestException, OSError):
@@ -284,15 +309,9 @@ class PrivateDockerd(Runtime):
             process.kill()
             process.wait()
 
-    def _end_daemon_of_another(self) -> None:
-        """One that the process which started it did not live to stop."""
-        daemons = processes.mentioning(f"--host={self.endpoint}")
-        processes.end(daemons, signal.SIGTERM)
-        processes.wait_gone_or(daemons, _STOP_SECONDS)
-
-    def _end_leftovers(self) -> None:
-        """containerd, and shims with their containers, that outlived dockerd: all name our directory."""
-        left = processes.mentioning(f"{self.state_dir}/")
-        left += [child for pid in left for child in processes.descendants(pid)]
-        processes.end(left)
-        processes.wait_gone_or(left, 5)
+    def _end_mentioning(self, text: str, number: signal.Signals) -> None:
+        left = processes.mentioning(text)
+        if number == signal.SIGKILL:
+            left += [child for pid in left for child in processes.descendants(pid)]
+        processes.end(left, number)
+        processes.wait_gone_or(left, _STOP_SECONDS)

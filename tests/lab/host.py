@@ -7,11 +7,11 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
+from lab.dockerd import PrivateDockerd
 from lab.files import names_in
 from lab.leases import ROOT
 from lab.links import links_of
-from lab.runtime import Runtime
-from lab.session import BRIDGE_PREFIX, LEASES_PREFIX, MARK, VETH_PREFIX
+from lab.session import BRIDGE_PREFIX, LEASES_PREFIX, MARK
 from lab.waiting import eventually
 
 # A veth without a bridge may be that of another run on this machine: until then there is a moment without one.
@@ -30,16 +30,15 @@ class HostState:
     containers: frozenset[str]
 
     @staticmethod
-    def now(runtime: Runtime | None = None) -> HostState:
+    def now(runtime: PrivateDockerd | None = None) -> HostState:
         """Without a runtime there are no containers."""
         # A veth of the bridge plugin is without a bridge once ours is gone; those of other bridges are not ours.
-        ours = (BRIDGE_PREFIX, VETH_PREFIX)
         links = links_of().items()
-        stray = (n for n, link in links if n.startswith(ours) or (n.startswith("veth") and not link.master))
+        stray = (n for n, link in links if n.startswith(BRIDGE_PREFIX) or (n.startswith("veth") and not link.master))
         containers = runtime.container_names() if runtime else ()
         return HostState(
             frozenset(stray),
-            frozenset(name for name in names_in(ROOT) if name.startswith(LEASES_PREFIX)),
+            frozenset(name for name in names_in(ROOT) if LEASES_PREFIX in name),
             frozenset(name for name in names_in(NAMED_NAMESPACES) if MARK in name),
             frozenset(containers),
         )

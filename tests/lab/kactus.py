@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import sysconfig
@@ -95,14 +94,7 @@ class Running:
         self._process.communicate()
 
     def kill_tree(self) -> None:
-        """SIGKILL to kactus and to every plugin that it runs, at one moment."""
-        self._process.send_signal(signal.SIGSTOP)
-        below = processes.descendants(self.pid)
-        processes.end(below, signal.SIGSTOP)
-        below += [pid for pid in processes.descendants(self.pid) if pid not in below]
-        processes.end([self.pid, *below])
-        self._process.communicate()
-        processes.wait_gone(below)
+        processes.end_tree(self._process)
 
 
 @dataclass

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import ipaddress
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from lab.files import names_in
 
 ROOT = Path("/var/lib/cni/networks")
+_ADDRESS = re.compile(r"[0-9a-f.:]+")
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ def lease_dir(network: str) -> Path:
 def leases(network: str) -> list[Lease]:
     """The leases of a CNI network, by address; empty when the network never had one."""
     directory = lease_dir(network)
-    found = (_read(network, directory / name) for name in sorted(names_in(directory)) if _is_address(name))
+    found = (_read(network, directory / name) for name in sorted(names_in(directory)) if _ADDRESS.fullmatch(name))
     return [lease for lease in found if lease]
 
 
@@ -38,11 +39,3 @@ def _read(network: str, path: Path) -> Lease | None:
     except FileNotFoundError:
         return None  # released since the directory was listed
     return Lease(network, path.name, container_id, ifname)
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True

@@ -27,9 +27,9 @@ class Link:
 Links = dict[str, Link]
 
 
-def links_of(pid: int | None = None) -> Links:
-    """The interfaces in the network namespace of a process (None: ours); empty when the process has ended."""
-    enter = ["nsenter", "-t", str(pid), "-n"] if pid is not None else []
+def links_of(netns: str = "/proc/self/ns/net") -> Links:
+    """The interfaces in the network namespace at that path; empty when there is none (any more)."""
+    enter = ["nsenter", f"--net={netns}"]
     shown = subprocess.run([*enter, "ip", "-j", "addr"], check=False, capture_output=True, timeout=30)
     return {each["ifname"]: _link(each) for each in json.loads(shown.stdout or b"[]")}
 
@@ -49,7 +49,7 @@ class HasLinks:
 
     def links(self) -> Links:
         """The interfaces in the sandbox, lo included; empty when it has ended."""
-        return links_of(self.pid) if self.pid else {}
+        return links_of(f"/proc/{self.pid}/ns/net") if self.pid else {}
 
     def wait_for(self, predicate: Callable[[Links], Any], timeout: float = 15.0, what: str = "") -> Links:
         """Waits until the pod's interfaces are as wanted, and returns them."""

@@ -16,6 +16,8 @@ from lab.leases import Lease, lease_dir, leases
 from lab.session import BRIDGE_PREFIX, LEASES_PREFIX
 
 Json = dict[str, Any]
+TRUSTED = ("default", "commons")
+"""Namespaces whose definitions the agents of tests trust."""
 
 # 198.18.0.0/15 is set aside for measurements: no route of the host leads there.
 _SUBNETS = (f"198.{18 + number // 256 % 2}.{number % 256}" for number in itertools.count(random.randrange(512)))
@@ -27,7 +29,7 @@ class Network:
 
     Attributes:
         name: of the definition, as an annotation names it.
-        cni_name: of the CNI network, unique; its leases are kept under it.
+        cni_name: of the CNI network, unique, as the agent calls it; its leases are kept under it.
         subnet: the first three numbers of the /24.
     """
 
@@ -65,35 +67,25 @@ class Networks:
         self.made: list[Network] = []
 
     def bridge(
-        self,
-        name: str = "",
-        namespace: str = "default",
-        *,
-        tuning: bool = False,
-        static: bool = False,
-        cni_version: str = "0.4.0",
+        self, name: str = "", namespace: str = "default", *, tuning: bool = False, cni_version: str = "0.4.0",
         **extra: Any,
-    ) -> Network:
+    ) -> Network:  # fmt: skip
         """A network of the bridge plugin with addresses by host-local.
 
-        `tuning`: a chain with the tuning plugin, which declares the mac capability. `static`: addresses by the static
-        plugin instead, on request. `extra` goes into the bridge's configuration.
+        `tuning`: a chain with the tuning plugin, which declares the mac capability. `extra` goes into the bridge's
+        configuration.
         """
-        network = self._name(name, namespace)
-        ipam: Json = {"type": "host-local", "ranges": [[{"subnet": f"{network.subnet}.0/24"}]]}
-        if static:
-            ipam = {"type": "static"}
-            extra = {"capabilities": {"ips": True}} | extra
+        network = self._named(name, namespace)
+        ipam = {"type": "host-local", "ranges": [[{"subnet": f"{network.subnet}.0/24"}]]}
         bridge = {"type": "bridge", "bridge": network.bridge, "ipam": ipam} | extra
-        head = {"cniVersion": cni_version, "name": network.cni_name}
-        chain = [bridge, {"type": "tuning", "capabilities": {"mac": True}}]
-        network.config = head | ({"plugins": chain} if tuning else bridge)
+        chain = {"plugins": [bridge, {"type": "tuning", "capabilities": {"mac": True}}]}
+        network.config |= {"cniVersion": cni_version, "name": network.cni_name} | (chain if tuning else bridge)
         return self._define(network, "bridge")
 
-    def custom(self, plugin: str, config: Json, name: str = "", namespace: str = "default") -> Network:
-        """A network with that configuration, for test plugins; ``name`` and ``cniVersion`` are added if absent."""
-        network = self._name(name, namespace)
-        network.config = {"cniVersion": "0.4.0", "name": network.cni_name, "type": plugin} | config
+    def custom(self, plugin: str, config: Json, namespace: str = "default") -> Network:
+        """A network with that configuration; ``name`` and ``cniVersion`` are added if absent."""
+        network = self._named("", namespace)
+        network.config |= {"cniVersion": "0.4.0", "name": network.cni_name, "type": plugin} | config
         return self._define(network, plugin)
 
     def undefine(self, network: Network) -> None:
@@ -108,16 +100,17 @@ class Networks:
             shutil.rmtree(lease_dir(network.cni_name), ignore_errors=True)
         self.made.clear()
 
-    def _name(self, name: str, namespace: str) -> Network:
+    def _named(self, name: str, namespace: str) -> Network:
         token = uuid.uuid4().hex[:8]
         cni_name, bridge = f"{LEASES_PREFIX}{token}", f"{BRIDGE_PREFIX}{token}"
-        network = Network(name or f"net-{token}", namespace, cni_name, bridge, next(_SUBNETS))
-        self.made.append(network)
-        return network
+        self.made.append(Network(name or f"net-{token}", namespace, cni_name, bridge, next(_SUBNETS)))
+        return self.made[-1]
 
     def _define(self, network: Network, plugin: str) -> Network:
         if self._api:
             self._api.create(definition(network.name, network.namespace, plugin, network.config))
+        if network.namespace not in TRUSTED:
+            network.cni_name = f"{network.namespace}.{network.cni_name}"
         return network
 
 
@@ -132,6 +125,6 @@ def definition(name: str, namespace: str, plugin: str, config: Json | str) -> Js
 def plugin_dir() -> Path:
     """Where the reference CNI plugins are installed. RuntimeError when they are not."""
     for directory in (Path("/opt/cni/bin"), Path("/usr/lib/cni"), Path("/usr/libexec/cni")):
-        if all((directory / name).is_file() for name in ("bridge", "host-local", "tuning", "static")):
+        if all((directory / name).is_file() for name in ("bridge", "host-local", "tuning")):
             return directory
     raise RuntimeError("the CNI plugins are not installed: install the package containernetworking-plugins")

@@ -7,13 +7,12 @@ import json
 import uuid
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
-from lab import apistore
 from lab.apiserver import ApiServer
+from lab.apistore import now
+from lab.dockerd import IMAGE, PodMetadata, PrivateDockerd
 from lab.links import HasLinks
-from lab.runtime import IMAGE, PodMetadata, Runtime
 
 Json = dict[str, Any]
 
@@ -25,7 +24,7 @@ _MIRROR = "kubernetes.io/config.mirror"
 class Node:
     """Makes pods on one node, and removes them all at the end."""
 
-    def __init__(self, api: ApiServer, runtime: Runtime, name: str = "lab-node") -> None:
+    def __init__(self, api: ApiServer, runtime: PrivateDockerd, name: str = "lab-node") -> None:
         self.api = api
         self.runtime = runtime
         self.name = name
@@ -43,7 +42,7 @@ class Node:
     def found(self, obj: Json) -> Pod:
         """The pod of an object that somebody else made: it is not started yet, and its containers have commands."""
         metadata, containers = obj["metadata"], obj["spec"]["containers"]
-        pod = Pod(self, metadata["name"], metadata["namespace"], containers=tuple(each["name"] for each in containers))
+        pod = Pod(self, metadata["name"], metadata["namespace"])
         pod.object_uid = pod.uid = metadata["uid"]
         pod.commands = {each["name"]: each.get("args", []) for each in containers}
         return pod
@@ -64,17 +63,9 @@ class Pod(HasLinks):
     """One pod, from its object to its containers."""
 
     def __init__(
-        self,
-        node: Node,
-        name: str,
-        namespace: str,
-        *,
-        annotations: Mapping[str, str] | None = None,
-        networks: list[Any] | None = None,
-        host_network: bool = False,
+        self, node: Node, name: str, namespace: str, *, networks: list[Any] | None = None, host_network: bool = False,
         static: bool = False,
-        containers: tuple[str, ...] = ("main",),
-    ) -> None:
+    ) -> None:  # fmt: skip
         """`networks`: names, or entries, for the ``networks`` annotation.
 
         `static`: as if out of a manifest file: the object is only its mirror, and the sandbox carries another UID.
@@ -84,11 +75,10 @@ class Pod(HasLinks):
         self._runtime = node.runtime
         self.name, self.namespace = name, namespace
         self.host_network = host_network
-        self.containers = containers
-        self.commands: Mapping[str, Sequence[str]] = {}
+        self.commands: Mapping[str, Sequence[str]] = {"main": ()}  # by container
         self.object_uid = str(uuid.uuid4())
         self.uid = hashlib.md5(self.object_uid.encode()).hexdigest() if static else self.object_uid
-        self._annotations = dict(annotations or {}) | ({_MIRROR: self.uid} if static else {})
+        self._annotations = {_MIRROR: self.uid} if static else {}
         if networks is not None:
             self._annotations[NETWORKS] = annotation(networks)
         self.attempt = 0
@@ -103,12 +93,12 @@ class Pod(HasLinks):
 
     def create_object(self) -> None:
         """The pod object, scheduled to the node and Pending."""
-        metadata = {"name": self.name, "namespace": self.namespace, "uid": self.object_uid}
-        spec: Json = {"nodeName": self._node.name, "containers": [{"name": n, "image": IMAGE} for n in self.containers]}
+        about = {"name": self.name, "namespace": self.namespace, "uid": self.object_uid}
+        spec: Json = {"nodeName": self._node.name, "containers": [{"name": n, "image": IMAGE} for n in self.commands]}
         if self.host_network:
             spec["hostNetwork"] = True
-        metadata_all: Json = metadata | {"annotations": self._annotations, "labels": {"app": self.name}}
-        pod = {"kind": "Pod", "metadata": metadata_all, "spec": spec, "status": {"phase": "Pending"}}
+        metadata: Json = about | {"annotations": self._annotations, "labels": {"app": self.name}}
+        pod = {"kind": "Pod", "metadata": metadata, "spec": spec, "status": {"phase": "Pending"}}
         self._api.create(pod)
 
     def start(self) -> None:
@@ -123,7 +113,7 @@ class Pod(HasLinks):
         self.pid = self._runtime.inspect(self.sandbox_id).pid
 
     def start_containers(self) -> None:
-        for name in self.containers:
+        for name in self.commands:
             self._start_container(name)
 
     def report_running(self, address: str = "") -> None:
@@ -170,18 +160,12 @@ class Pod(HasLinks):
     def annotate(self, networks: list[Any] | str | None) -> None:
         """Sets the ``networks`` annotation: names or entries of a list, raw text, or None to remove it."""
         text = annotation(networks) if isinstance(networks, list) else networks
-        self._api.patch_annotations(self.namespace, self.name, {NETWORKS: text})
-
-    def annotations(self) -> dict[str, str]:
-        return self._api.get("pods", self.namespace, self.name)["metadata"].get("annotations") or {}
+        self._api.annotate(self.namespace, self.name, {NETWORKS: text})
 
     @property
     def netns(self) -> str:
         """Path of the network namespace."""
         return f"/proc/{self.pid}/ns/net"
-
-    def netns_inode(self) -> int:
-        return Path(self.netns).stat().st_ino
 
     @property
     def metadata(self) -> PodMetadata:
@@ -189,7 +173,7 @@ class Pod(HasLinks):
         return PodMetadata(self.name, self.namespace, self.uid, self.attempt)
 
     def _start_container(self, name: str) -> None:
-        command = self.commands.get(name, ())
+        command = self.commands[name]
         self.container_ids[name] = self._runtime.run_container(self.metadata, self.sandbox_id, name, command)
 
     def _remove_containers(self) -> None:
@@ -198,9 +182,9 @@ class Pod(HasLinks):
         self.container_ids, self.sandbox_id, self.pid = {}, "", 0
 
     def _container_status(self, name: str, identifier: str) -> Json:
-        state = {"running": {"startedAt": apistore.now()}}
+        state = {"running": {"startedAt": now()}}
         about = {"name": name, "image": IMAGE, "imageID": "", "ready": True, "restartCount": self.attempt}
-        return about | {"containerID": f"{self._runtime.name}://{identifier}", "state": state}
+        return about | {"containerID": f"docker://{identifier}", "state": state}
 
     def _is_mine(self) -> bool:
         """Whether the object of that name is this pod, not one that was made again under the name."""

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from lab import pluginscripts, processes
 from lab.networks import plugin_dir
-from lab.session import VETH_PREFIX
 from lab.waiting import eventually
 
 Json = dict[str, Any]
@@ -89,14 +86,11 @@ class PluginDir:
     def record(self, *names: str) -> None:
         """The plugins go on working, and every run of them is noted: see `calls`."""
         for name in names:
-            self._install(name, pluginscripts.RECORD, self._python(), {"target": str(self.real / name)})
+            self.alias(name, self.real / name)
 
-    def kactus(self, name: str = "kactus", directory: Path | None = None) -> Path:
-        """A plugin that understands the agent's CNI_ARGS as kactus does, and notes every run.
-
-        It makes one end of a veth pair in the pod. `directory`: put it there instead, as a vendor would.
-        """
-        return self._install(name, pluginscripts.KACTUS, self._python(), directory=directory)
+    def alias(self, name: str, target: Path, directory: Path | None = None) -> Path:
+        """The program `target` as a plugin whose runs are noted. `directory`: put it there, as a vendor would."""
+        return self._install(name, pluginscripts.RECORD, f"#!{sys.executable} -IS", {"target": str(target)}, directory)
 
     def calls(self, command: str = "", plugin: str = "") -> list[Call]:
         """The noted runs, in order; of one CNI_COMMAND and of one plugin name if given."""
@@ -125,43 +119,20 @@ class PluginDir:
 
     # --- breaking -----------------------------------------------------------------------------------------------
 
-    def hang(self, name: str, *commands: str, grandchild: bool = False) -> None:
-        """Never ends. With `grandchild`, it ends at once but leaves a process that holds its output open."""
-        script = pluginscripts.HANG_GRANDCHILD if grandchild else pluginscripts.HANG
-        self._break(name, commands, script)
+    def breaks(self, name: str, *commands: str, script: str) -> None:
+        """In these commands (none: in all that attach, detach or check) the plugin is that shell script."""
+        target = str(self.real / name) if (self.real / name).exists() else ""
+        values = {"commands": "|".join(commands or ("ADD", "DEL", "CHECK")), "body": script, "target": target}
+        self._install(name, pluginscripts.BROKEN, "#!/bin/sh", values)
 
     def fail(self, name: str, *commands: str, code: int = 11, msg: str = "not now", details: str = "") -> None:
         """Ends with the error object of the specification."""
         error = {"cniVersion": "0.4.0", "code": code, "msg": msg, "details": details}
-        self._break(name, commands, f"printf '%s' {shlex.quote(json.dumps(error))}\nexit 1")
-
-    def fail_silently(self, name: str, *commands: str, stderr: str = "") -> None:
-        """Exits 1 with nothing on its output."""
-        self._break(name, commands, f"printf '%s' {shlex.quote(stderr)} >&2\nexit 1")
-
-    def print(self, name: str, *commands: str, text: str = "surely not JSON {") -> None:
-        """Succeeds, and prints that."""
-        self._break(name, commands, f"printf '%s' {shlex.quote(text)}")
-
-    def flood(self, name: str, *commands: str, megabytes: int = 100) -> None:
-        """Succeeds, and prints that many MB."""
-        self._break(name, commands, f"head -c {megabytes}000000 /dev/zero | tr '\\0' x")
-
-    def die(self, name: str, *commands: str, signal: str = "SEGV") -> None:
-        self._break(name, commands, f"kill -{signal} $$")
-
-    @contextlib.contextmanager
-    def busy(self, name: str) -> Iterator[None]:
-        """As while a package manager overwrites the file in place: running it gives ETXTBSY."""
-        self._remove(name)
-        path = self.path / name
-        shutil.copy2(self.real / name, path)
-        with path.open("r+b"):
-            yield
+        self.breaks(name, *commands, script=f"printf '%s' {shlex.quote(json.dumps(error))}\nexit 1")
 
     def restore(self, name: str) -> None:
         """The real plugin again, or none if there is none."""
-        self._remove(name)
+        (self.path / name).unlink(missing_ok=True)
         if (self.real / name).exists():
             (self.path / name).symlink_to(self.real / name)
 
@@ -188,25 +159,13 @@ class PluginDir:
     def _pids(self) -> Path:
         return self._notes / "pids"
 
-    def _break(self, name: str, commands: tuple[str, ...], body: str) -> None:
-        target = str(self.real / name) if (self.real / name).exists() else ""
-        pattern = "|".join(commands or ("ADD", "DEL", "CHECK"))
-        values = {"commands": pattern, "body": body, "target": target}
-        self._install(name, pluginscripts.BROKEN, "#!/bin/sh", values)
-
     def _install(
-        self,
-        name: str,
-        script: str,
-        interpreter: str,
-        values: dict[str, str] | None = None,
-        directory: Path | None = None,
+        self, name: str, script: str, interpreter: str, values: dict[str, str], directory: Path | None = None
     ) -> Path:
         path = (directory or self.path) / name
         common = {"log": str(self._log), "pids": str(self._pids), "notes": str(self._notes)}
-        common["veth"] = VETH_PREFIX
         text = f"{interpreter}\n{script}"
-        for key, value in ((values or {}) | common).items():
+        for key, value in (values | common).items():
             text = text.replace(f"@{key}@", value)
         # Renamed into place: a running script must not change under its interpreter.
         new = self._notes / f"new-{name}"
@@ -215,10 +174,3 @@ class PluginDir:
         path.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(new, path)
         return path
-
-    def _remove(self, name: str) -> None:
-        (self.path / name).unlink(missing_ok=True)
-
-    @staticmethod
-    def _python() -> str:
-        return f"#!{sys.executable} -IS"

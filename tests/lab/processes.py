@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import time
+import subprocess
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from lab.waiting import eventually
 
@@ -42,28 +43,18 @@ def name_of(pid: int) -> str:
     return _read(pid, "comm").decode(errors="replace").strip()
 
 
-def environment_of(pid: int) -> dict[str, str]:
-    """The environment that it was started with; empty when it has ended."""
-    pairs = (entry.partition(b"=") for entry in _read(pid, "environ").split(b"\0") if entry)
-    return {os.fsdecode(name): os.fsdecode(value) for name, _, value in pairs}
-
-
-def has_root_below(pid: int, directory: Path) -> bool:
-    """Whether its root file system is kept below the directory, as a container's is."""
-    for line in _read(pid, "mountinfo").splitlines():
-        fields = os.fsdecode(line).split()
-        if len(fields) > 4 and fields[4] == "/":
-            return f"{directory}/" in os.fsdecode(line)
-    return False
+def open_files(pid: int | str = "self") -> list[str]:
+    """What the descriptors of a process lead to; each pipe and socket has a number of its own."""
+    found = []
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # it was closed meanwhile, as that of this listing is
+            found.append(str(descriptor.readlink()))
+    return [target for target in found if not target.startswith("/proc/")]
 
 
 def namespaces_held(pid: int) -> list[str]:
     """The network namespaces that it has open, as `net:[inode]`."""
-    found = []
-    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
-        with contextlib.suppress(OSError):  # closed since
-            found.append(str(descriptor.readlink()))
-    return [target for target in found if target.startswith("net:[")]
+    return [target for target in open_files(pid) if target.startswith("net:[")]
 
 
 def is_alive(pid: int) -> bool:
@@ -89,18 +80,28 @@ def end(pids: Iterable[int], number: signal.Signals = signal.SIGKILL) -> None:
             os.kill(pid, number)
 
 
-def wait_gone(pids: Iterable[int], timeout: float = 10.0) -> None:
-    wanted = list(pids)
-    eventually(lambda: not any(map(is_alive, wanted)), timeout, f"processes {wanted} to end")
+def end_tree(process: subprocess.Popen[Any]) -> None:
+    """SIGKILL to a child of ours and to everything it started, at one moment, as a power cut would."""
+    # Stopped first, so that it cannot start another one between the look and the kill.
+    process.send_signal(signal.SIGSTOP)
+    below = descendants(process.pid)
+    end(below, signal.SIGSTOP)
+    below += [pid for pid in descendants(process.pid) if pid not in below]
+    end([process.pid, *below])
+    process.communicate()
+    wait_gone(below)
 
 
-def wait_gone_or(pids: Iterable[int], timeout: float) -> bool:
+def wait_gone(pids: list[int], timeout: float = 10.0) -> None:
+    eventually(lambda: not any(map(is_alive, pids)), timeout, f"processes {pids} to end")
+
+
+def wait_gone_or(pids: list[int], timeout: float) -> bool:
     """Whether all ended within `timeout` seconds."""
-    wanted, deadline = list(pids), time.monotonic() + timeout
-    while any(map(is_alive, wanted)):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
+    try:
+        wait_gone(pids, timeout)
+    except AssertionError:
+        return False
     return True
 
 
@@ -113,12 +114,3 @@ def _read(pid: int, name: str) -> bytes:
         return Path(f"/proc/{pid}/{name}").read_bytes()
     except OSError:
         return b""
-
-
-def open_files() -> list[str]:
-    """What the descriptors of this process lead to; each pipe and socket has a number of its own."""
-    found = []
-    for descriptor in Path("/proc/self/fd").iterdir():
-        with contextlib.suppress(FileNotFoundError):  # it was closed meanwhile, as that of this listing is
-            found.append(str(descriptor.readlink()))
-    return [target for target in found if not target.startswith("/proc/")]

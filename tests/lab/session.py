@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 
 MARK = uuid.uuid4().hex[:4]
-# Interface names have 15 characters: these leave 9 and 8 of them.
+# Interface names have 15 characters: this leaves 9 of them.
 BRIDGE_PREFIX = f"pl{MARK}"
-VETH_PREFIX = f"pv{MARK}"
 LEASES_PREFIX = f"lab-{MARK}-"

@@ -6,7 +6,7 @@ Parsers raise ValueError, whose text (possibly empty) gives a reason beyond "not
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,8 @@ _UNIT_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs"
 _DURATION_PART = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(h|ms|m|s|us|µs|ns)")
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+")
 _VENDOR = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_PLUGIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_LINK_PATTERN = re.compile(r"[^/:\s,]{1,60}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +84,23 @@ def _vendor_name(text: str) -> str:
     return text
 
 
-def _namespaces(text: str) -> tuple[str, ...]:
-    names = tuple(name.strip() for name in text.split(",")) if text.strip() else ()
-    wrong = [name for name in names if not is_dns1123_label(name)]
-    if wrong:
-        raise ValueError(f"{wrong[0][:80]!r} cannot be a namespace")
-    return names
+def _list_of(what: str, valid: Callable[[str], object]) -> Callable[[str], tuple[str, ...]]:
+    """A parser of lists separated by commas; `what` each item has to be, for the error."""
+
+    def parse(text: str) -> tuple[str, ...]:
+        items = tuple(item.strip() for item in text.split(",")) if text.strip() else ()
+        wrong = [item for item in items if not valid(item)]
+        if wrong:
+            raise ValueError(f"{wrong[0][:80]!r} cannot be {what}")
+        return items
+
+    return parse
+
+
+def some_of(names: Collection[str]) -> Kind:
+    """Any number of `names`."""
+    parse = _list_of("one of them", frozenset(names).__contains__)
+    return Kind(parse, f"any of {', '.join(sorted(names))}, {_IN_TOML}", "NAMES", (list,))
 
 
 def choice(*names: str, later: str = "") -> Kind:
@@ -135,4 +148,10 @@ STATE_DIRECTORY = Kind(_state_directory, "the absolute path of a dedicated direc
 UNIX_SOCKET = Kind(_unix_socket, "unix:///path/to/socket, or the absolute path of a unix socket", "SOCKET")
 NODE_NAME = Kind(_node_name, "the name of a node: lower-case letters, digits, '-' and '.', at most 253", "NAME")
 VENDOR_NAME = Kind(_vendor_name, "a directory name of letters, digits, '.', '_' and '-', without '/'", "NAME")
-NAMESPACES = Kind(_namespaces, "namespaces separated by commas (in TOML also a list of strings)", "NAMES", (list,))
+_IN_TOML = "separated by commas (in TOML also a list of strings)"
+NAMESPACES = Kind(_list_of("a namespace", is_dns1123_label), f"namespaces {_IN_TOML}", "NAMES", (list,))
+PLUGINS = Kind(_list_of("a CNI plugin", _PLUGIN.fullmatch), f"names of CNI plugins {_IN_TOML}", "NAMES", (list,))
+LINK_PATTERNS = Kind(
+    _list_of("a pattern of links", _LINK_PATTERN.fullmatch), f"names of links, or patterns with * and ?, {_IN_TOML}",
+    "PATTERNS", (list,),
+)  # fmt: skip

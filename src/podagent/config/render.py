@@ -27,7 +27,7 @@ def _commented(text: str) -> str:
 def _toml_value(setting: Setting) -> str:
     text = setting.default if isinstance(setting.default, str) else "node-1"
     if list in setting.kind.natives:
-        return json.dumps([text] if text else [])
+        return json.dumps(text.split(",") if text else [])
     return text if text.isdigit() else json.dumps(text)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,13 +60,20 @@ def load(
         _flags(EXTRA_ARGS_VARIABLE + " --{}", extra_flags or {}),
         _environment(environ),
         _settings_file(*_toml_location(toml_path, environ)),
-        _default,
     )
-    chosen: dict[str, Any] = {}
-    for setting in SETTINGS:
-        origin, text = next(found for layer in layers if (found := layer(setting)) is not None)
-        chosen[setting.field] = _parsed(setting, origin, text)
+    chosen: dict[str, Any] = {setting.field: _parsed(setting, *_find(setting, layers)) for setting in SETTINGS}
     return Settings(**chosen)
+
+
+def _find(setting: Setting, layers: Sequence[Layer]) -> Found:
+    """The first layer's text for the setting; the default if there is none."""
+    for layer in layers:
+        found = layer(setting)
+        if found is not None:
+            return found
+    if setting.like:
+        return _find(next(other for other in SETTINGS if other.key == setting.like), layers)
+    return "the default", setting.default if isinstance(setting.default, str) else setting.default()
 
 
 def _flags(origin: str, given: Mapping[str, str | None]) -> Layer:
@@ -96,10 +103,6 @@ def _settings_file(path: Path, must_exist: bool) -> Layer:
         return str(path), _toml_text(setting, str(path), table[setting.key])
 
     return layer
-
-
-def _default(setting: Setting) -> Found:
-    return "the default", setting.default if isinstance(setting.default, str) else setting.default()
 
 
 def _parsed(setting: Setting, origin: str, text: str) -> object:

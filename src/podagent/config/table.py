@@ -13,6 +13,8 @@ from typing import Literal
 
 from podagent.config import kinds
 from podagent.config.kinds import Kind
+from podagent.resolve.reach import HOST_OPTIONS
+from podagent.resolve.rules import DEFAULT_PLUGINS
 
 # Measured with bridge + host-local: throughput of the plugin levels off between four and eight parallel runs.
 DEFAULT_WORKERS = 8
@@ -38,6 +40,11 @@ class Settings:
     plugin_timeout: float
     log_level: Literal["error", "warning", "info", "debug"]
     global_namespaces: tuple[str, ...]
+    definition_policy: Literal["restrict", "trust-all"]
+    trusted_namespaces: tuple[str, ...]
+    allowed_plugins: tuple[str, ...]
+    allowed_options: tuple[str, ...]
+    allowed_links: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +58,7 @@ class Setting:
         help: meaning of the setting.
         reason: rationale of the default, or when to change it.
         default_text: description of a computed default.
+        like: key of the setting whose value is the default; `default` is its default.
     """
 
     key: str
@@ -59,6 +67,7 @@ class Setting:
     help: str
     reason: str
     default_text: str = ""
+    like: str = ""
 
     @property
     def field(self) -> str:
@@ -191,5 +200,44 @@ SETTINGS: tuple[Setting, ...] = (
         "default",
         "Namespaces whose network definitions the pods of every namespace may use.",
         "All others serve only pods of the same namespace.",
+    ),
+    Setting(
+        "definition-policy",
+        kinds.choice("restrict", "trust-all"),
+        "restrict",
+        "Whether the network definitions of other than trusted namespaces are restricted by the allowed-* settings.",
+        "Plugins run as root: whoever may create an unrestricted definition may take over the node. trust-all is the"
+        " behaviour of Kaloom's podagent.",
+    ),
+    Setting(
+        "trusted-namespaces",
+        kinds.NAMESPACES,
+        "default",
+        "Namespaces whose network definitions may do anything on the node.",
+        "Nobody but administrators should be able to create network definitions there.",
+        "the value of global-namespaces",
+        like="global-namespaces",
+    ),
+    Setting(
+        "allowed-plugins",
+        kinds.PLUGINS,
+        ",".join(DEFAULT_PLUGINS),
+        "CNI and IPAM plugins that the definitions of other namespaces may use.",
+        "Plugins beyond these move devices of the host, connect to sockets or change its packet filter.",
+    ),
+    Setting(
+        "allowed-options",
+        kinds.some_of([*HOST_OPTIONS, "sysctl"]),
+        "",
+        "Options of plugins that act on the host, and that the definitions of other namespaces may set all the same.",
+        "Allow only options that you understand: with dataDir, for instance, a definition overwrites files as root.",
+    ),
+    Setting(
+        "allowed-links",
+        kinds.LINK_PATTERNS,
+        "",
+        "Links of the host, such as the master of a macvlan or a shared bridge, that the definitions of other"
+        " namespaces may use.",
+        "Bridges that the definitions of a namespace made are always available to that namespace.",
     ),
 )

@@ -20,6 +20,7 @@ from podagent.act.outcomes import Outcomes
 from podagent.act.ports import Networks, Pods, Reconcile, Records, Runtime
 from podagent.act.reconciler import Reconciler
 from podagent.cni.conf import SystemConf
+from podagent.cni.evidence import AttachmentEvidence
 from podagent.cni.runtime import CniRuntime
 from podagent.config import Settings
 from podagent.daemon.agent import Agent
@@ -33,6 +34,7 @@ from podagent.daemon.rounds import Rounds
 from podagent.daemon.workers import Workers
 from podagent.daemon.workqueue import WorkQueue
 from podagent.decide.attempts import Attempts
+from podagent.host.claims import LinkClaims
 from podagent.host.netns import NetworkNamespaces, boot_id, identify
 from podagent.host.orphans import await_orphans
 from podagent.kube.api import KubeApi
@@ -45,6 +47,8 @@ from podagent.report.events import PodEvents
 from podagent.report.lines import JournalLines
 from podagent.resolve.delegate import DelegateNetworks
 from podagent.resolve.networks import ChosenNetworks
+from podagent.resolve.policy import DefinitionPolicy
+from podagent.resolve.rules import Rules
 from podagent.resolve.system import SystemNetworks
 from podagent.runtimes import make_runtime
 from podagent.state.store import Store
@@ -110,16 +114,28 @@ _Core = tuple[Pods, Records, Runtime, Networks, Executor, Outcomes, Collection[s
 
 
 def _make_core(
-    settings: Settings, pods: PodTable, records: Records, runtime: Runtime, api: KubeApi, outcomes: Outcomes
+    settings: Settings, pods: PodTable, records: Store, runtime: Runtime, api: KubeApi, outcomes: Outcomes
 ) -> _Core:
     """The parts that reconciliation and takeover share."""
     bin_dir, namespaces = str(settings.cni_bin_path), settings.global_namespaces
     system = SystemNetworks(SystemConf(settings.cni_conf_path).current, bin_dir, settings.cni_vendor_name)
-    delegate = DelegateNetworks(NetworkDefinitions(api).read, bin_dir, namespaces)
+    policy = DefinitionPolicy(_rules(settings), system.plugin_types, LinkClaims(), records.definitions_in_use)
+    delegate = DelegateNetworks(NetworkDefinitions(api).read, bin_dir, namespaces, policy)
     networks = ChosenNetworks(settings.attach_via, system, delegate)
     cni = CniRuntime(settings.plugin_timeout, os.environ, partial(_log.debug, "CNI plugin %s wrote to stderr: %s"))
-    executor = Executor(NetworkNamespaces(), cni, records, await_orphans, boot_id(), settings.plugin_timeout)
+    evidence = AttachmentEvidence(cni, system.netconf)
+    executor = Executor(NetworkNamespaces(), cni, records, evidence, await_orphans, boot_id(), settings.plugin_timeout)
     return pods, records, runtime, networks, executor, outcomes, namespaces
+
+
+def _rules(settings: Settings) -> Rules:
+    restricts = settings.definition_policy == "restrict"
+    return Rules(
+        trusted=frozenset(settings.trusted_namespaces) if restricts else None,
+        plugins=frozenset(settings.allowed_plugins),
+        options=frozenset(settings.allowed_options),
+        links=settings.allowed_links,
+    )
 
 
 def _take_over_first(settings: Settings, core: _Core, reconcile: Reconcile) -> Reconcile:

@@ -14,6 +14,7 @@ from podagent.kactus.links import Look, require_foreign
 from podagent.kactus.log import log
 from podagent.kactus.networks import Wanted, delegate_for, read_wanted
 from podagent.kactus.pods import Cluster
+from podagent.kactus.policy import definition_policy
 from podagent.kactus.state import ADDING, IFNAME, SavedDelegates, identity
 from podagent.model import Attachment
 from podagent.resolve.lookup import Read
@@ -31,6 +32,7 @@ class Attaching:
         self._delegates = delegates
         self._cluster = cluster
         self._look = look
+        self._policy = definition_policy(call, config)
         self._done: list[Json] = []
 
     def run(self) -> Json:
@@ -73,7 +75,7 @@ class Attaching:
 
     def _delegate(self, network: Attachment, read: Read) -> Json:
         pod_namespace = self._call.arg("K8S_POD_NAMESPACE")
-        return delegate_for(network, pod_namespace, read, self._config.global_namespaces)
+        return delegate_for(network, pod_namespace, read, self._config.global_namespaces, policy=self._policy)
 
     def _attach(self, delegate: Json, mac: str | None) -> Json:
         ifname = ifname_of(delegate, self._call.ifname)

@@ -8,10 +8,16 @@ from podagent.errors import NetConfError
 from podagent.foreign import Json
 from podagent.kactus.failure import INVALID_CONFIG, Failure
 from podagent.netconf import parse
+from podagent.resolve.rules import DEFAULT_PLUGINS, Rules
 from podagent.validate import is_dns1123_label
 
 DEFAULT_CNI_DIR = "/var/lib/cni/kactus"
 DEFAULT_GLOBAL_NAMESPACES = ("default",)
+
+
+def _camel_case(setting: str) -> str:
+    first, *more = setting.split("-")
+    return first + "".join(map(str.capitalize, more))
 
 
 class Config(NamedTuple):
@@ -22,12 +28,14 @@ class Config(NamedTuple):
         cni_dir: directory of the saved delegates.
         master: the delegate for the pod's default interface, in its saved form: with ``masterPlugin``.
         global_namespaces: namespaces whose networks the pods of every namespace may use.
+        rules: what the definitions of a namespace may do.
     """
 
     kubeconfig: str
     cni_dir: str
     master: Json
     global_namespaces: tuple[str, ...] = DEFAULT_GLOBAL_NAMESPACES
+    rules: Rules = Rules(frozenset(DEFAULT_GLOBAL_NAMESPACES), spell=_camel_case)
 
 
 def read_config(conf: Json) -> Config:
@@ -36,7 +44,8 @@ def read_config(conf: Json) -> Config:
         kubeconfig=_path(conf, "kubeconfig", ""),
         cni_dir=_path(conf, "cniDir", DEFAULT_CNI_DIR),
         master=_master(conf),
-        global_namespaces=_namespaces(conf),
+        global_namespaces=_namespaces(conf, "globalNamespaces", DEFAULT_GLOBAL_NAMESPACES),
+        rules=_rules(conf),
     )
 
 
@@ -52,10 +61,32 @@ def _path(conf: Json, key: str, default: str) -> str:
     return value
 
 
-def _namespaces(conf: Json) -> tuple[str, ...]:
-    value = conf.get("globalNamespaces", list(DEFAULT_GLOBAL_NAMESPACES))
-    if not isinstance(value, list) or not all(isinstance(each, str) and is_dns1123_label(each) for each in value):
-        raise Failure(INVALID_CONFIG, f"globalNamespaces must be a list of namespaces, not {str(value)[:80]!r}")
+def _namespaces(conf: Json, key: str, default: tuple[str, ...]) -> tuple[str, ...]:
+    names = _texts(conf, key, default)
+    if not all(map(is_dns1123_label, names)):
+        raise Failure(INVALID_CONFIG, f"{key} must be a list of namespaces, not {str(names)[:80]!r}")
+    return names
+
+
+def _rules(conf: Json) -> Rules:
+    policy = conf.get("definitionPolicy", "restrict")
+    if policy not in ("restrict", "trust-all"):
+        raise Failure(INVALID_CONFIG, f"definitionPolicy must be restrict or trust-all, not {str(policy)[:80]!r}")
+    shared = _namespaces(conf, "globalNamespaces", DEFAULT_GLOBAL_NAMESPACES)
+    trusted = _namespaces(conf, "trustedNamespaces", shared)
+    return Rules(
+        trusted=frozenset(trusted) if policy == "restrict" else None,
+        plugins=frozenset(_texts(conf, "allowedPlugins", DEFAULT_PLUGINS)),
+        options=frozenset(_texts(conf, "allowedOptions", ())),
+        links=_texts(conf, "allowedLinks", ()),
+        spell=_camel_case,
+    )
+
+
+def _texts(conf: Json, key: str, default: tuple[str, ...]) -> tuple[str, ...]:
+    value = conf.get(key, list(default))
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise Failure(INVALID_CONFIG, f"{key} must be a list of strings, not {str(value)[:80]!r}")
     return tuple(value)
 
 

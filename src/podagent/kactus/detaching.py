@@ -54,8 +54,10 @@ class Detaching:
             return self._config.master
         from podagent.kactus.networks import delegate_today  # noqa: PLC0415 - DEL rarely needs it
         from podagent.kactus.pods import Cluster  # noqa: PLC0415
+        from podagent.kactus.policy import definition_policy  # noqa: PLC0415
 
-        return delegate_today(delegate, Cluster(self._config.kubeconfig, pauses_s=()).definition)
+        read = Cluster(self._config.kubeconfig, pauses_s=()).definition
+        return delegate_today(delegate, read, policy=definition_policy(self._call, self._config))
 
     def _netns(self) -> str:
         """The namespace, or "" if it is gone: plugins then only release addresses."""

@@ -6,14 +6,15 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from podagent.decide.dialects.kaloom_names import API
-from podagent.errors import DefinitionError
+from podagent.errors import DefinitionError, StoreError
 from podagent.foreign import Json
 from podagent.kactus.config import DEFAULT_GLOBAL_NAMESPACES
-from podagent.kactus.failure import INVALID_CONFIG, Failure
+from podagent.kactus.failure import INVALID_CONFIG, IO_FAILURE, Failure
 from podagent.kactus.state import DEFINITION, OWN_PREFIX
 from podagent.model import Attachment, DefinitionRef
 from podagent.resolve.definition import to_netconf
 from podagent.resolve.lookup import Read, find
+from podagent.resolve.policy import DefinitionPolicy
 
 _OURS = ("masterPlugin", "masterplugin", "networkName", "prevResult")
 
@@ -51,22 +52,26 @@ def delegate_for(
     pod_namespace: str,
     read: Read,
     global_namespaces: Collection[str] = DEFAULT_GLOBAL_NAMESPACES,
+    *,
+    policy: DefinitionPolicy,
 ) -> Json:
     """The delegate configuration from a network's definition, with ``type`` and ``networkName``.
 
     A key of our own refers to the definition.
 
     Raises:
-        Failure: the definition does not exist, or is malformed (code 7).
+        Failure: the definition does not exist, is malformed or refused (code 7); the makers of bridges are unknown (5).
     """
     try:
         reference, definition = find(network.definition, pod_namespace, global_namespaces, read)
-        return _delegate(definition, reference)
+        return _delegate(definition, reference, policy)
     except DefinitionError as fault:
         raise Failure(INVALID_CONFIG, str(fault)) from None
+    except StoreError as fault:
+        raise Failure(IO_FAILURE, str(fault)) from None
 
 
-def delegate_today(kept: Json, read: Read) -> Json | None:
+def delegate_today(kept: Json, read: Read, *, policy: DefinitionPolicy) -> Json | None:
     """The current form of a saved delegate; None if its definition is gone, malformed or unavailable."""
     namespace, _, network = str(kept.get(DEFINITION, "")).partition("/")
     if not network:
@@ -74,13 +79,13 @@ def delegate_today(kept: Json, read: Read) -> Json | None:
     reference = DefinitionRef(API, namespace, network)
     try:
         definition = read(reference)
-        return None if definition is None else _delegate(definition, reference)
-    except (DefinitionError, Failure):
+        return None if definition is None else _delegate(definition, reference, policy)
+    except (DefinitionError, StoreError, Failure):
         return None  # the failure of DEL itself is the one to report
 
 
-def _delegate(definition: Json, reference: DefinitionRef) -> Json:
-    netconf = to_netconf(definition, reference)
+def _delegate(definition: Json, reference: DefinitionRef, policy: DefinitionPolicy) -> Json:
+    netconf = policy.permitted(to_netconf(definition, reference), reference)
     own = {"networkName": reference.name, DEFINITION: str(reference)}
     first, *more = [_without_ours(conf) for conf in netconf.plugins]
     if more:  # a chain, which Kaloom's kactus does not support: saved whole, with the type of its first plugin

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from contextlib import suppress
 
 from podagent.foreign import Json
@@ -45,6 +46,16 @@ def containers(cni_dir: str) -> list[str]:
         return []
     except OSError as fault:
         raise Failure(IO_FAILURE, f"cannot list {cni_dir}: {fault.strerror}") from None
+
+
+def read_all(cni_dir: str) -> Iterator[Json]:
+    """The saved delegates of all containers, as far as they are readable. Takes no lock: files are replaced at once."""
+    for container in containers(cni_dir):
+        try:
+            saved = json.loads(_content(f"{cni_dir}/{container}"))
+        except (OSError, ValueError, RecursionError):
+            continue  # removed meanwhile, or to be set aside by its own call
+        yield from filter(_is_delegate, saved if isinstance(saved, list) else ())
 
 
 class SavedDelegates:

@@ -9,36 +9,41 @@ from podagent.netconf import NetConf
 from podagent.resolve.args import pod_args
 from podagent.resolve.definition import to_netconf
 from podagent.resolve.lookup import Read, find
+from podagent.resolve.policy import DefinitionPolicy
 
 
 class DelegateNetworks:
     """Attaches by calling the plugin of the network's definition."""
 
-    def __init__(self, read: Read, bin_dir: str, global_namespaces: Collection[str]) -> None:
+    def __init__(self, read: Read, bin_dir: str, global_namespaces: Collection[str], policy: DefinitionPolicy) -> None:
         """
         Args:
             read: reads a definition from the API server; raises ApiError.
             bin_dir: the node's CNI plugin directory.
             global_namespaces: namespaces whose definitions the pods of every namespace may use.
+            policy: decides whether a definition may be used.
         """
         self._read = read
         self._bin_dir = bin_dir
         self._global_namespaces = global_namespaces
+        self._policy = policy
 
     def call(self, pod: Pod, attachment: Attachment, sandbox: Sandbox) -> Invocation:
         """The delegate call for this attachment.
 
         Raises:
-            DefinitionError: the definition is missing or malformed.
+            DefinitionError: the definition is missing, malformed or refused.
             ApiError: it could not be read.
         """
         reference, definition = find(attachment.definition, pod.key.namespace, self._global_namespaces, self._read)
         args = (*pod_args(pod, sandbox), *attachment.args)
-        netconf = to_netconf(definition, reference)
+        netconf = self._policy.permitted(to_netconf(definition, reference), reference)
         return Invocation(netconf, (self._bin_dir,), args, attachment.capabilities, reference)
 
     def netconf_today(self, record: Record) -> NetConf | None:
         """The current form of the definition that was used, None if it is gone. Raises DefinitionError, ApiError."""
         reference = record.invocation.definition
         definition = self._read(reference) if reference else None
-        return None if reference is None or definition is None else to_netconf(definition, reference)
+        if reference is None or definition is None:
+            return None
+        return self._policy.permitted(to_netconf(definition, reference), reference)

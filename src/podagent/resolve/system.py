@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from podagent.errors import PodNotReady
+from podagent.errors import NetConfError, PodNotReady
 from podagent.model import Attachment, Invocation, Pod, Sandbox
 from podagent.netconf import NetConf
 from podagent.resolve.args import pod_args
+from podagent.resolve.reach import plugin_types
 
 
 class SystemNetworks:
@@ -47,6 +48,13 @@ class SystemNetworks:
             # Kaloom's kactus ignores this argument: it supports the pod's namespace and `default` only.
             args = (*args, ("K8S_POD_NETWORK_NAMESPACE", attachment.definition.namespace))
         return Invocation(netconf, self._path(netconf), args)
+
+    def plugin_types(self) -> frozenset[str]:
+        """The plugins of the node's configuration; none if there is no valid one."""
+        try:
+            return frozenset(plugin_types(self.netconf()))
+        except NetConfError:
+            return frozenset()
 
     def _path(self, netconf: NetConf) -> tuple[str, ...]:
         vendor_dir = f"/opt/{self._vendor}/cni/bin" if self._vendor else f"/opt/{netconf.type}/bin"

@@ -18,7 +18,8 @@ from pathlib import Path
 
 from podagent.errors import StoreError, UnknownSchema
 from podagent.messages import Message
-from podagent.model import PodKey, Record
+from podagent.model import DefinitionRef, PodKey, Record
+from podagent.netconf import NetConf
 from podagent.state import recordfile
 
 _log = logging.getLogger(__name__)
@@ -60,6 +61,12 @@ class Store:
         """The pods that have records."""
         with self._lock:
             return list(self._records)
+
+    def definitions_in_use(self) -> list[tuple[DefinitionRef, NetConf]]:
+        """The definitions of all attachments, each with the configuration it was attached with."""
+        with self._lock:
+            calls = [record.invocation for of_pod in self._records.values() for record in of_pod.values()]
+        return [(call.definition, call.netconf) for call in calls if call.definition is not None]
 
     def __len__(self) -> int:
         with self._lock:

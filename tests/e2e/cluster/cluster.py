@@ -15,7 +15,6 @@ from e2e.cluster.controlplane import ControlPlane
 from e2e.cluster.node import Kubelet, configure
 from e2e.cluster.pki import make_pki
 from lab.dockerd import PrivateDockerd
-from lab.runtime import Runtime
 from lab.waiting import eventually
 
 _NODE_SECONDS = 90.0
@@ -28,7 +27,7 @@ class Cluster:
         """`system_plugin`: one of `SYSTEM_PLUGINS`."""
         self.system_plugin = system_plugin
         self.control = ControlPlane()
-        self.runtime: Runtime = PrivateDockerd(layout.DOCKER, cgroup_parent=f"/{cgroup()}")
+        self.runtime = PrivateDockerd(layout.DOCKER, cgroup_parent=f"/{cgroup()}")
         self.kubelet: Kubelet | None = None
 
     def up(self, say: Callable[[str], None]) -> None:

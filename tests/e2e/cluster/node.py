@@ -9,9 +9,9 @@ from typing import Any
 
 from e2e.cluster import layout
 from e2e.cluster.daemons import Daemon
+from lab.dockerd import PrivateDockerd
 from lab.kactus import install
 from lab.networks import plugin_dir
-from lab.runtime import Runtime
 from lab.waiting import eventually
 
 SYSTEM_PLUGINS = ("kactus", "bridge")
@@ -52,7 +52,7 @@ def configure(system_plugin: str) -> None:
 class Kubelet(Daemon):
     """All that it keeps is below the state directory."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: PrivateDockerd) -> None:
         root = layout.STATE / "kubelet"
         flags = {
             "config": f"{root}.json", "kubeconfig": layout.kubeconfig("kubelet"), "node-ip": _ADDRESS,

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
 import subprocess
 import uuid
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lab.links import Link, links_of
+from lab.networks import Network, Networks
 from lab.session import MARK
 from podagent.cni.runtime import CniRuntime
 from podagent.errors import PluginError
-from podagent.foreign import Json
 from podagent.model import Invocation, Target, result_addresses
 from podagent.netconf import parse
 
@@ -26,113 +23,89 @@ pytestmark = pytest.mark.root
 
 PLUGIN_PATH = ("/opt/cni/bin", "/usr/lib/cni")
 MAC = "02:00:5e:00:53:07"
-
-
-def ip(*arguments: str) -> Any:
-    done = subprocess.run(["ip", "-json", *arguments], check=True, capture_output=True, text=True)
-    return json.loads(done.stdout or "[]")
+RUNTIME = CniRuntime(30, os.environ, print)
 
 
 @dataclass(frozen=True)
-class Node:
-    """A network namespace as a sandbox would have it, and names of bridge and network that only this test uses."""
+class Sandbox:
+    """A network namespace, and the networks to attach it to."""
 
-    tag: str
-    runtime: CniRuntime
+    name: str
+    networks: Networks
 
     @property
     def target(self) -> Target:
-        return Target(f"sandbox-{self.tag}", f"/var/run/netns/{self.tag}", "net0")
+        return Target(f"sandbox-{self.name}", f"/run/netns/{self.name}", "net0")
 
-    def call(self, version: str, *more: Json, **changed: Any) -> Invocation:
-        ipam = {"type": "host-local", "subnet": "10.213.7.0/24"}
-        bridge = {"type": "bridge", "bridge": f"br{self.tag}", "ipam": ipam}
-        conf = {"cniVersion": version, "name": f"net-{self.tag}", "plugins": [bridge, *more]}
-        return Invocation(parse(conf, "test"), PLUGIN_PATH, (("IgnoreUnknown", "1"),), **changed)
+    def call(self, version: str, **changed: Any) -> tuple[Invocation, Network]:
+        """A chain of the bridge and the tuning plugin."""
+        network = self.networks.bridge(cni_version=version, tuning=True)
+        return Invocation(parse(network.config, "test"), PLUGIN_PATH, (("IgnoreUnknown", "1"),), **changed), network
 
-    def link(self) -> Json | None:
-        links = [link for link in ip("-netns", self.tag, "addr") if link["ifname"] == "net0"]
-        return links[0] if links else None
-
-    def addresses(self) -> list[str]:
-        info = (self.link() or {}).get("addr_info", [])
-        return [f"{entry['local']}/{entry['prefixlen']}" for entry in info if entry["family"] == "inet"]
-
-    def leases(self) -> list[str]:
-        directory = Path(f"/var/lib/cni/networks/net-{self.tag}")
-        return [path.name for path in directory.glob("10.*")]
+    def link(self) -> Link | None:
+        return links_of(self.target.netns).get("net0")
 
 
 @pytest.fixture
-def node() -> Iterator[Node]:
-    tag = f"{MARK}{uuid.uuid4().hex[:6]}"
-    ip("netns", "add", tag)
-    yield Node(tag, CniRuntime(30, os.environ, print))
-    ip("netns", "del", tag)
-    with suppress(subprocess.CalledProcessError):
-        ip("link", "del", f"br{tag}")
-    shutil.rmtree(f"/var/lib/cni/networks/net-{tag}", ignore_errors=True)
+def sandbox() -> Iterator[Sandbox]:
+    made = Sandbox(f"{MARK}{uuid.uuid4().hex[:6]}", Networks(None))
+    subprocess.run(["ip", "netns", "add", made.name], check=True)
+    yield made
+    subprocess.run(["ip", "netns", "del", made.name], check=True)
+    made.networks.remove_all()
 
 
 @pytest.mark.parametrize("version", ["0.3.1", "0.4.0", "1.0.0"])
-def test_an_interface_comes_with_its_address_and_goes_with_its_lease(node: Node, version: str) -> None:
-    call = node.call(version)
-    result = node.runtime.add(call, node.target)
+def test_an_interface_comes_with_its_address_and_mac_and_goes_with_its_lease(sandbox: Sandbox, version: str) -> None:
+    call, network = sandbox.call(version, capability_args={"mac": MAC})
+    result = RUNTIME.add(call, sandbox.target)
+    link = sandbox.link()
+    assert link
     assert result["cniVersion"] == version
-    assert list(result_addresses(result)) == node.addresses() == ["10.213.7.2/24"]
-    assert node.leases() == ["10.213.7.2"]
-    node.runtime.delete(call, node.target, result)
-    assert (node.link(), node.leases()) == (None, [])
-
-
-@pytest.mark.parametrize("version", ["0.3.1", "0.4.0", "1.0.0"])
-def test_a_chain_sets_the_mac_that_was_asked_for(node: Node, version: str) -> None:
-    call = node.call(version, {"type": "tuning", "capabilities": {"mac": True}}, capability_args={"mac": MAC})
-    result = node.runtime.add(call, node.target)
-    link = node.link()
-    assert link is not None
-    assert link["address"] == MAC
+    assert result_addresses(result) == link.addresses == (f"{network.leases()[0].ip}/24",)
+    assert link.mac == MAC
     assert MAC in [interface.get("mac") for interface in result["interfaces"]]
-    node.runtime.delete(call, node.target, result)
-    assert (node.link(), node.leases()) == (None, [])
+    RUNTIME.delete(call, sandbox.target, result)
+    assert (sandbox.link(), network.leases()) == (None, [])
 
 
-def test_deleting_again_is_a_success(node: Node) -> None:
-    call = node.call("1.0.0", {"type": "tuning"})
-    result = node.runtime.add(call, node.target)
+def test_deleting_again_is_a_success(sandbox: Sandbox) -> None:
+    call, network = sandbox.call("1.0.0")
+    result = RUNTIME.add(call, sandbox.target)
     for known in (result, result, None):
-        node.runtime.delete(call, node.target, known)
-    assert node.leases() == []
+        RUNTIME.delete(call, sandbox.target, known)
+    assert network.leases() == []
 
 
-def test_the_lease_is_released_when_the_namespace_is_gone(node: Node) -> None:
-    call = node.call("0.4.0")
-    result = node.runtime.add(call, node.target)
-    node.runtime.delete(call, Target(node.target.container_id, "", "net0"), result)
-    assert node.leases() == []
+def test_the_lease_is_released_when_the_namespace_is_gone(sandbox: Sandbox) -> None:
+    call, network = sandbox.call("0.4.0")
+    result = RUNTIME.add(call, sandbox.target)
+    RUNTIME.delete(call, sandbox.target._replace(netns=""), result)
+    assert network.leases() == []
 
 
-def test_check_passes_until_the_interface_is_gone(node: Node) -> None:
-    call = node.call("1.0.0", {"type": "tuning"})
-    result = node.runtime.add(call, node.target)
-    node.runtime.check(call, node.target, result)
-    ip("-netns", node.tag, "link", "del", "net0")
+def test_check_passes_until_the_interface_is_gone(sandbox: Sandbox) -> None:
+    call, _ = sandbox.call("1.0.0")
+    result = RUNTIME.add(call, sandbox.target)
+    RUNTIME.check(call, sandbox.target, result)
+    subprocess.run(["ip", "-netns", sandbox.name, "link", "del", "net0"], check=True)
     with pytest.raises(PluginError):
-        node.runtime.check(call, node.target, result)
+        RUNTIME.check(call, sandbox.target, result)
 
 
-def test_adding_twice_is_an_error_of_the_plugin_and_leaves_the_first_alone(node: Node) -> None:
-    call = node.call("1.0.0")
-    node.runtime.add(call, node.target)
+def test_adding_twice_is_an_error_of_the_plugin_and_leaves_the_first_alone(sandbox: Sandbox) -> None:
+    call, _ = sandbox.call("1.0.0")
+    RUNTIME.add(call, sandbox.target)
+    before = sandbox.link()
     with pytest.raises(PluginError) as raised:
-        node.runtime.add(call, node.target)
+        RUNTIME.add(call, sandbox.target)
     assert raised.value.plugin == "bridge"
-    assert node.addresses() == ["10.213.7.2/24"]
+    assert sandbox.link() == before
 
 
-def test_version_1_1_0_is_served_or_is_the_plugins_error_number_1(node: Node) -> None:
+def test_version_1_1_0_is_served_or_is_the_plugins_error_number_1(sandbox: Sandbox) -> None:
     try:
-        outcome = node.runtime.add(node.call("1.1.0"), node.target)["cniVersion"]
+        outcome = RUNTIME.add(sandbox.call("1.1.0")[0], sandbox.target)["cniVersion"]
     except PluginError as error:
         outcome = error.code
     assert outcome in ("1.1.0", 1)

@@ -17,11 +17,28 @@ from lab.plugins import PluginDir
 
 
 @pytest.fixture
-def clean_host() -> Iterator[None]:
+def api() -> Iterator[ApiServer]:
+    with ApiServer() as server:
+        yield server
+
+
+@pytest.fixture
+def networks(api: ApiServer) -> Iterator[Networks]:
     """Fails a test that leaves an interface, a lease or a named network namespace behind."""
-    before = HostState.now()
-    yield
+    before, made = HostState.now(), Networks(api)
+    yield made
+    made.remove_all()
     wait_as_before(before, HostState.now)
+
+
+@pytest.fixture
+def plugins(workdir: Path) -> Iterator[PluginDir]:
+    """CNI_PATH of kactus."""
+    directory = PluginDir(workdir / "cni-bin")
+    yield directory
+    left = directory.processes()
+    directory.close()
+    assert not left, f"plugins still running: {left}"
 
 
 @pytest.fixture
@@ -39,19 +56,26 @@ def kactus(api: ApiServer, master: Network, plugins: PluginDir, workdir: Path) -
 
 
 @pytest.fixture
-def sandbox(kactus: Kactus, api: ApiServer) -> Iterator[SandboxFactory]:
-    """Makes sandboxes; with ``networks`` (an annotation, as text or list) or ``pod`` there is a pod object as well."""
+def sandbox(kactus: Kactus, api: ApiServer, networks: Networks) -> Iterator[SandboxFactory]:
+    """Makes sandboxes, which end without a trace after the test.
+
+    With `annotation` (text or list) or `pod` there is a pod object as well.
+    """
     made: list[Sandbox] = []
 
-    def make(networks: Any = None, *, pod: str = "", namespace: str = "default") -> Sandbox:
-        if networks is not None:
+    def make(annotation: Any = None, *, pod: str = "", namespace: str = "default") -> Sandbox:
+        if annotation is not None:
             pod = pod or f"pod-{len(made)}"
         if pod:
-            make_pod(api, pod, networks, namespace)
-        made.append(Sandbox(kactus, pod, namespace))
-        made[-1].create()
+            make_pod(api, pod, annotation, namespace)
+        made.append(Sandbox(kactus, networks, pod, namespace))
         return made[-1]
 
     yield make
-    for each in made:
-        each.destroy()
+    try:
+        for each in made:
+            each.assert_ends_without_a_trace()
+        assert kactus.files() == []
+    finally:
+        for each in made:
+            each.destroy()

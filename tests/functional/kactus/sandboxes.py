@@ -7,12 +7,14 @@ import subprocess
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from functional.expectations import ifname
 from lab.apiserver import ApiServer
 from lab.kactus import Answer, Kactus, Running, agent_args, kubelet_args
-from lab.networks import Network
+from lab.links import Links, links_of
+from lab.networks import Network, Networks
 from lab.session import MARK
 
 Json = dict[str, Any]
@@ -20,20 +22,12 @@ Json = dict[str, Any]
 SANDBOX_PREFIX = f"sandbox-{MARK}-"
 
 
-@dataclass(frozen=True)
-class Link:
-    """An interface in a sandbox, as far as tests look at it."""
-
-    index: int
-    mac: str
-    addresses: tuple[str, ...]
-
-
 @dataclass
 class Sandbox:
     """One pod's; every call goes to `kactus`."""
 
     kactus: Kactus
+    networks: Networks
     pod: str = ""
     namespace: str = "default"
     id: str = field(default_factory=lambda: f"{SANDBOX_PREFIX}{uuid.uuid4().hex[:12]}")
@@ -42,7 +36,7 @@ class Sandbox:
     def netns(self) -> str:
         return f"/run/netns/{self.id}"
 
-    def create(self) -> None:
+    def __post_init__(self) -> None:
         subprocess.run(["ip", "netns", "add", self.id], check=True, timeout=30)
 
     def destroy(self) -> None:
@@ -94,10 +88,9 @@ class Sandbox:
 
     # --- what came of it ------------------------------------------------------------------------------------------
 
-    def links(self) -> dict[str, Link]:
-        """The interfaces in it but for lo."""
-        shown = subprocess.run(["ip", "-n", self.id, "-j", "addr"], check=True, capture_output=True, timeout=30)
-        return {each["ifname"]: _link(each) for each in json.loads(shown.stdout) if each["ifname"] != "lo"}
+    def links(self) -> Links:
+        """The interfaces in it but for lo; none when it was destroyed."""
+        return {name: link for name, link in links_of(self.netns).items() if name != "lo"}
 
     def ip(self, *words: str) -> None:
         """Changes something in it by hand."""
@@ -112,14 +105,19 @@ class Sandbox:
         return [str(each.get("networkName", "default")) for each in self.saved or []]
 
     def leases(self, *networks: Network) -> list[str]:
-        """The interfaces for which it holds an address."""
-        found = (lease for network in networks for lease in network.leases())
+        """The interfaces for which it holds an address, in these networks or in all."""
+        found = (lease for network in networks or self.networks.made for lease in network.leases())
         return sorted(lease.ifname for lease in found if lease.container_id == self.id)
 
-    def assert_nothing_left(self, *networks: Network) -> None:
+    def assert_nothing_left(self) -> None:
         """No interface, lease, kept delegate or other file of this sandbox is there."""
-        assert (self.links(), self.leases(*networks)) == ({}, [])
+        assert (self.links(), self.leases()) == ({}, [])
         assert [name for name in self.kactus.files() if self.id in name] == []
+
+    def assert_ends_without_a_trace(self) -> None:
+        if self.saved is not None:
+            assert self.end(netns=self.netns if Path(self.netns).exists() else "") == Answer(0, {})
+        self.assert_nothing_left()
 
 
 def make_pod(api: ApiServer, name: str, networks: Any = None, namespace: str = "default") -> None:
@@ -127,11 +125,6 @@ def make_pod(api: ApiServer, name: str, networks: Any = None, namespace: str = "
     text = networks if isinstance(networks, str) or networks is None else json.dumps(networks)
     metadata = {"name": name, "namespace": namespace, "annotations": {} if text is None else {"networks": text}}
     api.create({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"nodeName": "lab-node"}})
-
-
-def _link(shown: Json) -> Link:
-    inet = [each for each in shown["addr_info"] if each["scope"] != "link"]
-    return Link(shown["ifindex"], shown["address"], tuple(f"{each['local']}/{each['prefixlen']}" for each in inet))
 
 
 SandboxFactory = Callable[..., Sandbox]

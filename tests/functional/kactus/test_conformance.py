@@ -5,9 +5,6 @@ tests/unit/kactus/test_kactus_call.py and test_kactus_run.py have every refusal,
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +12,7 @@ import pytest
 
 from functional.kactus.sandboxes import Sandbox, SandboxFactory
 from lab.kactus import Answer, Kactus
-from lab.networks import Network, Networks
+from lab.networks import Networks
 from lab.plugins import PluginDir
 
 pytestmark = pytest.mark.root
@@ -24,7 +21,7 @@ VERSIONS = ["0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"]
 
 
 def test_a_refusal_is_an_error_object_on_standard_output_and_nothing_else(
-    kactus: Kactus, sandbox: SandboxFactory, plugins: PluginDir, master: Network
+    kactus: Kactus, sandbox: SandboxFactory, plugins: PluginDir
 ) -> None:
     pod = sandbox()
     plugins.record("bridge", "host-local")
@@ -36,8 +33,7 @@ def test_a_refusal_is_an_error_object_on_standard_output_and_nothing_else(
         assert word in answer.message
         assert (answer.printed.keys() - {"details"}, answer.stderr) == ({"cniVersion", "code", "msg"}, "")
     assert plugins.calls() == []
-    pod.assert_nothing_left(master)
-    assert kactus.files() == []
+    pod.assert_nothing_left()
 
 
 def test_version_lists_the_known_versions_without_a_configuration(kactus: Kactus) -> None:
@@ -50,40 +46,13 @@ def test_status_and_gc_have_no_result(kactus: Kactus) -> None:
     assert newest.call("GC", conf=newest.conf() | {"cni.dev/valid-attachments": []}) == Answer(0, {})
 
 
-def test_kactus_is_not_its_own_delegate(
-    kactus: Kactus, sandbox: SandboxFactory, plugins: PluginDir, master: Network
-) -> None:
+def test_kactus_is_not_its_own_delegate(kactus: Kactus, sandbox: SandboxFactory, plugins: PluginDir) -> None:
     (plugins.path / "kactus").symlink_to(kactus.executable)
     pod = sandbox()
     answer = pod.start(conf=kactus.conf(delegates=[{**kactus.conf(), "masterPlugin": True}]))
     assert answer.code == 7
     assert "called itself" in answer.message
-    pod.assert_nothing_left(master)
-
-
-def run(kactus: Kactus, pod: Sandbox, shell: str) -> subprocess.CompletedProcess[bytes]:
-    """ADD by the executable, as `shell` redirects it."""
-    env = {"CNI_COMMAND": "ADD", "CNI_CONTAINERID": pod.id, "CNI_NETNS": pod.netns, "CNI_IFNAME": "eth0"}
-    env |= {"CNI_PATH": str(kactus.bin_dir), "PATH": os.environ["PATH"]}
-    return subprocess.run(
-        ["/bin/sh", "-c", f'exec "$0" {shell}', kactus.executable], env=env, capture_output=True,
-        input=json.dumps(kactus.conf()).encode(), timeout=60,
-    )  # fmt: skip
-
-
-def test_a_closed_standard_input_is_a_configuration_that_cannot_be_read(
-    kactus: Kactus, sandbox: SandboxFactory
-) -> None:
-    done = run(kactus, sandbox(), "<&-")
-    assert (done.returncode, json.loads(done.stdout)["code"]) == (1, 6)
-
-
-def test_a_result_that_nobody_reads_is_a_failure(sandbox: SandboxFactory, kactus: Kactus, master: Network) -> None:
-    pod = sandbox()
-    done = run(kactus, pod, ">/dev/full")
-    assert (done.returncode, done.stderr) == (1, b"")
-    assert pod.end().ok
-    pod.assert_nothing_left(master)
+    pod.assert_nothing_left()
 
 
 def assert_shape(result: dict[str, Any], version: str, pod: Sandbox) -> None:
@@ -115,4 +84,3 @@ def test_an_attachment_lives_in_the_version_that_was_asked_for(
     assert checked == Answer(0, {}) if version >= "0.4.0" else checked.code == 1
     for _ in range(2):
         assert pod.end() == Answer(0, {})
-    pod.assert_nothing_left(network)

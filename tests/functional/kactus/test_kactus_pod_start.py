@@ -29,11 +29,11 @@ def test_a_container_without_networks_gets_the_default_interface_alone(
         assert answer.addresses == [address(container, "eth0")]
         assert container.saved_names() == ["default"]
         assert container.end().ok
-        container.assert_nothing_left(master)
+        container.assert_nothing_left()
 
 
 def test_every_network_gets_its_own_interface_with_its_mac_address_beside_the_default_one(
-    sandbox: SandboxFactory, networks: Networks, master: Network
+    sandbox: SandboxFactory, networks: Networks
 ) -> None:
     red, chain = networks.bridge(), networks.bridge(tuning=True)
     entries = [{"name": red.name, "ifMac": MAC}, {"name": chain.name, "ifMac": SECOND_MAC.upper()}]
@@ -50,8 +50,6 @@ def test_every_network_gets_its_own_interface_with_its_mac_address_beside_the_de
     assert pod.saved_names() == ["default", red.name, chain.name]
     again = pod.start()
     assert (again.printed, pod.links()) == (answer.printed, links)
-    assert pod.end().ok
-    pod.assert_nothing_left(master, red, chain)
 
 
 def test_a_primary_network_takes_the_default_interface_in_the_masters_place(
@@ -66,5 +64,3 @@ def test_a_primary_network_takes_the_default_interface_in_the_masters_place(
     assert pod.links()["eth0"].mac == MAC
     assert answer.addresses == [address(pod, "eth0")]
     assert (pod.leases(master), pod.leases(primary)) == ([], ["eth0"])
-    assert pod.end().ok
-    pod.assert_nothing_left(master, primary, other)

@@ -1,4 +1,4 @@
-"""The API stand-in, and watches on it that are stopped when the test ends."""
+"""The real client in this process, on the API stand-in."""
 
 from __future__ import annotations
 
@@ -8,40 +8,22 @@ from typing import Any
 
 import pytest
 
-from functional.kube.kube_watching import NODE, QUICK, Watching
+from functional.kube.kube_watching import NODE, Watching
 from lab.apiserver import ApiServer
 from podagent.kube.api import KubeApi
 from podagent.kube.credentials import load
-from podagent.kube.watch import Pace
 
 
 @pytest.fixture
 def server() -> Iterator[ApiServer]:
-    with ApiServer(bookmark_seconds=0.3) as server:
+    with ApiServer(bookmark_s=0.3) as server:
         yield server
 
 
 @pytest.fixture
-def kubeconfig(server: ApiServer, tmp_path: Path) -> Path:
-    return server.write_kubeconfig(tmp_path / "kubeconfig")
-
-
-@pytest.fixture
-def start_watching(kubeconfig: Path) -> Iterator[Callable[..., Watching]]:
-    started: list[Watching] = []
-
-    def start(pace: Pace = QUICK, path: Path = kubeconfig) -> Watching:
-        started.append(Watching(path, pace))
-        return started[-1]
-
-    yield start
-    for watching in started:
-        watching.stop()
-
-
-@pytest.fixture
-def api(kubeconfig: Path) -> Iterator[KubeApi]:
-    api = KubeApi(lambda: load(kubeconfig, {}), timeout_s=1)
+def api(server: ApiServer, tmp_path: Path) -> Iterator[KubeApi]:
+    path = server.write_kubeconfig(tmp_path / "kubeconfig")
+    api = KubeApi(lambda: load(path, {}), timeout_s=1)
     yield api
     api.close()
 
@@ -50,12 +32,16 @@ def api(kubeconfig: Path) -> Iterator[KubeApi]:
 def make_pod() -> Callable[..., dict[str, Any]]:
     def make(name: str, node: str = NODE, networks: str | None = None, phase: str = "Running") -> dict[str, Any]:
         annotations = {} if networks is None else {"networks": networks}
-        return {
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "metadata": {"name": name, "namespace": "default", "annotations": annotations},
-            "spec": {"nodeName": node},
-            "status": {"phase": phase},
-        }
+        metadata = {"name": name, "namespace": "default", "annotations": annotations}
+        return {"kind": "Pod", "metadata": metadata, "spec": {"nodeName": node}, "status": {"phase": phase}}
 
     return make
+
+
+@pytest.fixture
+def watching(server: ApiServer, tmp_path: Path, make_pod: Callable[..., dict[str, Any]]) -> Iterator[Watching]:
+    """A watch that has had its first list, with one pod, `web`."""
+    server.create(make_pod("web"))
+    with Watching(server.write_kubeconfig(tmp_path / "kubeconfig")) as watching:
+        watching.has_begun(server)
+        yield watching

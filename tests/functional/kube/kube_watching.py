@@ -7,65 +7,62 @@ import threading
 from collections.abc import Iterable
 from pathlib import Path
 
+from lab.apiserver import ApiServer
+from lab.waiting import eventually
 from podagent.kube.api import KubeApi
 from podagent.kube.credentials import load
 from podagent.kube.watch import Pace, PodWatch
 from podagent.model import Pod
 
 NODE = "node1"
-QUICK = Pace(lifetime_s=(1, 1), slack_s=0.5, settled_s=0.4, retry_first_s=0.05, retry_cap_s=0.3)
 
 
-class Pods:
-    """A PodSink that keeps the pods, as the agent does."""
+class Watching:
+    """A PodWatch at work in a thread. Its PodSink, which keeps the pods as the agent does, and its Beat."""
 
-    def __init__(self) -> None:
-        self.by_name: dict[str, Pod] = {}
-        self.lists: list[list[str]] = []
+    def __init__(self, kubeconfig: Path, lifetime_s: float = 1) -> None:
+        self.pods: dict[str, Pod] = {}
+        self.is_idle = True
+        self._api = KubeApi(lambda: load(kubeconfig, {}), timeout_s=2)
+        self._stop = threading.Event()
+        pace = Pace((lifetime_s, lifetime_s), slack_s=0.5, settled_s=0.4, retry_first_s=0.05, retry_cap_s=0.3)
+        self._watch = PodWatch(self._api, NODE, self, self, rng=random.Random(1), pace=pace)
+        self._thread = threading.Thread(target=self._watch.run, args=(self._stop,), daemon=True)
+
+    def __enter__(self) -> Watching:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop(10)
+
+    def stop(self, timeout: float) -> None:
+        self._stop.set()
+        self._watch.close()
+        self._thread.join(timeout)
+        self._api.close()
+        assert not self._thread.is_alive(), f"the watch did not stop within {timeout} s"
+
+    def has_begun(self, server: ApiServer) -> None:
+        eventually(lambda: server.requests.count("watch", "pods"))
+
+    def sees(self, networks: str | None, timeout: float = 8) -> None:
+        """Waits for that annotation of pod `web`."""
+        eventually(
+            lambda: self.pods["web"].annotations.get("networks") == networks, timeout, f"networks = {networks!r}"
+        )
 
     def replace(self, pods: Iterable[Pod]) -> None:
-        self.by_name = {pod.key.name: pod for pod in pods}
-        self.lists.append(sorted(self.by_name))
+        self.pods = {pod.key.name: pod for pod in pods}
 
     def upsert(self, pod: Pod) -> None:
-        self.by_name[pod.key.name] = pod
+        self.pods[pod.key.name] = pod
 
     def remove(self, pod: Pod) -> None:
-        self.by_name.pop(pod.key.name, None)
-
-    def networks(self, name: str) -> str | None:
-        pod = self.by_name.get(name)
-        return pod.annotations.get("networks") if pod else None
-
-
-class Beats:
-    """A Beat that keeps whether it is idle."""
-
-    def __init__(self) -> None:
-        self.is_idle = True
+        self.pods.pop(pod.key.name, None)
 
     def working(self, allowance_s: float) -> None:
         self.is_idle = False
 
     def idle(self) -> None:
         self.is_idle = True
-
-
-class Watching:
-    """A PodWatch at work in a thread."""
-
-    def __init__(self, kubeconfig: Path, pace: Pace) -> None:
-        self.pods = Pods()
-        self.beats = Beats()
-        self.api = KubeApi(lambda: load(kubeconfig, {}), timeout_s=2)
-        self._stop = threading.Event()
-        self._watch = PodWatch(self.api, NODE, self.pods, self.beats, rng=random.Random(1), pace=pace)
-        self._thread = threading.Thread(target=self._watch.run, args=(self._stop,), daemon=True)
-        self._thread.start()
-
-    def stop(self, timeout: float = 10) -> None:
-        self._stop.set()
-        self._watch.close()
-        self._thread.join(timeout)
-        self.api.close()
-        assert not self._thread.is_alive(), f"the watch did not stop within {timeout} s"

@@ -11,12 +11,9 @@ from typing import Any
 import pytest
 
 from lab.apiserver import ApiServer
-from lab.waiting import eventually
 from podagent.errors import ApiError
 from podagent.kube.api import KubeApi
 from podagent.kube.credentials import load
-from podagent.kube.events import EventRecorder
-from podagent.model import Pod, PodKey
 
 PODS = "/api/v1/namespaces/default/pods"
 
@@ -64,7 +61,7 @@ def test_loads_the_credentials_again_once_when_many_threads_are_refused_at_once(
     api = KubeApi(counted_load, timeout_s=5)
     api.get(PODS)
     token.write_text("new")
-    server.set_tokens({"new"})
+    server.tokens = {"new"}
     barrier = threading.Barrier(8)
 
     def get() -> None:
@@ -91,25 +88,3 @@ def test_trusts_the_servers_certificate_by_the_kubeconfigs_authority_only(tmp_pa
         impostor.write_text(path.read_text().replace(server.url, other.url))
         with pytest.raises(ApiError, match=r"CERTIFICATE_VERIFY_FAILED|certificate verify failed"):
             KubeApi(lambda: load(impostor, {})).get(PODS)
-
-
-def test_events_appear_on_the_pod_and_repeats_are_counted(server: ApiServer, api: KubeApi) -> None:
-    recorder, stop = EventRecorder(api, "node1"), threading.Event()
-    thread = threading.Thread(target=recorder.run, args=(stop,), daemon=True)
-    thread.start()
-    try:
-        pod = Pod(PodKey("default", "web", "sandbox-uid"), "object-uid", {}, "Running")
-        for _ in range(3):
-            recorder.emit(pod, "Warning", "NetworkAttachFailed", "no such definition")
-        recorder.emit(pod, "Normal", "NetworkAttached", "attached net1")
-        eventually(lambda: [event["count"] for event in server.events("default", "web")] == [3, 1])
-    finally:
-        stop.set()
-    event = server.events("default", "web")[0]
-    assert event["involvedObject"]["uid"] == "object-uid"
-    assert event["source"] == {"component": "podagent", "host": "node1"}
-    assert (event["type"], event["reason"], event["message"]) == (
-        "Warning",
-        "NetworkAttachFailed",
-        "no such definition",
-    )

@@ -2,148 +2,77 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from functional.kube.kube_watching import QUICK
+from functional.kube.kube_watching import Watching
 from lab.apiserver import ApiServer
 from lab.waiting import eventually
 
-Start = Callable[..., Any]
 MakePod = Callable[..., dict[str, Any]]
 
 
-@pytest.fixture
-def watching(server: ApiServer, make_pod: MakePod, start_watching: Start) -> Any:
-    """A watch that has seen its first list, with one pod, `web`."""
-    server.create(make_pod("web"))
-    watching = start_watching()
-    eventually(lambda: "web" in watching.pods.by_name and server.requests.count("watch"))
-    return watching
-
-
 def annotate(server: ApiServer, value: str | None) -> None:
-    server.patch_annotations("default", "web", {"networks": value})
+    server.annotate("default", "web", {"networks": value})
 
 
-def sees(watching: Any, value: str | None, timeout: float = 8) -> None:
-    eventually(lambda: watching.pods.networks("web") == value, timeout, f"networks = {value!r}")
-
-
-def test_passes_on_a_complete_list_then_every_change(server: ApiServer, watching: Any, make_pod: MakePod) -> None:
-    assert watching.pods.lists == [["web"]]
-    annotate(server, "[]")
-    sees(watching, "[]")
-    server.create(make_pod("db", networks="x"))
-    eventually(lambda: watching.pods.networks("db") == "x")
-    server.delete("pods", "default", "db")
-    eventually(lambda: "db" not in watching.pods.by_name)
-    assert server.requests.count("list", "pods") == 1
-
-
-def test_asks_only_for_living_pods_of_its_node(server: ApiServer, watching: Any, make_pod: MakePod) -> None:
+def test_asks_only_for_living_pods_of_its_node(server: ApiServer, watching: Watching, make_pod: MakePod) -> None:
     server.create(make_pod("elsewhere", node="node2"))
     server.create(make_pod("ended", phase="Succeeded"))
     server.set_status("default", "web", {"phase": "Failed"})
-    eventually(lambda: "web" not in watching.pods.by_name, what="an ended pod leaves")
-    assert watching.pods.by_name == {}
+    eventually(lambda: "web" not in watching.pods, what="an ended pod leaves")
+    assert watching.pods == {}
 
 
 def test_resumes_an_ended_watch_from_the_last_bookmark_without_a_list(
-    server: ApiServer, make_pod: MakePod, watching: Any
+    server: ApiServer, make_pod: MakePod, watching: Watching
 ) -> None:
     # These move the version on, and none of them is an event for this node.
     for index in range(3):
         server.create(make_pod(f"elsewhere{index}", node="node2"))
-    newest = str(server.store.version)
+    newest = str(server.version)
     eventually(lambda: server.requests.all("watch", "pods")[-1].query["resourceVersion"] == newest)
     annotate(server, "after")
-    sees(watching, "after")
+    watching.sees("after")
     assert server.requests.count("list", "pods") == 1
 
 
-def test_ordinary_ends_do_not_open_new_connections(server: ApiServer, watching: Any) -> None:
+def test_ordinary_ends_do_not_open_new_connections(server: ApiServer, watching: Watching) -> None:
     eventually(lambda: server.requests.count("watch", "pods") >= 4)
     assert server.open_connections == 1
 
 
-def test_lists_again_when_the_version_to_resume_from_expired_meanwhile(server: ApiServer, watching: Any) -> None:
-    server.stop()
-    annotate(server, "while away")
-    server.expire_history()
+@pytest.mark.parametrize("away", [False, True], ids=["during a watch", "between two watches"])
+def test_lists_again_when_its_version_has_expired(server: ApiServer, watching: Watching, away: bool) -> None:
+    if away:
+        server.stop()
+    annotate(server, "expired")
+    server.expire_history(running_watches=True)
     server.start()
-    sees(watching, "while away")
-    assert server.requests.count("list", "pods") == 2
+    watching.sees("expired")
+    eventually(lambda: server.requests.count("list", "pods") == 2)
 
 
-def test_finds_a_connection_that_went_silent(server: ApiServer, watching: Any) -> None:
+def test_finds_a_connection_that_went_silent(server: ApiServer, watching: Watching) -> None:
     server.go_silent(new_connections=False)
     annotate(server, "unheard")
-    sees(watching, "unheard", timeout=1 + 0.5 + 2)
+    watching.sees("unheard", timeout=1 + 0.5 + 2)
     assert server.requests.count("list", "pods") == 1
 
 
-def test_finds_a_server_that_went_silent_altogether_and_came_back(
-    server: ApiServer, watching: Any, caplog: pytest.LogCaptureFixture
-) -> None:
-    server.go_silent()
-    annotate(server, "unheard")
-    eventually(lambda: "lost contact" in caplog.text)
-    assert watching.pods.networks("web") is None
-    server.resume()
-    sees(watching, "unheard")
-
-
-def test_takes_a_rotated_token_from_its_file(
-    server: ApiServer, make_pod: MakePod, start_watching: Start, tmp_path: Path
-) -> None:
-    token = tmp_path / "token"
-    token.write_text("old\n")
-    server.set_tokens({"old"})
-    server.create(make_pod("web"))
-    watching = start_watching(path=server.write_kubeconfig(tmp_path / "with-token", token_file=token))
-    eventually(lambda: "web" in watching.pods.by_name)
-    token.write_text("new\n")
-    server.set_tokens({"new"})
-    annotate(server, "after")
-    sees(watching, "after")
-    eventually(lambda: server.requests.count("watch", "pods") >= 3)
-    assert server.requests.count("list", "pods") == 1
-
-
-def test_a_truncated_line_costs_a_reconnect_and_no_list(server: ApiServer, watching: Any) -> None:
-    server.truncate_next_watch_line()
+def test_a_truncated_line_costs_a_reconnect_and_no_list(server: ApiServer, watching: Watching) -> None:
+    server.truncates_next = True
     annotate(server, "whole")
-    sees(watching, "whole")
+    watching.sees("whole")
     assert server.requests.count("list", "pods") == 1
-
-
-def test_catches_up_after_the_server_was_away(
-    server: ApiServer, watching: Any, make_pod: MakePod, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.INFO, "podagent")
-    server.stop()
-    eventually(lambda: "lost contact" in caplog.text)
-    server.create(make_pod("new"))
-    server.delete("pods", "default", "web")
-    server.start()
-    eventually(lambda: list(watching.pods.by_name) == ["new"])
-    eventually(lambda: "back in contact" in caplog.text)
-    messages = [record.getMessage() for record in caplog.records]
-    assert sum(message.startswith("lost contact with http://127.0.0.1") for message in messages) == 1
-    assert sum(message.startswith("back in contact with http://127.0.0.1") for message in messages) == 1
 
 
 @pytest.mark.parametrize("tls", [False, True])
-def test_stops_at_once_while_it_waits_for_the_next_line(tls: bool, start_watching: Start, tmp_path: Path) -> None:
-    with ApiServer(tls=tls) as server:
-        path = server.write_kubeconfig(tmp_path / "config")
-        watching = start_watching(replace(QUICK, lifetime_s=(60, 60)), path)
-        eventually(lambda: server.requests.count("watch", "pods"))
-        watching.stop(timeout=1)
-    assert watching.beats.is_idle
+def test_stops_at_once_while_it_waits_for_the_next_line(tls: bool, tmp_path: Path) -> None:
+    with ApiServer(tls=tls) as server, Watching(server.write_kubeconfig(tmp_path / "config"), 60) as watching:
+        watching.has_begun(server)
+        watching.stop(1)
+        assert watching.is_idle

@@ -46,17 +46,10 @@ class ServiceDockerd(PrivateDockerd):
         return Path("/run/docker.sock")
 
 
-class FixedApiServer(ApiServer):
-    """On a port that stays the same when the machine boots again, as the kubeconfig on its disk has it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._port = PORT
-
-
 class Node:
     def __init__(self, name: str) -> None:
-        self._api = FixedApiServer()
+        # The port stays the same when the machine boots again, as the kubeconfig on its disk has it.
+        self._api = ApiServer(port=PORT)
         self._api.start()
         self._networks = Networks(self._api)
         self._node = lab.Node(self._api, ServiceDockerd(), name)
@@ -68,7 +61,7 @@ class Node:
 
     def write_kubeconfig(self) -> None:
         """As an operator installs it: complete at once, for the agent may be looking."""
-        self._api.write_kubeconfig(f"{KUBECONFIG}.new", token="a-token").rename(KUBECONFIG)
+        self._api.write_kubeconfig(Path(f"{KUBECONFIG}.new"), token="a-token").rename(KUBECONFIG)
 
     def define(self, *names: str) -> None:
         """Networks of the bridge plugin, with addresses by host-local."""

@@ -120,7 +120,8 @@ def test_a_process_left_behind_with_the_output_open_is_ended(make_plugin: MakePl
 
 
 def test_a_process_left_behind_that_writes_without_end_is_ended(make_plugin: MakePlugin) -> None:
-    ended = run(make_plugin("(exec yes) & while :; do read -r x < /proc/$!/comm; [ $x = yes ] && break; done; exit 0"))
+    stopped = "while read -r _ _ state _ < /proc/$!/stat; do [ $state = T ] && break; done"
+    ended = run(make_plugin(f"sh -c 'kill -STOP $$; exec yes' & {stopped}; kill -CONT $!; exit 0"))
     assert ended.abandoned_child
 
 

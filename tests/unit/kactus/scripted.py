@@ -97,7 +97,12 @@ class PodNode(Plugins):
 
     def conf(self, version: str = "0.4.0", /, **changes: Any) -> Json:
         master = {"type": "master", "cniVersion": version, "masterPlugin": True}
-        own = {"cniDir": str(self.cni_dir), "kubeconfig": self.kubeconfig, "delegates": [master]}
+        own = {
+            "cniDir": str(self.cni_dir),
+            "kubeconfig": self.kubeconfig,
+            "delegates": [master],
+            "definitionPolicy": "trust-all",
+        }
         return {"cniVersion": version, "name": "cluster", "type": "kactus", **own, **changes}
 
     def environ(self, command: str, network: str = "", args: str = POD_ARGS, **changes: str) -> dict[str, str]:

@@ -111,7 +111,16 @@ def test_the_configuration_is_read_with_the_defaults_of_kaloom() -> None:
         assert config(**empty) == Config("", "/var/lib/cni/kactus", MASTER, ("default",))
     for namespaces in (["infra", "default"], []):
         given = config(kubeconfig="/k", cniDir="/d", globalNamespaces=namespaces)
-        assert given == Config("/k", "/d", MASTER, tuple(namespaces))
+        assert given[:4] == ("/k", "/d", MASTER, tuple(namespaces))
+        assert given.rules.trusted == frozenset(namespaces)
+
+
+def test_the_rules_for_definitions_are_spelled_as_the_other_keys_are() -> None:
+    allowed = {"allowedPlugins": ["host-device"], "allowedOptions": ["dataDir"], "allowedLinks": ["eth1"]}
+    rules = config(trustedNamespaces=["infra"], **allowed).rules
+    assert rules[:4] == (frozenset({"infra"}), frozenset({"host-device"}), frozenset({"dataDir"}), ("eth1",))
+    assert rules.spell("allowed-plugins") == "allowedPlugins"
+    assert config(definitionPolicy="trust-all").rules.trusted is None
 
 
 @pytest.mark.parametrize(

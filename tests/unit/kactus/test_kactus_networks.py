@@ -1,18 +1,23 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
 import pytest
 
 from podagent.decide.dialects.kaloom_names import attachment
 from podagent.foreign import Json
+from podagent.kactus import networks
 from podagent.kactus.failure import Failure
-from podagent.kactus.networks import Wanted, delegate_for, delegate_today, read_wanted
+from podagent.kactus.networks import Wanted, read_wanted
 from podagent.model import DefinitionRef
+from unit.factory import TRUST_ALL
 
 BRIDGE: Json = {"cniVersion": "0.3.1", "name": "green-net", "bridge": "br-green", "ipam": {"type": "host-local"}}
 CHAIN: Json = {"cniVersion": "0.4.0", "name": "green-net", "plugins": [{"type": "bridge"}, {"type": "tuning"}]}
+delegate_for = partial(networks.delegate_for, policy=TRUST_ALL)
+delegate_today = partial(networks.delegate_today, policy=TRUST_ALL)
 GREEN = attachment("green")
 MAC = "02:00:00:00:00:0a"
 

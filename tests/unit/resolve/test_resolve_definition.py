@@ -73,10 +73,18 @@ def test_a_plugin_that_is_no_bare_name_is_refused(plugin: Any) -> None:
         convert(BRIDGE, plugin)
 
 
-def test_a_configuration_has_at_most_one_mebibyte() -> None:
-    assert convert(" " * ((1 << 20) - 2) + "{}").type == "bridge"
-    with pytest.raises(DefinitionError, match="1 MiB"):
-        convert(" " * ((1 << 20) - 1) + "{}")
+@pytest.mark.parametrize(
+    ("largest", "too_large", "why"),
+    [
+        (" " * ((64 << 10) - 2) + "{}", " " * ((64 << 10) - 1) + "{}", "64 KiB"),
+        ({"x": [0] * 3996}, {"x": [0] * 4000}, "4000 JSON values"),
+        ({"plugins": [{"type": "bridge"}] * 32}, {"plugins": [{"type": "bridge"}] * 33}, "32 plugins"),
+    ],
+)
+def test_a_configuration_is_bounded(largest: Json | str, too_large: Json | str, why: str) -> None:
+    assert convert(largest).type == "bridge"
+    with pytest.raises(DefinitionError, match=f"default/data.*{why}"):
+        convert(too_large)
 
 
 @pytest.mark.parametrize("spec", [None, [], "x", {}, {"plugin": "bridge"}, {"plugin": "bridge", "config": {}}])
