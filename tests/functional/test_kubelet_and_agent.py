@@ -113,7 +113,7 @@ def test_a_sandbox_that_the_kubelet_replaces_is_set_up_by_it_and_adopted(bed: Be
         bed.node.runtime.remove(identifier)
     eventually(lambda: {record["sandboxID"] for record in records(bed.agent)} == {pod.sandbox_id})
     wait_for_networks(bed, pod, data, red)
-    # Only the kubelet has had anything attached to the new one: what the annotation says at its start.
+    # Only the kubelet has had networks attached to the new one: those of the annotation at its start.
     assert order(bed.plugins.calls("ADD")) == ["eth0", ifname(data), ifname(red)]
     assert {lease.container_id for network in (data, red) for lease in network.leases()} == {pod.sandbox_id}
 
