@@ -29,7 +29,6 @@ def own(bed: Bed) -> Network:
 @pytest.fixture
 def pod(bed: Bed, own: Network) -> Iterator[Pod]:
     made = bed.node.pod(namespace="tenant", networks=[own.name])
-    own.cni_name = f"tenant.{own.cni_name}"
     yield made
     bed.settles({made: [own]})
 
@@ -101,11 +100,10 @@ def test_a_tenant_neither_joins_anothers_bridge_nor_takes_addresses_of_its_pool(
     victim.wait_for_link(ifname(theirs))
     assert_refused(bed, pod, own, "bridge", {"bridge": theirs.bridge}, f"link {theirs.bridge} of the host")
 
-    pool = {"bridge": own.bridge, "name": theirs.cni_name, "ipam": theirs.config["ipam"]}
+    pool = {"bridge": own.bridge, "name": theirs.config["name"], "ipam": theirs.config["ipam"]}
     namesake = bed.networks.custom("bridge", pool, namespace="tenant")
     pod.annotate([own.name, namesake.name])
     pod.wait_for_link(ifname(namesake))
-    theirs.cni_name = f"victim.{theirs.cni_name}"
     assert [lease.container_id for lease in theirs.leases()] == [victim.sandbox_id]
     pod.annotate([own.name])
     victim.annotate([])

@@ -121,7 +121,7 @@ def _bad_definitions(good: dict[str, Any]) -> dict[str, tuple[Any, str]]:
         "ipam-with-path": ({"plugin": "bridge", "config": json.dumps(escape)}, "ipam"),
         "chain-with-path": ({"plugin": "bridge", "config": json.dumps(chain)}, "tuning"),
         "name-with-path": ({"plugin": "bridge", "config": json.dumps(good | {"name": f"../../{MARK}"})}, "name"),
-        "too-large": ({"plugin": "bridge", "config": json.dumps(good | {"x": "y" * (1 << 20)})}, "1 MiB"),
+        "too-large": ({"plugin": "bridge", "config": json.dumps(good | {"x": "y" * (64 << 10)})}, "64 KiB"),
         "spec-missing": (None, "spec"),
     }
 

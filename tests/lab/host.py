@@ -38,7 +38,7 @@ class HostState:
         containers = runtime.container_names() if runtime else ()
         return HostState(
             frozenset(stray),
-            frozenset(name for name in names_in(ROOT) if name.startswith(LEASES_PREFIX)),
+            frozenset(name for name in names_in(ROOT) if LEASES_PREFIX in name),
             frozenset(name for name in names_in(NAMED_NAMESPACES) if MARK in name),
             frozenset(containers),
         )

@@ -16,6 +16,8 @@ from lab.leases import Lease, lease_dir, leases
 from lab.session import BRIDGE_PREFIX, LEASES_PREFIX
 
 Json = dict[str, Any]
+TRUSTED = ("default", "commons")
+"""Namespaces whose definitions the agents of tests trust."""
 
 # 198.18.0.0/15 is set aside for measurements: no route of the host leads there.
 _SUBNETS = (f"198.{18 + number // 256 % 2}.{number % 256}" for number in itertools.count(random.randrange(512)))
@@ -27,7 +29,7 @@ class Network:
 
     Attributes:
         name: of the definition, as an annotation names it.
-        cni_name: of the CNI network, unique; its leases are kept under it.
+        cni_name: of the CNI network, unique, as the agent calls it; its leases are kept under it.
         subnet: the first three numbers of the /24.
     """
 
@@ -107,6 +109,8 @@ class Networks:
     def _define(self, network: Network, plugin: str) -> Network:
         if self._api:
             self._api.create(definition(network.name, network.namespace, plugin, network.config))
+        if network.namespace not in TRUSTED:
+            network.cni_name = f"{network.namespace}.{network.cni_name}"
         return network
 
 

@@ -68,7 +68,7 @@ class Bench(Node):
     def start_agent(self) -> None:
         """A new process of the agent: only the disk has outlived the last one."""
         self.attempts = Attempts(lambda: self.now, random.Random(1))
-        self.executor = Executor(self, self, self, self._await_orphans, self.boot_id, plugin_timeout_s=5)
+        self.executor = Executor(self, self, self, self, self._await_orphans, self.boot_id, plugin_timeout_s=5)
         acting = (self, self, self, self, self.executor, Outcomes(self.attempts, [self.report]), ("default",))
         self.reconciler = Reconciler(*acting, stopping=lambda: self.stop, clock=lambda: self.now)
         self.inheritance = Inheritance(self.former, *acting)

@@ -176,6 +176,9 @@ class Node:
             self._links_at(target.netns).pop(target.ifname, None)
         self.faults.step()
 
+    def result_of(self, record: Record) -> Json | None:
+        return {} if (record.sandbox_id, record.attachment.ifname) in self.made_by_kubelet else None
+
     def of(self, pod: PodKey) -> list[Record]:
         return [record for (owner, _), record in self.disk.items() if owner == pod]
 
@@ -226,6 +229,9 @@ class _Netns:
 
     def ifindex(self, name: str) -> int:
         return self._node.links[self._inode][name] if name in self.links() else 0
+
+    def mac(self, name: str) -> str:
+        return self._node.macs.get((self._inode, name), "")
 
     def intact(self) -> bool:
         return self._inode in self._node.links

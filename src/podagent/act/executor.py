@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from podagent.act.ports import Cni, Namespaces, Netns, Records
+from podagent.act.ports import Cni, Evidence, Namespaces, Netns, Records
 from podagent.errors import (
     CallRefused,
     CniError,
     HostNetworkRefused,
+    InterfaceForeign,
     InterfaceLeft,
     NetConfError,
     NetnsGone,
@@ -22,6 +23,7 @@ from podagent.errors import (
     SandboxChanged,
 )
 from podagent.model import Attachment, Invocation, Phase, Pod, Record, Sandbox, Via
+from podagent.resolve.reach import moves_links
 
 _MARGIN_S = 10.0  # to terminate a plugin that exceeded its timeout
 _RECORDS_S = 180.0  # disk and kernel on an overloaded node
@@ -35,6 +37,7 @@ class Executor:
         namespaces: Namespaces,
         cni: Cni,
         records: Records,
+        evidence: Evidence,
         await_orphans: Callable[[str, str, float], object],
         boot_id: str,
         plugin_timeout_s: float = 120.0,
@@ -49,6 +52,7 @@ class Executor:
         self._namespaces = namespaces
         self._cni = cni
         self._records = records
+        self._evidence = evidence
         self._await_orphans = await_orphans
         self._boot_id = boot_id
         self._plugin_timeout_s = plugin_timeout_s
@@ -63,19 +67,23 @@ class Executor:
         return self._plugin_timeout_s + 2 * chain_s + _RECORDS_S
 
     def attach(self, pod: Pod, attachment: Attachment, sandbox: Sandbox, via: Via, call: Invocation) -> Record:
-        """Attaches a network, or adopts an existing interface. Returns the ATTACHED record.
+        """Attaches a network, or adopts an existing interface of which it is proven. Returns the ATTACHED record.
 
         The interface must not have a record. If it raises, the partial attach was rolled back, or stays recorded for a
         later rollback; in that case the error's cause is a NotUndone.
 
         Raises:
+            InterfaceForeign: an existing interface cannot be adopted.
             PodagentError: a step failed.
         """
         record = self._new_record(pod, attachment, sandbox, via, call)
         with self._namespaces.hold(record.netns) as netns:
             ifindex = netns.ifindex(attachment.ifname)
             if ifindex:
-                return self._saved(record._replace(phase=Phase.ATTACHED, ifindex=ifindex, adopted=True))
+                adopted = self._proven(record, ifindex)
+                if attachment.mac in (None, netns.mac(attachment.ifname)):
+                    return self._saved(adopted)
+                self.detach(adopted)  # it was made when another MAC address was requested
             return self._add(record, netns)
 
     def inherit(
@@ -140,6 +148,15 @@ class Executor:
             static=pod.static,
         )
 
+    def _proven(self, record: Record, ifindex: int) -> Record:
+        """The ATTACHED record of an existing interface, not written yet. Raises InterfaceForeign."""
+        if _may_move_to_host(record):
+            raise _foreign(record, "its plugin would move it to the host on DEL")
+        result = self._evidence.result_of(record)
+        if result is None:
+            raise _foreign(record, f"nothing shows that an ADD for network {record.attachment.network} made it")
+        return record._replace(phase=Phase.ATTACHED, result=result or None, ifindex=ifindex, adopted=True)
+
     def _add(self, record: Record, netns: Netns) -> Record:
         record = self._saved(record)
         try:
@@ -166,6 +183,9 @@ class Executor:
             self.detach(record)
 
     def _delete(self, record: Record, call: Invocation) -> None:
+        if record.adopted and _may_move_to_host(record):
+            # Recorded by a version that adopted without proof. IPAM still gets its DEL.
+            return self._cni.delete(call, record.target._replace(netns=""), record.result)
         try:
             if record.boot_id != self._boot_id:
                 raise NetnsGone("it belonged to an earlier boot")
@@ -186,6 +206,16 @@ def require_own_network(pod: Pod | None, sandbox: Sandbox | None) -> tuple[Pod, 
     if pod is None or sandbox is None or pod.host_network or sandbox.netns is None:
         raise HostNetworkRefused(f"pod {pod and pod.key} uses the host's network: nothing is attached to it")
     return pod, sandbox
+
+
+def _may_move_to_host(record: Record) -> bool:
+    """Whether DEL moves the link. The system plugin refuses links that it did not attach."""
+    return record.via is Via.DELEGATE and moves_links(record.invocation.netconf)
+
+
+def _foreign(record: Record, why: str) -> InterfaceForeign:
+    name = record.attachment.ifname
+    return InterfaceForeign(f"interface {name} exists in the pod already, and {why}; remove or rename it there")
 
 
 def _already_exists(error: PodagentError) -> bool:

@@ -62,6 +62,9 @@ class Netns(Protocol):
 
     def ifindex(self, name: str) -> int: ...
 
+    def mac(self, name: str) -> str:
+        """MAC address of a link in lower case, "" if it has none."""
+
     def intact(self) -> bool: ...
 
 
@@ -80,6 +83,13 @@ class Cni(Protocol):
 
     def delete(self, call: Invocation, target: Target, added: Json | None) -> None:
         """Raises CniError."""
+
+
+class Evidence(Protocol):
+    """Shows whether an interface that the agent did not make was made by an ADD for the same network."""
+
+    def result_of(self, record: Record) -> Json | None:
+        """The result of that ADD, {} if it is unknown; None if nothing proves that there was one."""
 
 
 class Inherited(Protocol):

@@ -100,6 +100,24 @@ class CniRuntime:
             stdin = invocation.attachment_stdin(netconf, conf, previous, call.capability_args)
             self._require(conf["type"], call.path, env, stdin)
 
+    def check_ipam(self, call: Invocation, target: Target) -> bool:
+        """Runs CHECK of the IPAM plugins alone, which need no result.
+
+        Returns:
+            Whether there is one, and each has assigned an address to the attachment.
+        """
+        if not call.netconf.at_least(_PREVIOUS_RESULT_SINCE):
+            return False
+        env = self._attachment_env("CHECK", call, target)
+        assigning = [conf for conf in call.netconf.plugins if (conf.get("ipam") or {}).get("type")]
+        try:
+            for conf in assigning:
+                stdin = invocation.attachment_stdin(call.netconf, conf, None, call.capability_args)
+                self._require(conf["ipam"]["type"], call.path, env, stdin)
+        except PluginError:
+            return False
+        return bool(assigning)
+
     def status(self, call: Invocation) -> None:
         """Runs STATUS for every plugin. Does nothing before version 1.1.0.
 

@@ -20,6 +20,7 @@ from podagent.act.outcomes import Outcomes
 from podagent.act.ports import Networks, Pods, Reconcile, Records, Runtime
 from podagent.act.reconciler import Reconciler
 from podagent.cni.conf import SystemConf
+from podagent.cni.evidence import AttachmentEvidence
 from podagent.cni.runtime import CniRuntime
 from podagent.config import Settings
 from podagent.daemon.agent import Agent
@@ -122,7 +123,8 @@ def _make_core(
     delegate = DelegateNetworks(NetworkDefinitions(api).read, bin_dir, namespaces, policy)
     networks = ChosenNetworks(settings.attach_via, system, delegate)
     cni = CniRuntime(settings.plugin_timeout, os.environ, partial(_log.debug, "CNI plugin %s wrote to stderr: %s"))
-    executor = Executor(NetworkNamespaces(), cni, records, await_orphans, boot_id(), settings.plugin_timeout)
+    evidence = AttachmentEvidence(cni, system.netconf)
+    executor = Executor(NetworkNamespaces(), cni, records, evidence, await_orphans, boot_id(), settings.plugin_timeout)
     return pods, records, runtime, networks, executor, outcomes, namespaces
 
 

@@ -6,8 +6,10 @@ Rejects the host's own namespace, on behalf of every caller.
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
 import socket
+import struct
 import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
@@ -18,6 +20,8 @@ from podagent.host.links import link_names, process_of
 from podagent.model import NetnsRef
 
 _CLONE_NEWNET = 0x40000000
+_SIOCGIFHWADDR = 0x8927
+_ARPHRD_ETHER = 1
 _Seen = TypeVar("_Seen")
 Enter = Callable[[int], None]
 """Moves the calling thread into the network namespace of a descriptor. Raises OSError."""
@@ -81,6 +85,10 @@ class HeldNetns:
         # Looked up only if it exists: for an unknown name the kernel may load a module of that name.
         return self._visit(lambda: socket.if_nametoindex(name) if name in link_names() else 0)
 
+    def mac(self, name: str) -> str:
+        """MAC address of the link `name` in lower case, "" if it has none. Raises NetnsGone."""
+        return self._visit(lambda: _mac(name))
+
     def intact(self) -> bool:
         """Whether the path still refers to this namespace, of the same process."""
         try:
@@ -132,6 +140,14 @@ class NetworkNamespaces:
             yield held
         finally:
             os.close(fd)
+
+
+def _mac(name: str) -> str:
+    """See netdevice(7), SIOCGIFHWADDR."""
+    request = struct.pack("16s24x", name.encode("utf-8", "surrogateescape"))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        family, address = struct.unpack("16xH6s16x", fcntl.ioctl(any_socket, _SIOCGIFHWADDR, request))
+    return address.hex(":") if family == _ARPHRD_ETHER else ""
 
 
 def _start_time(process: str) -> int:

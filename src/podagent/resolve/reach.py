@@ -46,6 +46,7 @@ HOST_OPTIONS = {
 }
 """Options of the reference plugins and of widespread others by which a plugin acts on the host, with the reason."""
 
+_MOVING_PLUGINS = frozenset({"host-device", "sriov", "ib-sriov", "rdma", "accelerated-bridge"})
 _FOLDED_OPTIONS = {option.casefold(): option for option in HOST_OPTIONS}
 _LINK_KEYS = ("master", "bridge", "device")
 _DEFAULT_BRIDGE = "cni0"
@@ -85,6 +86,11 @@ def host_links(netconf: NetConf) -> Iterator[HostLink]:
     """The links of the host that the plugins of the chain work on."""
     for plugin in netconf.plugins:
         yield from _links_of(plugin)
+
+
+def moves_links(netconf: NetConf) -> bool:
+    """Whether ADD moves a device of the host into the pod, and DEL the link of that name back."""
+    return not _MOVING_PLUGINS.isdisjoint(plugin_types(netconf))
 
 
 def _links_of(plugin: Json) -> Iterator[HostLink]:

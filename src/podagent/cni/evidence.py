@@ -1,0 +1,70 @@
+"""Shows whether an interface that the agent did not make was made by an ADD for the same network.
+
+A pod with CAP_NET_ADMIN can make a link of any name. Only root's files and the plugins' own checks prove anything.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from podagent.cni.runtime import CniRuntime
+from podagent.errors import CniError, NetConfError
+from podagent.foreign import Json, lenient
+from podagent.model import Record, Via
+from podagent.netconf import NetConf
+from podagent.validate import is_cni_name
+
+_META_PLUGIN = "kactus"
+_KACTUS_DIR = "/var/lib/cni/kactus"
+_LARGEST_FILE = 16 << 20
+
+
+class AttachmentEvidence:
+    """Looks at kactus's record, or runs CHECK."""
+
+    def __init__(self, cni: CniRuntime, node_conf: Callable[[], NetConf]) -> None:
+        """`node_conf`: reads the node's own configuration; raises NetConfError."""
+        self._cni = cni
+        self._node_conf = node_conf
+
+    def result_of(self, record: Record) -> Json | None:
+        """The result of the ADD, {} if it is unknown; None if nothing proves that there was one."""
+        kept = self._kept_by_kactus(record)
+        if kept is not None:
+            return lenient(kept, "prevResult", dict)
+        return {} if self._passes_check(record) else None
+
+    def _kept_by_kactus(self, record: Record) -> Json | None:
+        """The delegate that the node's kactus, ours or Kaloom's, has attached for this network."""
+        try:
+            conf = self._node_conf()
+        except NetConfError:
+            return None
+        if conf.type != _META_PLUGIN or not is_cni_name(record.sandbox_id):
+            return None
+        directory = conf.plugins[0].get("cniDir") or _KACTUS_DIR
+        for delegate in _delegates(Path(str(directory)) / record.sandbox_id):
+            if delegate.get("networkName") == record.attachment.network and "kactusAdding" not in delegate:
+                return delegate
+        return None
+
+    def _passes_check(self, record: Record) -> bool:
+        try:
+            if record.via is Via.DELEGATE:
+                return self._cni.check_ipam(record.invocation, record.target)
+            self._cni.check(record.invocation, record.target, None)
+        except (CniError, NetConfError):
+            return False
+        return not record.invocation.netconf.has_flag("disableCheck")
+
+
+def _delegates(path: Path) -> list[Json]:
+    """The delegates in a state file of kactus; none if it is missing or unreadable."""
+    try:
+        with path.open("rb") as file:
+            saved = json.loads(file.read(_LARGEST_FILE))
+    except (OSError, ValueError, RecursionError):
+        return []
+    return [each for each in saved if isinstance(each, dict)] if isinstance(saved, list) else []
