@@ -75,7 +75,7 @@ def test_a_held_namespace_shows_its_links_to_whoever_stays_in_its_own(process: P
             name: link.ifindex for name, link in links_of(process.path).items()
         }
         assert held.ifindex("netb") == 0
-        assert held.mac("neta") == links_of(process.pid)["neta"].mac
+        assert held.mac("neta") == links_of(process.path)["neta"].mac
         assert held.mac("lo") == ""
         process.add_link("netb")
         assert set(held.links()) == {"lo", "neta", "netb"}
