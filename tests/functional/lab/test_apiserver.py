@@ -66,7 +66,7 @@ def test_a_watch_sends_what_happens_to_the_objects_that_it_selects(api: ApiServe
     events = without_bookmarks(watch(api, api.version, fieldSelector="spec.nodeName=here,status.phase!=Failed"))
     for status in ({"phase": "Failed"}, {"reason": "unseen"}, {"phase": "Running"}, {"reason": "seen"}):
         api.set_status("default", "a", status)
-    api.annotate("default", "a", {})  # no change, no event
+    api.set_status("default", "a", {"reason": "seen"})  # no change, no event
     api.delete("pods", "default", "a")
     seen = [next(events) for _ in range(4)]
     assert seen == [("DELETED", "a"), ("ADDED", "a"), ("MODIFIED", "a"), ("DELETED", "a")]
