@@ -118,6 +118,10 @@ class CallRefused(CniError):
     """No plugin was run: the configuration or an argument of the call is invalid."""
 
 
+class MacRefused(InputError):
+    """The requested MAC address is in use on the network, or may not be requested; the text names the setting."""
+
+
 class InterfaceForeign(InputError):
     """The pod has an interface of the wanted name, and nothing proves that it is the network's: it is left alone."""
 

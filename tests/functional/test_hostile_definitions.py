@@ -102,8 +102,22 @@ def test_a_tenant_neither_joins_anothers_bridge_nor_takes_addresses_of_its_pool(
 
     pool = {"bridge": own.bridge, "name": theirs.config["name"], "ipam": theirs.config["ipam"]}
     namesake = bed.networks.custom("bridge", pool, namespace="tenant")
+    namesake.cni_name = f"tenant.{theirs.config['name']}"
     pod.annotate([own.name, namesake.name])
     pod.wait_for_link(ifname(namesake))
     assert [lease.container_id for lease in theirs.leases()] == [victim.sandbox_id]
     pod.annotate([own.name])
+    victim.annotate([])
+
+
+def test_a_tenant_gets_neither_the_mac_address_of_another_nor_that_of_the_bridge(
+    bed: Bed, pod: Pod, own: Network
+) -> None:
+    shared = bed.networks.bridge()
+    victim = bed.node.pod(namespace="victim", networks=[shared.name])
+    for taken in (victim.wait_for_link(ifname(shared)).mac, links_of()[shared.bridge].mac):
+        pod.annotate([own.name, {"name": shared.name, "ifMac": taken}])
+        wait_for_event(bed.api, pod, "NetworkAttachFailed", shared.name, f"{taken} is in use")
+        assert list(plugged(pod)) == [ifname(own)]
+        pod.annotate([own.name])
     victim.annotate([])

@@ -3,44 +3,35 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from pathlib import Path
 from typing import Any
 
 from podagent.act.executor import Executor
 from podagent.act.outcomes import Outcome, Outcomes
-from podagent.act.ports import Inherited
 from podagent.act.reconciler import Reconciler, unwatched
 from podagent.decide.attempts import Attempts
 from podagent.decide.dialects.kaloom_names import interface_name
 from podagent.foreign import Json
-from podagent.model import Attachment, Invocation, Phase, PodKey, Record, Target
+from podagent.model import Invocation, Phase, PodKey, Record, Target
 from podagent.takeover.inheritance import Inheritance
+from podagent.takeover.kaloom import Inherited
 from unit.factory import annotation, attachment, key, pod
 from unit.nodemodel import Node, Report
 
 POD = key()
 
 
-@dataclass(frozen=True)
-class Left:
-    """A network that the former agent attached."""
-
-    attachment: Attachment
-    sandbox_id: str
-    complete: bool = True
-
-
 class Former:
     """The agent before this one, which attached networks to one pod."""
 
     def __init__(self) -> None:
-        self.left: list[Left] = []
+        self.left: list[Inherited] = []
 
     def is_empty(self) -> bool:
         return not self.left
 
-    def of(self, pod: PodKey) -> Sequence[Inherited]:
+    def of(self, pod: PodKey) -> list[Inherited]:
         return self.left
 
     def settled(self, pod: PodKey) -> None:
@@ -101,7 +92,8 @@ class Bench(Node):
         self.run()
         for network in networks:
             self.kubelet_attaches(POD, network)
-            self.former.left.append(Left(attachment(network), self.running[POD].id, complete))
+            left = Inherited(Path(), "default", "web", attachment(network), self.running[POD].id, complete)
+            self.former.left.append(left)
 
     def look(self, who: PodKey = POD, *, verify: bool = False) -> float | None:
         return self.reconciler.reconcile(who, verify=verify)

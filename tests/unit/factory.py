@@ -9,10 +9,12 @@ from podagent.decide.dialects import kaloom_names
 from podagent.host.claims import LinkClaims
 from podagent.model import Attachment, Invocation, NetnsRef, Phase, Pod, PodKey, Record, Sandbox, Via
 from podagent.netconf import NetConf
+from podagent.resolve.macs import MacRule
 from podagent.resolve.policy import DefinitionPolicy
 from podagent.resolve.rules import Rules
 
 TRUST_ALL = DefinitionPolicy(Rules(trusted=None), frozenset, LinkClaims("/nowhere"), tuple)
+ANY_MAC = MacRule("any", tuple, lambda _: ())
 UID = "0f0b5bd8-62a4-4d9e-b1a3-5d3b63e9a0de"
 
 

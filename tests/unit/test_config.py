@@ -84,7 +84,7 @@ def test_an_unknown_key_or_variable_is_refused_with_the_likely_one(toml: Toml, e
     assert message == "variable PODAGENT_LOGLEVEL: there is no such setting; did you mean PODAGENT_LOG_LEVEL?"
     path = toml('log_level = "debug"')
     assert refusal({}, {}, path) == f"{path}: 'log_level': there is no such setting; did you mean log-level?"
-    assert "'agent': there is no such setting; valid names are allowed-links, " in refusal({}, {}, toml("[agent]"))
+    assert "'agent': there is no such setting; valid names are allow-mac, " in refusal({}, {}, toml("[agent]"))
 
 
 def test_variables_of_others_and_of_a_service_called_podagent_are_no_settings(empty: Path) -> None:

@@ -9,17 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from podagent.foreign import (
-    excerpt,
-    json_object,
-    lenient,
-    objects,
-    optional,
-    printable,
-    require_kinds,
-    required,
-    shown,
-)
+from podagent.foreign import excerpt, json_object, lenient, objects, optional, printable, require_kinds, required, shown
 
 HOSTILE = "\x1b[2J\u202e\r\n\0\ud800"
 
@@ -101,20 +91,20 @@ def test_a_lenient_reader_takes_all_that_is_wrong_for_nothing(source: object) ->
     assert (lenient(source, "key", str), lenient(source, "key", dict)) == ("", {})
 
 
-def test_readable_text_is_printed_as_it_is_and_the_rest_of_a_long_one_counted() -> None:
-    assert printable("Zürich 東京") == "Zürich 東京"
-    assert printable("abcdef", 4) == "abcd... (2 more characters)"
-
-
-def test_an_excerpt_folds_white_space_and_keeps_the_end_that_is_asked_for() -> None:
-    assert excerpt(" one\n\ttwo ") == "one two"
-    assert excerpt(b"0123456789", 4) == "...6789"
-    assert excerpt("0123456789", 4, keep_end=False) == "0123"
-
-
-def test_a_long_value_is_shown_by_its_beginning_and_its_length() -> None:
-    assert shown(["a"]) == "['a']"
-    assert shown("a" * 100, 5) == "'aaaa... (102 characters)"
+@pytest.mark.parametrize(
+    ("quoted", "quote"),
+    [
+        (printable("Zürich 東京"), "Zürich 東京"),
+        (printable("abcdef", 4), "abcd... (2 more characters)"),
+        (excerpt(" one\n\ttwo "), "one two"),
+        (excerpt(b"0123456789", 4), "...6789"),
+        (excerpt("0123456789", 4, keep_end=False), "0123"),
+        (shown(["a"]), "['a']"),
+        (shown("a" * 100, 5), "'aaaa... (102 characters)"),
+    ],
+)
+def test_quoted_words_are_readable_and_not_endless(quoted: str, quote: str) -> None:
+    assert quoted == quote
 
 
 @given(st.text())

@@ -23,13 +23,9 @@ def test_a_list_has_a_name_a_version_and_plugins_whatever_form_it_comes_in(form:
     assert netconf.plugins == [{"type": "bridge"}, {"type": "tuning"}]
 
 
-def test_a_plugin_configuration_becomes_a_list_of_one() -> None:
-    assert parse(json.dumps(PLUGIN), "x").json == {"cniVersion": "0.4.0", "name": "data", "plugins": [PLUGIN]}
-
-
-@pytest.mark.parametrize("ipam", [None, {}, {"type": ""}, {"type": None}])
-def test_a_plugin_may_do_without_ipam(ipam: Json | None) -> None:
-    assert parse({**PLUGIN, "ipam": ipam}, "x").plugins[0]["ipam"] == ipam
+def test_a_plugin_configuration_becomes_a_list_of_one_and_may_do_without_ipam() -> None:
+    for plugin in (PLUGIN, *(PLUGIN | {"ipam": ipam} for ipam in (None, {}, {"type": ""}, {"type": None}))):
+        assert parse(json.dumps(plugin), "x").json == {"cniVersion": "0.4.0", "name": "data", "plugins": [plugin]}
 
 
 def test_unknown_keys_are_kept_and_reading_a_list_again_changes_nothing() -> None:
@@ -38,23 +34,14 @@ def test_unknown_keys_are_kept_and_reading_a_list_again_changes_nothing() -> Non
     assert parse(once.json, "x") == once
 
 
-def test_a_version_is_compared_as_numbers_or_refused_with_the_name_of_the_network() -> None:
+def test_the_version_is_the_highest_usable_one_offered_or_0_1_0_and_is_compared_as_numbers() -> None:
+    offering = {**LIST, "cniVersion": "0.4.0", "cniVersions": ["0.3.1", "1.1.0", "9.0.0"]}
+    confs: list[Json] = [NAMED, {"name": "n", "plugins": [{"type": "t"}]}, offering]
+    assert [parse(conf, "x").version for conf in confs] == ["0.1.0", "0.1.0", "1.1.0"]
     reached = [parse(LIST, "x").at_least(floor) for floor in ("0.4.0", "1.0.0", "1.1.0")]
     assert reached == [True, True, False]
     with pytest.raises(NetConfError, match="network data: 'cniVersion': 'new' is not a CNI version"):
         NetConf({**LIST, "cniVersion": "new"}).at_least("1.0.0")
-
-
-@pytest.mark.parametrize(
-    ("conf", "version"),
-    [
-        (NAMED, "0.1.0"),
-        ({"name": "n", "plugins": [{"type": "t"}]}, "0.1.0"),
-        ({**LIST, "cniVersion": "0.4.0", "cniVersions": ["0.3.1", "1.1.0", "9.0.0"]}, "1.1.0"),
-    ],
-)
-def test_the_version_is_the_highest_usable_one_offered_or_0_1_0(conf: Json, version: str) -> None:
-    assert parse(conf, "x").version == version
 
 
 @pytest.mark.parametrize("key", ["disableCheck", "disableGC", "loadOnlyInlinedPlugins"])

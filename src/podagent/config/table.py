@@ -13,6 +13,7 @@ from typing import Literal
 
 from podagent.config import kinds
 from podagent.config.kinds import Kind
+from podagent.resolve.macs import ANY, NONE, OWN_NAMESPACE
 from podagent.resolve.reach import HOST_OPTIONS
 from podagent.resolve.rules import DEFAULT_PLUGINS
 
@@ -45,6 +46,7 @@ class Settings:
     allowed_plugins: tuple[str, ...]
     allowed_options: tuple[str, ...]
     allowed_links: tuple[str, ...]
+    allow_mac: Literal["own-namespace", "any", "no"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,5 +241,13 @@ SETTINGS: tuple[Setting, ...] = (
         "Links of the host, such as the master of a macvlan or a shared bridge, that the definitions of other"
         " namespaces may use.",
         "Bridges that the definitions of a namespace made are always available to that namespace.",
+    ),
+    Setting(
+        "allow-mac",
+        kinds.choice(OWN_NAMESPACE, ANY, NONE),
+        OWN_NAMESPACE,
+        "Which MAC addresses annotations may request: none; those that nothing but pods of the same namespace uses on"
+        " the same bridge or network of this node; or any.",
+        "With the address of another pod, of the bridge or of its ports, a pod receives their traffic.",
     ),
 )

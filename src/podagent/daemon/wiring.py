@@ -35,6 +35,7 @@ from podagent.daemon.workers import Workers
 from podagent.daemon.workqueue import WorkQueue
 from podagent.decide.attempts import Attempts
 from podagent.host.claims import LinkClaims
+from podagent.host.links import host_macs
 from podagent.host.netns import NetworkNamespaces, boot_id, identify
 from podagent.host.orphans import await_orphans
 from podagent.kube.api import KubeApi
@@ -42,10 +43,11 @@ from podagent.kube.credentials import load as load_credentials
 from podagent.kube.definitions import NetworkDefinitions
 from podagent.kube.events import EventRecorder
 from podagent.kube.watch import PodWatch
-from podagent.model import PodKey
+from podagent.model import PodKey, Record
 from podagent.report.events import PodEvents
 from podagent.report.lines import JournalLines
 from podagent.resolve.delegate import DelegateNetworks
+from podagent.resolve.macs import MacRule, Plugged
 from podagent.resolve.networks import ChosenNetworks
 from podagent.resolve.policy import DefinitionPolicy
 from podagent.resolve.rules import Rules
@@ -120,12 +122,18 @@ def _make_core(
     bin_dir, namespaces = str(settings.cni_bin_path), settings.global_namespaces
     system = SystemNetworks(SystemConf(settings.cni_conf_path).current, bin_dir, settings.cni_vendor_name)
     policy = DefinitionPolicy(_rules(settings), system.plugin_types, LinkClaims(), records.definitions_in_use)
-    delegate = DelegateNetworks(NetworkDefinitions(api).read, bin_dir, namespaces, policy)
+    macs = MacRule(settings.allow_mac, lambda: map(_plugged, records.all()), host_macs)
+    delegate = DelegateNetworks(NetworkDefinitions(api).read, bin_dir, namespaces, policy, macs)
     networks = ChosenNetworks(settings.attach_via, system, delegate)
     cni = CniRuntime(settings.plugin_timeout, os.environ, partial(_log.debug, "CNI plugin %s wrote to stderr: %s"))
     evidence = AttachmentEvidence(cni, system.netconf)
     executor = Executor(NetworkNamespaces(), cni, records, evidence, await_orphans, boot_id(), settings.plugin_timeout)
     return pods, records, runtime, networks, executor, outcomes, namespaces
+
+
+def _plugged(record: Record) -> Plugged:
+    attachment, netconf = record.attachment, record.invocation.netconf
+    return Plugged(record.pod, record.pod.namespace, netconf, attachment.mac, record.result)
 
 
 def _rules(settings: Settings) -> Rules:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+
+from podagent.validate import is_interface_name
+
 _BEFORE, _AFTER = "/proc/", "/ns/net"
 
 
@@ -10,6 +14,30 @@ def process_of(path: str) -> str:
     process = path[len(_BEFORE) : -len(_AFTER)]
     # No regular expression: compiling one takes longer than reading the links.
     return process if path == f"{_BEFORE}{process}{_AFTER}" and process.isascii() and process.isdigit() else ""
+
+
+def host_macs(name: str) -> frozenset[str]:
+    """The MAC addresses of a link of the host and, for a bridge, of its ports; empty if there is no such link."""
+    if not is_interface_name(name):
+        return frozenset()
+    base = f"/sys/class/net/{name}"
+    ports = _names_in(f"{base}/brif")
+    return frozenset(filter(None, map(_mac_at, [base, *(f"{base}/brif/{port}/.." for port in ports)])))
+
+
+def _names_in(directory: str) -> list[str]:
+    try:
+        return os.listdir(directory)  # noqa: PTH208 - not pathlib, for kactus
+    except OSError:
+        return []
+
+
+def _mac_at(directory: str) -> str:
+    try:
+        with open(f"{directory}/address", encoding="ascii") as file:  # noqa: PTH123
+            return file.read().strip()
+    except OSError:
+        return ""
 
 
 def link_names(process: str = "thread-self") -> frozenset[str]:

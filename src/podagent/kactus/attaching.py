@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from podagent.cni import result as results
 from podagent.decide.dialects.kaloom_names import attachment, interface_name
-from podagent.errors import CallRefused, CniError, PluginNotRun
+from podagent.errors import CallRefused, CniError, MacRefused, PluginNotRun
 from podagent.foreign import Json
 from podagent.kactus.call import Call
 from podagent.kactus.config import Config
 from podagent.kactus.delegates import Delegates, ifname_of
-from podagent.kactus.failure import INTERNAL, INVALID_ENVIRONMENT, Failure
+from podagent.kactus.failure import INTERNAL, INVALID_CONFIG, INVALID_ENVIRONMENT, Failure
 from podagent.kactus.links import Look, require_foreign
 from podagent.kactus.log import log
 from podagent.kactus.networks import Wanted, delegate_for, read_wanted
 from podagent.kactus.pods import Cluster
-from podagent.kactus.policy import definition_policy
-from podagent.kactus.state import ADDING, IFNAME, SavedDelegates, identity
+from podagent.kactus.policy import definition_policy, mac_rule
+from podagent.kactus.state import ADDING, IFNAME, MAC, NAMESPACE, SavedDelegates, identity
 from podagent.model import Attachment
+from podagent.netconf import parse
 from podagent.resolve.lookup import Read
 
 
@@ -92,17 +93,29 @@ class Attaching:
         return self._add(delegate, ifname, mac)
 
     def _add(self, delegate: Json, ifname: str, mac: str | None) -> Json:
-        own = {ADDING: True, IFNAME: ifname}
-        self._saved.put({**delegate, **own})  # before ADD: DEL must find it even if this process is killed
+        own = {IFNAME: ifname, NAMESPACE: self._call.arg("K8S_POD_NAMESPACE")}
+        if mac is not None:
+            self._require_allowed(mac, delegate)
+            own[MAC] = mac
+        # Before ADD: DEL must find it even if this process is killed.
+        self._saved.put({**delegate, **own, ADDING: True})
         self._done.append(delegate)
         try:
             result = self._delegates.add(delegate, ifname, mac)
         except (CallRefused, PluginNotRun):
             self._saved.drop(delegate)  # nothing was created: DEL would fail for the same reason every time
             raise
-        self._saved.put({**delegate, IFNAME: ifname, "prevResult": result})
+        self._saved.put({**delegate, **own, "prevResult": result})
         log("info", f"{self._call.container_id[:12]}: attached {ifname} ({identity(delegate) or 'default'})")
         return result
+
+    def _require_allowed(self, mac: str, delegate: Json) -> None:
+        netconf = parse(delegate, f"network {identity(delegate)}")
+        try:
+            rule = mac_rule(self._config)
+            rule.require_allowed(mac, self._call.container_id, self._call.arg("K8S_POD_NAMESPACE"), netconf)
+        except MacRefused as fault:
+            raise Failure(INVALID_CONFIG, str(fault)) from None
 
     def _roll_back(self) -> None:
         for delegate in reversed(self._done):

@@ -29,6 +29,7 @@ class Config(NamedTuple):
         master: the delegate for the pod's default interface, in its saved form: with ``masterPlugin``.
         global_namespaces: namespaces whose networks the pods of every namespace may use.
         rules: what the definitions of a namespace may do.
+        allow_mac: which MAC addresses annotations may request; see `podagent.resolve.macs`.
     """
 
     kubeconfig: str
@@ -36,6 +37,7 @@ class Config(NamedTuple):
     master: Json
     global_namespaces: tuple[str, ...] = DEFAULT_GLOBAL_NAMESPACES
     rules: Rules = Rules(frozenset(DEFAULT_GLOBAL_NAMESPACES), spell=_camel_case)
+    allow_mac: str = "own-namespace"
 
 
 def read_config(conf: Json) -> Config:
@@ -46,6 +48,7 @@ def read_config(conf: Json) -> Config:
         master=_master(conf),
         global_namespaces=_namespaces(conf, "globalNamespaces", DEFAULT_GLOBAL_NAMESPACES),
         rules=_rules(conf),
+        allow_mac=_choice(conf, "allowMac", "own-namespace", "any", "no"),
     )
 
 
@@ -69,9 +72,7 @@ def _namespaces(conf: Json, key: str, default: tuple[str, ...]) -> tuple[str, ..
 
 
 def _rules(conf: Json) -> Rules:
-    policy = conf.get("definitionPolicy", "restrict")
-    if policy not in ("restrict", "trust-all"):
-        raise Failure(INVALID_CONFIG, f"definitionPolicy must be restrict or trust-all, not {str(policy)[:80]!r}")
+    policy = _choice(conf, "definitionPolicy", "restrict", "trust-all")
     shared = _namespaces(conf, "globalNamespaces", DEFAULT_GLOBAL_NAMESPACES)
     trusted = _namespaces(conf, "trustedNamespaces", shared)
     return Rules(
@@ -81,6 +82,13 @@ def _rules(conf: Json) -> Rules:
         links=_texts(conf, "allowedLinks", ()),
         spell=_camel_case,
     )
+
+
+def _choice(conf: Json, key: str, default: str, *others: str) -> str:
+    value = conf.get(key, default)
+    if value not in (default, *others):
+        raise Failure(INVALID_CONFIG, f"{key} must be one of {', '.join((default, *others))}, not {str(value)[:80]!r}")
+    return str(value)
 
 
 def _texts(conf: Json, key: str, default: tuple[str, ...]) -> tuple[str, ...]:

@@ -27,6 +27,8 @@ OWN_PREFIX = "kactus"
 ADDING = "kactusAdding"
 IFNAME = "kactusIfName"
 DEFINITION = "kactusDefinition"
+NAMESPACE = "kactusNamespace"
+MAC = "kactusMac"
 _LOCKS = ".locks"
 _LARGEST_FILE = 256 << 20
 
@@ -48,14 +50,15 @@ def containers(cni_dir: str) -> list[str]:
         raise Failure(IO_FAILURE, f"cannot list {cni_dir}: {fault.strerror}") from None
 
 
-def read_all(cni_dir: str) -> Iterator[Json]:
-    """The saved delegates of all containers, as far as they are readable. Takes no lock: files are replaced at once."""
+def read_all(cni_dir: str) -> Iterator[tuple[str, Json]]:
+    """Container and saved delegate, as far as they are readable. Takes no lock: files are replaced at once."""
     for container in containers(cni_dir):
         try:
             saved = json.loads(_content(f"{cni_dir}/{container}"))
         except (OSError, ValueError, RecursionError):
             continue  # removed meanwhile, or to be set aside by its own call
-        yield from filter(_is_delegate, saved if isinstance(saved, list) else ())
+        for delegate in filter(_is_delegate, saved if isinstance(saved, list) else ()):
+            yield container, delegate
 
 
 class SavedDelegates:

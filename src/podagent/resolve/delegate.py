@@ -9,35 +9,42 @@ from podagent.netconf import NetConf
 from podagent.resolve.args import pod_args
 from podagent.resolve.definition import to_netconf
 from podagent.resolve.lookup import Read, find
+from podagent.resolve.macs import MacRule
 from podagent.resolve.policy import DefinitionPolicy
 
 
 class DelegateNetworks:
     """Attaches by calling the plugin of the network's definition."""
 
-    def __init__(self, read: Read, bin_dir: str, global_namespaces: Collection[str], policy: DefinitionPolicy) -> None:
+    def __init__(
+        self, read: Read, bin_dir: str, global_namespaces: Collection[str], policy: DefinitionPolicy, macs: MacRule
+    ) -> None:
         """
         Args:
             read: reads a definition from the API server; raises ApiError.
             bin_dir: the node's CNI plugin directory.
             global_namespaces: namespaces whose definitions the pods of every namespace may use.
             policy: decides whether a definition may be used.
+            macs: decides whether a requested MAC address may be used.
         """
         self._read = read
         self._bin_dir = bin_dir
         self._global_namespaces = global_namespaces
         self._policy = policy
+        self._macs = macs
 
     def call(self, pod: Pod, attachment: Attachment, sandbox: Sandbox) -> Invocation:
         """The delegate call for this attachment.
 
         Raises:
             DefinitionError: the definition is missing, malformed or refused.
+            MacRefused: the requested MAC address may not be used.
             ApiError: it could not be read.
         """
         reference, definition = find(attachment.definition, pod.key.namespace, self._global_namespaces, self._read)
         args = (*pod_args(pod, sandbox), *attachment.args)
         netconf = self._policy.permitted(to_netconf(definition, reference), reference)
+        self._macs.require_allowed(attachment.mac, pod.key, pod.key.namespace, netconf)
         return Invocation(netconf, (self._bin_dir,), args, attachment.capabilities, reference)
 
     def netconf_today(self, record: Record) -> NetConf | None:

@@ -62,10 +62,14 @@ class Store:
         with self._lock:
             return list(self._records)
 
+    def all(self) -> list[Record]:
+        """The records of all pods."""
+        with self._lock:
+            return [record for of_pod in self._records.values() for record in of_pod.values()]
+
     def definitions_in_use(self) -> list[tuple[DefinitionRef, NetConf]]:
         """The definitions of all attachments, each with the configuration it was attached with."""
-        with self._lock:
-            calls = [record.invocation for of_pod in self._records.values() for record in of_pod.values()]
+        calls = [record.invocation for record in self.all()]
         return [(call.definition, call.netconf) for call in calls if call.definition is not None]
 
     def __len__(self) -> int:

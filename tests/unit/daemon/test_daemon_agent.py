@@ -18,7 +18,6 @@ from podagent.daemon.loop import LOOP_DIED, Loop
 from podagent.daemon.notify import Notifier
 from podagent.daemon.wiring import make_agent
 from podagent.daemon.workers import Workers
-from podagent.errors import StoreError
 from unit.daemon.manager import Manager
 
 
@@ -85,24 +84,20 @@ class Bench:
             assert stop.is_set()
             self.happened.append("wake")
 
-        self.agent = Agent(
-            "about it",
-            self.loop,
-            Notes(self.happened),
-            Idle(self.happened, at_work),
-            bodies,
-            [wake],
-            self.received,
-            stop,
-            1.0,
-        )
+        notes, workers = Notes(self.happened), Idle(self.happened, at_work)
+        self.agent = Agent("about it", self.loop, notes, workers, bodies, [wake], self.received, stop, 1.0)
 
 
-def test_it_is_ready_once_its_threads_run_and_ends_in_order() -> None:
-    bench = Bench()
-    bench.received.put(signal.SIGTERM)
-    assert bench.agent.run() == 0
-    assert bench.happened == ["workers start", "ready", "loop", "stopping", "wake", "join within 6 s"]
+def test_it_is_ready_once_its_threads_run_and_ends_in_order_with_plugins_still_at_work_reported(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    for at_work, reported in [(0, False), (2, True)]:
+        bench = Bench(at_work)
+        bench.received.put(signal.SIGTERM)
+        assert bench.agent.run() == 0
+        assert bench.happened == ["workers start", "ready", "loop", "stopping", "wake", "join within 6 s"]
+        assert ("plugins are still running" in caplog.text) is reported
+    assert "2 plugins are still running" in caplog.text
 
 
 def test_a_signal_reaches_the_loop() -> None:
@@ -121,37 +116,15 @@ def test_it_does_not_go_on_without_a_thread_that_died_of_a_bug(caplog: pytest.Lo
     assert "internal error in the watch loop" in caplog.text
 
 
-def test_plugins_still_at_work_at_the_end_are_reported(caplog: pytest.LogCaptureFixture) -> None:
-    bench = Bench(at_work=2)
-    bench.received.put(signal.SIGTERM)
-    assert bench.agent.run() == 0
-    assert "2 plugins are still running" in caplog.text
-
-
-# -- all of it, on a machine that has neither a kubeconfig nor a container runtime ------------------------------------
-
-
-@pytest.fixture
-def flags(tmp_path: Path) -> dict[str, str | None]:
-    return {
-        "node": "node-1",
-        "kubeconfig": str(tmp_path / "kubeconfig"),
-        "docker_endpoint": f"unix://{tmp_path}/docker.sock",
-        "state_dir": str(tmp_path / "state"),
-        "cni_conf_path": str(tmp_path),
-        "inherit_dir": str(tmp_path / "configstore"),
-    }
-
-
 def test_a_node_that_has_nothing_yet_gets_an_agent_that_is_ready_and_waits(
-    manager: Manager,
-    flags: dict[str, str | None],
-    caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
+    manager: Manager, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """All of it, on a machine that has neither a kubeconfig nor a container runtime."""
     monkeypatch.setenv("NOTIFY_SOCKET", manager.environ["NOTIFY_SOCKET"])
     caplog.set_level("INFO", "podagent")
-    agent = make_agent(load(flags, {}))
+    places = {name: str(tmp_path / name) for name in ("kubeconfig", "state_dir", "cni_conf_path", "inherit_dir")}
+    endpoint = f"unix://{tmp_path}/docker.sock"
+    agent = make_agent(load({"node": "node-1", "docker_endpoint": endpoint, **places}, {}))
 
     def operate() -> None:
         manager.wait_for("READY=1")
@@ -168,10 +141,3 @@ def test_a_node_that_has_nothing_yet_gets_an_agent_that_is_ready_and_waits(
     assert manager.wait_for("STOPPING=1")
     assert "starts on node node-1, attach-via auto" in caplog.text
     assert "there is no such socket" in caplog.text
-
-
-def test_two_agents_never_share_a_state_directory(flags: dict[str, str | None]) -> None:
-    first = make_agent(load(flags, {}))
-    with pytest.raises(StoreError, match="in use by another podagent"):
-        make_agent(load(flags, {}))
-    assert first

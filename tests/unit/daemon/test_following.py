@@ -50,21 +50,17 @@ class Bench:
         return self.watch.runs
 
 
-def test_with_credentials_the_pods_are_followed_at_once() -> None:
-    bench = Bench()
-    assert (bench.run(), bench.shown) == (1, [])
-
-
-def test_the_reason_for_waiting_is_shown_when_it_changes_and_when_it_is_gone(
-    caplog: pytest.LogCaptureFixture,
+@pytest.mark.parametrize(
+    ("faults", "shown"),
+    [([], []), (["missing", "missing", "malformed"], ["missing", "malformed", ""])],
+    ids=["there are credentials", "they come late"],
+)
+def test_the_pods_are_followed_once_there_are_credentials_and_changes_of_the_reason_for_waiting_are_shown(
+    caplog: pytest.LogCaptureFixture, faults: list[str], shown: list[str]
 ) -> None:
-    bench = Bench("missing", "missing", "malformed")
-    assert bench.run() == 1
-    assert bench.shown == ["missing", "malformed", ""]
-    assert [record.getMessage() for record in caplog.records] == [
-        "waiting for credentials: missing",
-        "waiting for credentials: malformed",
-    ]
+    bench = Bench(*faults)
+    assert (bench.run(), bench.shown) == (1, shown)
+    assert caplog.messages == [f"waiting for credentials: {reason}" for reason in shown if reason]
 
 
 def test_the_end_of_the_agent_ends_the_waiting_too() -> None:

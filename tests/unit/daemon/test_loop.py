@@ -69,16 +69,17 @@ def bench(manager: Manager, tmp_path: Path) -> Bench:
     return Bench(manager, tmp_path)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_to_end_is_logged_and_ends_it(bench: Bench, number: int, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    ("number", "line"),
+    [(signal.SIGTERM, "SIGTERM received: stopping"), (signal.SIGINT, "SIGINT received: stopping"), (LOOP_DIED, "")],
+)
+def test_a_signal_to_end_is_logged_and_ends_it_as_does_the_death_of_a_thread(
+    bench: Bench, number: int, line: str, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO, "podagent")
     assert bench.run(number) == number
     assert bench.notified() == ["WATCHDOG=1", "STATUS=status 1"]
-    assert f"{signal.Signals(number).name} received: stopping" in caplog.text
-
-
-def test_the_death_of_a_thread_ends_it_too(bench: Bench) -> None:
-    assert bench.run(LOOP_DIED) == LOOP_DIED
+    assert line in caplog.text
 
 
 def test_sighup_reloads_between_reloading_and_ready(bench: Bench) -> None:

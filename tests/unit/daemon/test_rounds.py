@@ -53,13 +53,10 @@ def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path)
 
 
-def test_before_the_first_complete_list_nothing_is_looked_at(bench: Bench) -> None:
+def test_a_hint_makes_one_pod_be_looked_at_without_verifying_once_there_is_a_complete_list(bench: Bench) -> None:
     bench.rounds.look_at(LISTED)
     bench.rounds.look_at_all()
     assert len(bench.queue) == 0
-
-
-def test_a_hint_makes_one_pod_be_looked_at_without_verifying(bench: Bench) -> None:
     bench.receive_the_list()
     bench.rounds.look_at(LISTED)
     assert bench.queued() == {LISTED}

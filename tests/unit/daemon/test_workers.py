@@ -17,15 +17,14 @@ from podagent.model import PodKey
 from unit.factory import key
 
 
-class Beat:
-    def __init__(self) -> None:
-        self.shown: list[float | str] = []
+class Beat(list[float | str]):
+    """The signs of life, in order."""
 
     def working(self, allowance_s: float) -> None:
-        self.shown.append(allowance_s)
+        self.append(allowance_s)
 
     def idle(self) -> None:
-        self.shown.append("idle")
+        self.append("idle")
 
 
 class Crew:
@@ -74,7 +73,7 @@ def test_comes_back_to_a_pod_when_asked_to_and_shows_how_long_a_step_may_take(st
 
     crew = start(reconcile, 1)
     crew.work_on("a")
-    eventually(lambda: crew.beats[0].shown == [LOOKUP_ALLOWANCE_S, 7, "idle"] * 2)
+    eventually(lambda: crew.beats[0] == [LOOKUP_ALLOWANCE_S, 7, "idle"] * 2)
 
 
 def test_a_bug_ends_neither_the_worker_nor_the_work_on_other_pods(

@@ -64,3 +64,20 @@ def test_the_nodes_own_plugins_are_refused_wherever_the_definition_is(node: PodN
     node.define("master")
     node.annotate({"name": "master"})
     assert "system plugin" in node.refused(7, "ADD", conf=node.conf())
+
+
+MAC = "02:00:00:00:00:0a"
+
+
+def test_the_mac_address_of_a_pod_of_another_namespace_is_refused(node: PodNode) -> None:
+    args = "IgnoreUnknown=1;K8S_POD_NAMESPACE={};K8S_POD_NAME=web;K8S_POD_NETWORK_NAMESPACE=shop"
+    for namespace, container in (("shop", "c0"), ("shop", "c1")):
+        node.container = container
+        node.links.clear()
+        node.add("red", args=f"{args.format(namespace)};K8S_POD_IFMAC={MAC}")
+    node.container = "c2"
+    node.links.clear()
+    refused = node.refused(7, "ADD", "red", args=f"{args.format('elsewhere')};K8S_POD_IFMAC={MAC}")
+    assert f"{MAC} is in use" in refused
+    assert "allowMac" in refused
+    assert node.kept == []

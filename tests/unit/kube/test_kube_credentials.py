@@ -80,12 +80,9 @@ def test_takes_the_token_of_an_exec_plugin(path: Path) -> None:
     assert load_kubeconfig(path, {"exec": command}).api_key == {"BearerToken": "Bearer t"}
 
 
-def test_a_path_with_a_colon_is_one_file(tmp_path: Path) -> None:
-    assert load_kubeconfig(tmp_path / "a:b").host == "https://api.example:6443"
-
-
-def test_a_user_without_credentials_stays_anonymous(path: Path) -> None:
-    assert load_kubeconfig(path, user={}).api_key == {}
+def test_a_user_without_credentials_stays_anonymous_and_a_path_with_a_colon_is_one_file(tmp_path: Path) -> None:
+    configuration = load_kubeconfig(tmp_path / "a:b", user={})
+    assert (configuration.host, configuration.api_key) == ("https://api.example:6443", {})
 
 
 def test_a_file_that_does_not_exist_or_cannot_be_read_is_named(path: Path) -> None:
@@ -157,12 +154,9 @@ def test_uses_the_pods_service_account_unless_there_is_a_kubeconfig(path: Path, 
     assert load(path, IN_CLUSTER, service_account=service_account).host == "https://api.example:6443"
 
 
-def test_a_fault_of_the_service_account_is_named(service_account: Path) -> None:
+def test_a_fault_of_the_service_account_is_named(tmp_path: Path, service_account: Path) -> None:
     (service_account / "ca.crt").unlink()
     with pytest.raises(KubeconfigError, match=f"service account in {service_account}: .*does not exist"):
         load(None, IN_CLUSTER, service_account=service_account)
-
-
-def test_is_not_in_a_pod_without_a_token(tmp_path: Path) -> None:
     with pytest.raises(KubeconfigError, match="this is not a pod"):
         load(None, IN_CLUSTER, service_account=tmp_path)

@@ -56,23 +56,19 @@ def server() -> Iterator[ApiServer]:
         made.api.close()
 
 
-def test_a_get_carries_its_query_the_agents_name_and_a_token(server: ApiServer) -> None:
+def test_a_request_carries_its_query_or_its_kind_of_json_the_agents_name_and_a_token(server: ApiServer) -> None:
     server.answers.append(answer(200, b'{"kind": "PodList"}'))
     assert server.api.get("/api/v1/pods", [("limit", "1"), ("fieldSelector", "a!=b")]) == {"kind": "PodList"}
-    [request] = server.requests
-    assert (request.method, request.path) == ("GET", "/api/v1/pods?limit=1&fieldSelector=a%21%3Db")
-    assert request.headers["user-agent"] == f"podagent/{__version__}"
-    assert request.headers["accept"] == "application/json"
-    assert server.tokens == ["token1"]
-
-
-def test_a_post_and_a_merge_patch_carry_their_kind_of_json(server: ApiServer) -> None:
     server.api.post("/api/v1/events", {"a": "ü"})
     server.api.patch("/api/v1/events/x", {"a": None})
-    assert [(request.method, request.headers["content-type"], request.body) for request in server.requests] == [
-        ("POST", "application/json", {"a": "ü"}),
-        ("PATCH", "application/merge-patch+json", {"a": None}),
+    assert [(each.method, each.path, each.headers.get("content-type"), each.body) for each in server.requests] == [
+        ("GET", "/api/v1/pods?limit=1&fieldSelector=a%21%3Db", None, None),
+        ("POST", "/api/v1/events", "application/json", {"a": "ü"}),
+        ("PATCH", "/api/v1/events/x", "application/merge-patch+json", {"a": None}),
     ]
+    assert server.requests[0].headers["user-agent"] == f"podagent/{__version__}"
+    assert server.requests[0].headers["accept"] == "application/json"
+    assert server.tokens == ["token1"] * 3
 
 
 def test_a_stream_hands_out_lines(server: ApiServer) -> None:
@@ -143,39 +139,32 @@ def test_a_reload_takes_the_newest_credentials_and_a_failed_one_leaves_the_prese
     assert caught.value.status == 401
 
 
-@pytest.mark.parametrize("method", ["get", "patch"])
-def test_a_connection_that_the_server_had_closed_costs_nothing(server: ApiServer, method: str) -> None:
-    server.answers.extend([DROP, answer(200, b'{"a": 1}')])
-    found = server.api.get("/x") if method == "get" else server.api.patch("/x", {})
-    assert found == {"a": 1}
+def test_a_connection_that_the_server_had_closed_costs_nothing(server: ApiServer) -> None:
+    for request in (server.api.get, lambda path: server.api.patch(path, {})):
+        server.answers.extend([DROP, answer(200, b'{"a": 1}')])
+        assert request("/x") == {"a": 1}
 
 
-def test_an_object_is_not_created_twice_when_the_connection_breaks(server: ApiServer) -> None:
+def test_an_object_is_not_created_twice_when_the_connection_breaks_or_is_refused(server: ApiServer) -> None:
     server.answers.append(DROP)
-    with pytest.raises(ApiError, match=f"POST {server.url}/x: ") as caught:
+    with pytest.raises(ApiError, match=f"POST {server.url}/x: ") as broken:
         server.api.post("/x", {})
-    assert caught.value.status == 0
     assert len(server.requests) == 1
-
-
-def test_a_server_that_is_away_is_an_error_without_a_status() -> None:
-    server = ApiServer()
-    with server:
-        pass
-    with pytest.raises(ApiError, match="Connection refused") as caught:
+    server.__exit__()
+    server.api.close()
+    with pytest.raises(ApiError, match="Connection refused") as refused:
         server.api.get("/x")
-    assert caught.value.status == 0
+    assert (broken.value.status, refused.value.status) == (0, 0)
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"7", b"\xff\xfe", b"[" * 100_000])
-def test_an_answer_that_is_no_object_is_an_error(server: ApiServer, body: bytes) -> None:
-    server.answers.append(answer(200, body))
-    with pytest.raises(ApiError, match="GET /x: the answer cannot be used: ") as caught:
-        server.api.get("/x")
-    assert caught.value.status == 200
-
-
-def test_an_answer_too_large_to_hold_is_refused_and_its_connection_not_used_again(server: ApiServer) -> None:
+def test_an_answer_that_is_no_object_or_too_large_to_hold_is_an_error_and_the_next_one_is_read(
+    server: ApiServer,
+) -> None:
+    for body in (b"", b"{", b"[]", b"7", b"\xff\xfe", b"[" * 100_000):
+        server.answers.append(answer(200, body))
+        with pytest.raises(ApiError, match="GET /x: the answer cannot be used: ") as caught:
+            server.api.get("/x")
+        assert caught.value.status == 200
     server.answers.append(answer(200, b" " * ((16 << 20) + 1)))
     with pytest.raises(AnswerTooLarge, match="larger than 16777216 bytes"):
         server.api.get("/x")
@@ -189,47 +178,37 @@ def test_an_answer_that_trickles_in_is_given_up_and_its_connection_closed() -> N
     assert response.closed
 
 
-def test_a_path_that_could_mean_another_one_is_never_asked_for(server: ApiServer) -> None:
+def test_a_path_that_could_mean_another_one_is_never_asked_for_and_its_segments_are_quoted(server: ApiServer) -> None:
     for path in ("", "pods", "/api/../secrets", "/api//pods", "/a?b", "/a#b", "/a b", "/a\n", "/.", "/a/"):
         with pytest.raises(ValueError, match="not an API path"):
             server.api.get(path)
     assert server.requests == []
-
-
-def test_path_segments_are_quoted() -> None:
     assert api_path("api", "v1", "a/b?c") == "/api/v1/a%2Fb%3Fc"
     for segment in ("", ".", "..", "..."):
         with pytest.raises(ValueError, match="cannot be part"):
             api_path("api", segment)
 
 
-def test_the_server_has_a_name_before_the_credentials_are_loaded_and_after(server: ApiServer) -> None:
+def test_the_name_of_the_server_and_the_longest_a_call_takes(server: ApiServer) -> None:
     server.api.close()
     assert (server.api.server, server.loads) == ("the API server", 0)
     server.api.get("/x")
     assert (server.api.server, server.loads) == (server.url, 1)
-
-
-def test_the_longest_a_call_takes_is_known(server: ApiServer) -> None:
     assert server.api.patience_s == 2 * (5 + 2 * 5)
 
 
 def test_a_network_definition_is_read_by_its_reference_and_none_if_it_is_not_there(server: ApiServer) -> None:
     definitions = NetworkDefinitions(server.api)
+    for namespace, name in [("default", "../secrets/x"), ("a/b", "data"), ("", "data"), ("a.b", "c"), ("a", "")]:
+        with pytest.raises(DefinitionError, match="no object can have that name"):
+            definitions.read(DATA._replace(namespace=namespace, name=name))
     server.answers.extend([answer(200, b'{"spec": {"plugin": "bridge"}}'), answer(404)])
     assert [definitions.read(DATA), definitions.read(DATA)] == [{"spec": {"plugin": "bridge"}}, None]
-    assert server.requests[0].path == "/apis/kaloom.com/v1/namespaces/tenant/networks/data"
+    assert [each.path for each in server.requests] == ["/apis/kaloom.com/v1/namespaces/tenant/networks/data"] * 2
     for answers in [(answer(401), answer(401)), (answer(403),), (answer(500),), (DROP, DROP)]:
         server.answers.extend(answers)
         with pytest.raises(ApiError):
             definitions.read(DATA)
-
-
-def test_the_name_of_a_network_that_no_object_can_have_never_reaches_the_server(server: ApiServer) -> None:
-    for namespace, name in [("default", "../secrets/x"), ("a/b", "data"), ("", "data"), ("a.b", "c"), ("a", "")]:
-        with pytest.raises(DefinitionError, match="no object can have that name"):
-            NetworkDefinitions(server.api).read(DATA._replace(namespace=namespace, name=name))
-    assert server.requests == []
 
 
 @pytest.mark.parametrize(
@@ -252,26 +231,17 @@ def test_a_line_without_end_is_refused_before_it_fills_the_memory() -> None:
         list(LineStream(ScriptedResponse([b"x" * (1 << 20)] * 17), "GET /x"))
 
 
-def test_a_break_is_an_error_after_the_lines_that_came() -> None:
-    lines = iter(LineStream(ScriptedResponse([b"one\ntw", BREAK]), "GET /x"))
-    assert next(lines) == b"one"
-    with pytest.raises(ApiError, match="GET /x: reset by peer") as caught:
-        next(lines)
-    assert caught.value.status == 0
-
-
 def test_the_connection_is_kept_only_when_the_answer_was_read_to_its_end() -> None:
-    whole, left, broken = (
-        ScriptedResponse([b"one\n"]),
-        ScriptedResponse([b"one\n", b"two\n"]),
-        ScriptedResponse([BREAK]),
-    )
+    whole, left = ScriptedResponse([b"one\n"]), ScriptedResponse([b"one\n", b"two\n"])
+    broken = ScriptedResponse([b"one\ntw", BREAK])
     with LineStream(whole, "") as stream:
         list(stream)
     with LineStream(left, "") as stream:
         next(iter(stream))
-    with pytest.raises(ApiError), LineStream(broken, "") as stream:
-        list(stream)
+    came: list[bytes] = []
+    with pytest.raises(ApiError, match="GET /x: reset by peer") as caught, LineStream(broken, "GET /x") as stream:
+        came.extend(stream)
+    assert (came, caught.value.status) == ([b"one"], 0)
     assert [response.calls for response in (whole, left, broken)] == [[], ["close"], ["close"]]
 
 

@@ -44,16 +44,14 @@ def test_living_pods_of_the_node_are_asked_for_in_watches_of_random_lifetimes() 
     assert lifetimes <= set(range(25, 36))
 
 
-def test_a_watch_that_ended_after_lasting_is_resumed_at_once_from_the_last_bookmark() -> None:
-    world = World(page(), [line("BOOKMARK", version="8"), LASTING], [LASTING], [LASTING])
-    assert world.run() == ["list", "watch from 1", "watch from 8", "watch from 8"]
+def test_a_watch_that_ended_after_lasting_or_broke_is_resumed_at_once_from_the_last_bookmark() -> None:
+    eighth, ninth = line("BOOKMARK", version="8"), line("BOOKMARK", version="9")
+    world = World(page(), [eighth, LASTING], [LASTING], [ninth, BROKEN], [LASTING])
+    assert world.run() == ["list", "watch from 1", "watch from 8", "watch from 8", "close idle", "watch from 9"]
     assert world.waits == []
-
-
-def test_half_a_short_lifetime_is_lasting_too() -> None:
     world = World(page(), *[[2.0]] * 5, pace=Pace(lifetime_s=(4, 4)))
     world.run()
-    assert world.waits == []
+    assert world.waits == [], "half a short lifetime is lasting too"
 
 
 def test_a_server_that_ends_every_watch_at_once_is_waited_for_ever_longer() -> None:
@@ -62,25 +60,16 @@ def test_a_server_that_ends_every_watch_at_once_is_waited_for_ever_longer() -> N
     assert world.waits == about(2, 4, 8, 16, *[30] * 5)
 
 
-def test_a_watch_that_broke_is_resumed_at_once_from_the_last_bookmark_on_a_new_connection() -> None:
-    world = World(page(), [line("BOOKMARK", version="8"), BROKEN], [LASTING])
-    assert world.run() == ["list", "watch from 1", "close idle", "watch from 8"]
-    assert world.waits == []
-
-
 def test_a_watch_that_lasted_makes_the_next_failure_a_first_one() -> None:
     world = World(page(), [BROKEN], [BROKEN], [LASTING, BROKEN], [BROKEN])
     assert world.run() == ["list", *["watch from 1", "close idle"] * 4]
     assert world.waits == about(2, 2), "after the second, and after the one after the third"
 
 
-def test_an_unreadable_event_costs_a_resume_and_the_next_one_a_list() -> None:
+def test_an_unreadable_event_costs_a_resume_and_the_next_one_a_list_unless_it_comes_long_after() -> None:
     world = World(page(), [UNREADABLE], [UNREADABLE], page(version="5"), [UNREADABLE], page(version="6"), [LASTING])
     assert world.run() == ["list", "watch from 1", "watch from 1", "list", "watch from 5", "list", "watch from 6"]
     assert world.waits == about(2, 4), "only the first is free"
-
-
-def test_an_unreadable_event_long_after_another_costs_no_list() -> None:
     world = World(page(), [UNREADABLE], [LASTING, UNREADABLE], [LASTING], [UNREADABLE], [LASTING])
     assert world.run() == ["list", *["watch from 1"] * 5]
     assert world.waits == []
@@ -119,12 +108,7 @@ def test_a_busy_server_is_left_alone_for_longer_than_it_asks_but_not_for_ever(st
 
 def test_an_outage_is_reported_when_it_begins_when_its_kind_changes_and_when_it_ends(caplog: Log) -> None:
     caplog.set_level(logging.INFO, "podagent.kube.contact")
-    refused = [
-        ApiError("503 at port 1", 503),
-        ApiError("503 at port 2", 503),
-        ApiError("403", 403),
-        ApiError("401", 401),
-    ]
+    refused = [ApiError(text, int(text[:3])) for text in ("503 at port 1", "503 at port 2", "403", "401")]
     world = World(page(), *refused, [60.0], [])
     world.run()
     *troubles, back = caplog.messages
@@ -176,14 +160,11 @@ def test_every_step_is_announced_to_the_watchdog_with_a_bound_and_the_end_too() 
     assert all(wait + 10 in world.beats for wait in world.waits)
 
 
-def test_a_watch_that_is_stopped_before_it_begins_asks_for_nothing() -> None:
+def test_a_stop_ends_a_watch_before_it_begins_and_before_the_next_event() -> None:
     world = World(page())
     world.stop.set()
     assert world.run() == []
     assert world.beats == [None]
-
-
-def test_a_stop_within_a_watch_ends_it_before_the_next_event() -> None:
     world = World(page())
     world.api.script.append([line("ADDED", "web", "2"), world.stop.set, line("ADDED", "late", "3"), BROKEN])
     assert world.run() == ["list", "watch from 1"]

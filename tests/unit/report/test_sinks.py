@@ -37,62 +37,62 @@ NOT_ATTACHED = ATTACHED._replace(
 )
 NOT_DETACHED = NOT_ATTACHED._replace(operation=Operation.DETACH, record=record("red"))
 
-# The outcome; its line; fields besides those of the pod and the network; and its Event.
+# The outcome and its line; its fields besides those of the pod and the network; its Event.
 REPORTED = [
     (
         ATTACHED,
         f"INFO attached {LEASED} to pod default/web in 12 ms",
-        {"RESULT": "attached", "CNI_COMMAND": "ADD", "DURATION_MS": "12.3"},
-        [f"Normal NetworkAttached: attached {LEASED}"],
+        {"CNI_COMMAND": "ADD", "DURATION_MS": "12.3"},
+        f"Normal NetworkAttached: attached {LEASED}",
     ),
-    (ADOPTED, f"INFO adopted {NAMED} of pod default/web: it was there already", {"RESULT": "adopted"}, []),
+    (ADOPTED, f"INFO adopted {NAMED} of pod default/web: it was there already", {}, ""),
     (
         INHERITED,
         f"INFO took over {NAMED} of pod default/web from the former podagent",
-        {"RESULT": "inherited", "MESSAGE_ID": Message.INHERITED},
-        [],
+        {"MESSAGE_ID": Message.INHERITED},
+        "",
     ),
     (
         DETACHED,
         f"INFO detached {NAMED} from pod default/web in 2 ms",
-        {"RESULT": "detached", "CNI_COMMAND": "DEL", "DURATION_MS": "2.0"},
-        [f"Normal NetworkDetached: detached {NAMED}"],
+        {"CNI_COMMAND": "DEL", "DURATION_MS": "2.0"},
+        f"Normal NetworkDetached: detached {NAMED}",
     ),
     (
         NOT_ATTACHED,
         f"ERROR attaching {AS_RED} to pod default/web failed, next try in 4 s: {REFUSED}",
-        {"RESULT": "failed", "CNI_COMMAND": "ADD", "MESSAGE_ID": Message.ATTACH_FAILED},
-        [f"Warning NetworkAttachFailed: attaching {AS_RED} failed: {REFUSED}"],
+        {"CNI_COMMAND": "ADD", "MESSAGE_ID": Message.ATTACH_FAILED},
+        f"Warning NetworkAttachFailed: attaching {AS_RED} failed: {REFUSED}",
     ),
     (
         NOT_DETACHED,
         f"ERROR detaching {NAMED} from pod default/web failed, next try in 4 s: {REFUSED}",
-        {"RESULT": "failed", "CNI_COMMAND": "DEL", "MESSAGE_ID": Message.DETACH_FAILED},
-        [f"Warning NetworkDetachFailed: detaching {NAMED} failed: {REFUSED}"],
+        {"CNI_COMMAND": "DEL", "MESSAGE_ID": Message.DETACH_FAILED},
+        f"Warning NetworkDetachFailed: detaching {NAMED} failed: {REFUSED}",
     ),
     (
         INVALID,
         "ERROR pod default/web: one",
-        {"RESULT": "invalid", "MESSAGE_ID": Message.ANNOTATION_INVALID},
-        ["Warning NetworkAnnotationInvalid: one"],
+        {"MESSAGE_ID": Message.ANNOTATION_INVALID},
+        "Warning NetworkAnnotationInvalid: one",
     ),
     (
         DRIFTED,
         f"WARNING pod default/web: {VANISHED}",
-        {"RESULT": "drifted", "MESSAGE_ID": Message.DRIFTED},
-        [f"Warning NetworkDrifted: {VANISHED}"],
+        {"MESSAGE_ID": Message.DRIFTED},
+        f"Warning NetworkDrifted: {VANISHED}",
     ),
     *[
         (
             WAITING._replace(error=reason),
             f"{level} pod default/web: waiting: {reason}",
-            {"RESULT": "waiting", "MESSAGE_ID": Message.SANDBOX_MISSING},
-            [],
+            {"MESSAGE_ID": Message.SANDBOX_MISSING},
+            "",
         )
-        for reason, level in [
-            (SandboxNotFound("none"), "DEBUG"),
-            (PodNotReady("not yet"), "DEBUG"),
-            (RuntimeUnavailable("down"), "WARNING"),
+        for level, reason in [
+            ("DEBUG", SandboxNotFound("none")),
+            ("DEBUG", PodNotReady("not yet")),
+            ("WARNING", RuntimeUnavailable("down")),
         ]
     ],
 ]
@@ -130,29 +130,21 @@ def reader(caplog: pytest.LogCaptureFixture) -> Reader:
     return Reader(caplog)
 
 
-@pytest.mark.parametrize(("outcome", "line", "fields", "events"), REPORTED)
+@pytest.mark.parametrize(("outcome", "line", "fields", "event"), REPORTED)
 def test_an_outcome_is_a_line_with_its_facts_and_an_event_if_it_is_worth_one(
-    reader: Reader,
-    caplog: pytest.LogCaptureFixture,
-    outcome: Outcome,
-    line: str,
-    fields: dict[str, str],
-    events: list[str],
+    reader: Reader, caplog: pytest.LogCaptureFixture, outcome: Outcome, line: str, fields: dict[str, str], event: str
 ) -> None:
     reader.tell(outcome)
-    assert (reader.lines, reader.events) == ([line], events)
+    assert (reader.lines, reader.events) == ([line], [event] if event else [])
     found = {name: value for name, value in vars(caplog.records[0]).items() if name.isupper()}
-    assert found == (WHAT if outcome.attachment else WHO) | fields
+    assert found == (WHAT if outcome.attachment else WHO) | {"RESULT": outcome.result.value} | fields
 
 
-def test_every_result_has_its_words(reader: Reader) -> None:
+def test_every_result_has_its_words_and_an_attach_without_addresses_too(reader: Reader) -> None:
     reader.tell(*[ATTACHED._replace(result=result, error=RuntimeUnavailable("down")) for result in Result])
     assert len(reader.lines) == len(Result)
-
-
-def test_an_attach_without_addresses_is_reported_as_such(reader: Reader) -> None:
     reader.tell(ATTACHED._replace(record=record("red", result={})))
-    assert "no address" in reader.lines[0]
+    assert "no address" in reader.lines[-1]
 
 
 def test_a_pod_that_is_gone_gets_lines_but_no_events(reader: Reader) -> None:
@@ -181,8 +173,9 @@ def test_a_bug_is_reported_with_its_traceback(reader: Reader, caplog: pytest.Log
     assert "internal error: ZeroDivisionError" in reader.events[0]
 
 
-@pytest.mark.parametrize(("look_in", "words"), [(None, "no further pass"), (2.5, "next pass in 2.5 s")])
-def test_the_end_of_a_pass_is_a_line_for_those_who_debug(reader: Reader, look_in: float | None, words: str) -> None:
-    reader.settle(PodState(POD, (record("red"),), look_in))
-    assert reader.lines == [f"DEBUG pod default/web: 1 interfaces recorded, {words}"]
+def test_the_end_of_a_pass_is_a_line_for_those_who_debug(reader: Reader) -> None:
+    for look_in in (None, 2.5):
+        reader.settle(PodState(POD, (record("red"),), look_in))
+    start = "DEBUG pod default/web: 1 interfaces recorded, "
+    assert reader.lines == [f"{start}no further pass", f"{start}next pass in 2.5 s"]
     assert reader.events == []

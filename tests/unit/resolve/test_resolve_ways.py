@@ -14,7 +14,7 @@ from podagent.resolve.delegate import DelegateNetworks
 from podagent.resolve.lookup import find
 from podagent.resolve.networks import ChosenNetworks
 from podagent.resolve.system import SystemNetworks
-from unit.factory import TRUST_ALL, attachment, pod, record, sandbox
+from unit.factory import ANY_MAC, TRUST_ALL, attachment, pod, record, sandbox
 
 POD = pod()._replace(key=PodKey("shop", "web", "uid"))
 SANDBOX = sandbox()
@@ -53,7 +53,7 @@ def red(namespace: str) -> DefinitionRef:
 
 
 def delegate(*there: str) -> DelegateNetworks:
-    return DelegateNetworks(Definitions(*there).read, "/opt/cni/bin", ("default",), TRUST_ALL)
+    return DelegateNetworks(Definitions(*there).read, "/opt/cni/bin", ("default",), TRUST_ALL, ANY_MAC)
 
 
 def node_conf(plugin: str = "kactus", name: str = "node") -> NetConf:
@@ -125,7 +125,7 @@ def test_a_missing_definition_is_named_with_the_places_that_were_asked(
 
 def test_an_api_server_that_is_away_is_no_missing_definition() -> None:
     with pytest.raises(ApiError):
-        DelegateNetworks(away, "/bin", (), TRUST_ALL).call(POD, RED, SANDBOX)
+        DelegateNetworks(away, "/bin", (), TRUST_ALL, ANY_MAC).call(POD, RED, SANDBOX)
 
 
 # -- system ---------------------------------------------------------------------------------------------------------
@@ -217,7 +217,7 @@ def test_a_corrected_configuration_is_tried_with_all_else_as_recorded(via: Via) 
         (half_attached(Via.SYSTEM, plugin="kactus"), networks()),  # the same as is recorded
         (half_attached(Via.SYSTEM), networks(NO_SYSTEM)),
         (half_attached(Via.DELEGATE), networks(definitions=delegate())),
-        (half_attached(Via.DELEGATE), networks(definitions=DelegateNetworks(away, "/bin", (), TRUST_ALL))),
+        (half_attached(Via.DELEGATE), networks(definitions=DelegateNetworks(away, "/bin", (), TRUST_ALL, ANY_MAC))),
         (half_attached(Via.DELEGATE, definition=None), networks()),
     ],
 )

@@ -32,29 +32,20 @@ READ = {made.attachment.network: made for made in (decode(path.read_bytes()) for
 READ_BY_0_3_0: dict[str, dict[str, tuple[type | None, ...]]] = {
     "pod": {"namespace": (str,), "name": (str,), "uid": (str,), "static": (bool,)},
     "attachment": {
-        "network": (str,),
-        "ifname": (str,),
-        "namespace": (str, None),
-        "mac": (str, None),
-        "ips": (list,),
-        "upperLayers": (list,),
+        **dict.fromkeys(["network", "ifname"], (str,)),
+        **dict.fromkeys(["namespace", "mac"], (str, None)),
+        **dict.fromkeys(["ips", "upperLayers"], (list,)),
     },
     "netns": {"path": (str,), "inode": (int,), "started": (int,)},
     "invocation": {
-        "netconf": (dict,),
-        "path": (list,),
-        "args": (list,),
-        "capabilityArgs": (dict,),
+        **dict.fromkeys(["netconf", "capabilityArgs"], (dict,)),
+        **dict.fromkeys(["path", "args"], (list,)),
         "definition": (str,),
     },
     "": {
-        "phase": (str,),
-        "via": (str,),
-        "sandboxID": (str,),
-        "bootID": (str,),
-        "sequence": (int,),
+        **dict.fromkeys(["phase", "via", "sandboxID", "bootID"], (str,)),
+        **dict.fromkeys(["sequence", "ifindex"], (int,)),
         "result": (dict, None),
-        "ifindex": (int,),
         "adopted": (bool,),
     },
 }
@@ -88,18 +79,11 @@ def test_its_layers_still_order_detaching() -> None:
     assert steps[-1].record == above, "the trunk goes last, although it was attached last"
 
 
-def test_the_definition_that_was_used_is_known_by_its_kind_and_its_namespace() -> None:
-    used = {network: made.invocation.definition for network, made in READ.items()}
-    assert used == {
-        "trunk": DefinitionRef("networks.kaloom.com/v1", "infra", "trunk"),
-        "data": DefinitionRef("networks.kaloom.com/v1", "default", "data"),
-        "red": None,
-        "blue": DefinitionRef("networks.kaloom.com/v1", "default", "blue"),
-        "green": DefinitionRef("networks.kaloom.com/v1", "default", "green"),
-    }
-
-
-def test_the_other_fields_are_as_they_were() -> None:
+def test_the_definitions_that_were_used_have_a_kind_and_a_namespace_and_the_other_fields_are_as_they_were() -> None:
+    used = [READ[network].invocation.definition for network in ("trunk", "data", "red", "blue", "green")]
+    kind = "networks.kaloom.com/v1"
+    own = {name: DefinitionRef(kind, "default", name) for name in ("data", "blue", "green")}
+    assert used == [DefinitionRef(kind, "infra", "trunk"), own["data"], None, own["blue"], own["green"]]
     assert (READ["red"].via, READ["data"].via) == (Via.SYSTEM, Via.DELEGATE)
     assert (READ["green"].phase, READ["green"].result, READ["green"].ifindex) == (Phase.ATTACHING, None, 0)
     assert (READ["blue"].adopted, READ["blue"].static, READ["blue"].result) == (True, True, None)

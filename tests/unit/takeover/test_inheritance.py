@@ -37,13 +37,6 @@ def test_a_network_that_was_taken_off_the_annotation_while_no_agent_ran_is_detac
     assert {network for network, *_ in node.leases} == {"green"}
 
 
-def test_the_last_network_of_a_pod_without_an_annotation_is_detached(node: Bench) -> None:
-    node.former_agent_attached("red")
-    node.change(annotations={})
-    node.take_over_and_look()
-    assert node.is_clean()
-
-
 @pytest.mark.parametrize(
     ("complete", "entry", "commands"),
     [
@@ -63,22 +56,21 @@ def test_it_is_made_again_only_if_it_is_not_as_wanted(
     assert set(node.links_of(POD)) == {RED}
 
 
-def test_a_network_of_a_sandbox_that_has_ended_is_none_of_ours(node: Bench) -> None:
+def test_the_networks_of_a_pod_that_is_gone_or_of_a_sandbox_that_has_ended_are_left_alone(node: Bench) -> None:
     node.former_agent_attached("red")
+    wanting = dict(node.pods)
+    node.pods.clear()
+    assert node.take_over_and_look() is None
+    assert (node.commands(), len(node.former.left)) == ([], 1)
+    node.pods = wanting
     node.start_sandbox(POD)
     node.take_over_and_look()
     assert (node.commands(), node.former.left) == ([], [])
 
 
-def test_the_networks_of_a_pod_that_is_gone_are_left_alone(node: Bench) -> None:
+def test_waits_for_the_runtime_and_then_takes_over_and_detaches_what_no_annotation_asks_for(node: Bench) -> None:
     node.former_agent_attached("red")
-    node.pods.clear()
-    assert node.take_over_and_look() is None
-    assert (node.commands(), len(node.former.left)) == ([], 1)
-
-
-def test_waits_for_the_runtime_and_then_takes_over(node: Bench) -> None:
-    node.former_agent_attached("red")
+    node.change(annotations={})
     node.faults.runtime_down = True
     assert node.take_over_and_look()
     assert node.former.left

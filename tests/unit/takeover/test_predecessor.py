@@ -41,21 +41,14 @@ def test_reads_what_was_attached_and_what_was_half_done(store: Path) -> None:
     ]
 
 
-def test_leaves_out_what_was_not_attached(store: Path) -> None:
+def test_leaves_out_what_was_not_attached_and_a_pod_of_the_same_name_in_another_namespace(store: Path) -> None:
     file = store / "web-red.json"
     file.write_text('{"Expected": {"Optype": "Delete", "Data": null}, "Running": {"State": "Nil", "Data": null}}')
+    write(store, "tenant-red", Namespace="tenant")
     assert KaloomPredecessor(store).of(POD) == []
     assert file.exists()
-
-
-def test_knows_the_pods_of_one_name_in_two_namespaces_apart(store: Path) -> None:
-    write(store, Namespace="tenant")
-    assert KaloomPredecessor(store).of(POD) == []
-
-
-def test_a_node_that_never_had_it_has_nothing_to_take_over(tmp_path: Path) -> None:
-    former = KaloomPredecessor(tmp_path / "configstore")
-    assert (former.of(POD), former.is_empty()) == ([], True)
+    never = KaloomPredecessor(store / "none")
+    assert (never.of(POD), never.is_empty()) == ([], True)
 
 
 def test_moves_aside_what_was_taken_over_and_nothing_else(store: Path) -> None:
