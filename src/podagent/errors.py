@@ -118,6 +118,10 @@ class CallRefused(CniError):
     """No plugin was run: the configuration or an argument of the call is invalid."""
 
 
+class ManyFailures(PodagentError):
+    """Stands for failures of a pod that are too many to be reported one by one."""
+
+
 class MacRefused(InputError):
     """The requested MAC address is in use on the network, or may not be requested; the text names the setting."""
 

@@ -60,9 +60,10 @@ class Bench(Node):
     def start_agent(self) -> None:
         """A new process of the agent: only the disk has outlived the last one."""
         self.attempts = Attempts(lambda: self.now, random.Random(1))
+        outcomes = Outcomes(self.attempts, [self.report], lambda: self.now)
         lane = SlowLane(1, lambda: self.now)
         self.executor = Executor(self, self, self, self, self._await_orphans, self.boot_id, lane, plugin_timeout_s=5)
-        acting = (self, self, self, self, self.executor, Outcomes(self.attempts, [self.report]), ("default",))
+        acting = (self, self, self, self, self.executor, outcomes, ("default",))
         self.reconciler = Reconciler(*acting, stopping=lambda: self.stop, clock=lambda: self.now)
         self.inheritance = Inheritance(self.former, *acting)
 

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from enum import Enum
 from typing import NamedTuple, Protocol
 
 from podagent.decide.attempts import Attempts, Subject
-from podagent.errors import AnnotationError, NotYet
+from podagent.decide.budget import Budgets
+from podagent.errors import AnnotationError, ManyFailures, NotYet
 from podagent.model import Attachment, Operation, Pod, PodKey, Record
 
 _log = logging.getLogger(__name__)
+
+# Failures of one pod that are reported one by one. The others are counted, and summed up once a minute.
+_FAILURES_BURST, _FAILURES_PER_SECOND = 20, 0.2
+_SUMMARIES_PER_SECOND = 1 / 60
+_MOST_PODS = 4096
 
 
 class Result(str, Enum):
@@ -82,9 +89,12 @@ class Sink(Protocol):
 class Outcomes:
     """Reports outcomes. One caller at a time per pod; different pods in parallel."""
 
-    def __init__(self, attempts: Attempts, sinks: Collection[Sink]) -> None:
+    def __init__(self, attempts: Attempts, sinks: Collection[Sink], clock: Callable[[], float]) -> None:
         self._attempts = attempts
         self._sinks = sinks
+        self._failures = Budgets(_FAILURES_BURST, _FAILURES_PER_SECOND, clock, _MOST_PODS)
+        self._summaries = Budgets(1, _SUMMARIES_PER_SECOND, clock, _MOST_PODS)
+        self._unreported: Counter[PodKey] = Counter()
 
     def wait_for(self, key: PodKey, subject: Subject, aim: object) -> float:
         """Seconds until the subject may be tried with this aim."""
@@ -113,11 +123,11 @@ class Outcomes:
         subject = _subject(outcome.operation, outcome.attachment)
         charged = outcome.operation is Operation.ATTACH and not waits
         failure = self._attempts.failed(outcome.key, subject, aim, str(error) or repr(error), charged=charged)
-        self.report(
-            outcome._replace(
-                result=Result.WAITING if waits else Result.FAILED, retry_in=failure.retry_in, news=failure.news
-            )
-        )
+        result = Result.WAITING if waits else Result.FAILED
+        if result is Result.FAILED and not self._failures.allows(outcome.key):
+            self._unreported[outcome.key] += 1
+        else:
+            self.report(outcome._replace(result=result, retry_in=failure.retry_in, news=failure.news))
         return failure.retry_in
 
     def begin(self, pod: Pod, problems: Sequence[str], wanted: Collection[str], recorded: Collection[str]) -> None:
@@ -143,9 +153,13 @@ class Outcomes:
     def forget(self, key: PodKey) -> None:
         """Drops the attempts of a pod that is gone and fully detached."""
         self._attempts.forget(key)
+        self._unreported.pop(key, None)
 
     def settled(self, key: PodKey, state: PodState) -> None:
-        """Reports the end of a pass to every sink."""
+        """Reports the end of a pass to every sink, and the failures that were only counted."""
+        if self._unreported[key] and self._summaries.allows(key):
+            error = ManyFailures(f"{self._unreported.pop(key)} more failures of this pod's networks are not shown")
+            self.report(Outcome(key, state.pod, Operation.ATTACH, Result.FAILED, error=error))
         self._each(lambda sink: sink.settled(key, state))
 
     def _each(self, tell: Callable[[Sink], None]) -> None:

@@ -81,7 +81,7 @@ def make_agent(settings: Settings) -> Agent:
     runtime = make_runtime(settings.container_type, settings.docker_endpoint, identify)
     events = EventRecorder(api, settings.node)
     attempts = Attempts(time.monotonic, rng)
-    outcomes = Outcomes(attempts, (JournalLines(), PodEvents(events)))
+    outcomes = Outcomes(attempts, (JournalLines(), PodEvents(events)), time.monotonic)
     queue: WorkQueue[PodKey] = WorkQueue(time.monotonic, _namespace, max(1, settings.workers // 2))
 
     def first_list_complete() -> None:

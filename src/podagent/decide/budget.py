@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 
@@ -39,26 +40,29 @@ class TokenBucket:
 
 
 class Budgets:
-    """One bucket per key; beyond `most` keys, the least recently used are evicted."""
+    """One bucket per key; beyond `most` keys, the least recently used are evicted. Thread-safe."""
 
     def __init__(self, burst: float, per_second: float, clock: Callable[[], float], most: int) -> None:
         self._burst = burst
         self._per_second = per_second
         self._clock = clock
         self._most = most
+        self._lock = threading.Lock()
         self._buckets: OrderedDict[Hashable, TokenBucket] = OrderedDict()
 
     def has(self, key: Hashable) -> bool:
         """Whether `key` has a token; takes none."""
-        bucket = self._buckets.get(key)
-        return bucket is None or not bucket.is_empty()
+        with self._lock:
+            bucket = self._buckets.get(key)
+            return bucket is None or not bucket.is_empty()
 
     def allows(self, key: Hashable) -> bool:
         """Whether `key` has a token; takes it."""
-        bucket = self._buckets.get(key)
-        if bucket is None:
-            bucket = self._buckets[key] = TokenBucket(self._burst, self._per_second, self._clock)
-        self._buckets.move_to_end(key)
-        if len(self._buckets) > self._most:
-            self._buckets.popitem(last=False)
-        return bucket.take() == 0.0
+        with self._lock:
+            bucket = self._buckets.get(key)
+            if bucket is None:
+                bucket = self._buckets[key] = TokenBucket(self._burst, self._per_second, self._clock)
+            self._buckets.move_to_end(key)
+            if len(self._buckets) > self._most:
+                self._buckets.popitem(last=False)
+            return bucket.take() == 0.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import NamedTuple
 
+from podagent.foreign import json_kind
 from podagent.model import Attachment
 
 
@@ -22,6 +23,25 @@ class Desired(NamedTuple):
     held: frozenset[str] = frozenset()
     hold_all: bool = False
     problems: tuple[str, ...] = ()
+
+
+LONGEST_ANNOTATION = 64 << 10
+
+
+class Unreadable(str):
+    """Takes the place of an annotation that is not kept; its text is the reason. It holds everything as it is."""
+
+    __slots__ = ()
+
+
+def kept(annotation: str, value: object) -> str:
+    """`value` if it is text, short enough to be kept for every pod; else an `Unreadable`."""
+    if not isinstance(value, str):
+        return Unreadable(f"annotation {annotation} is {json_kind(value)}, not text")
+    if len(value) > LONGEST_ANNOTATION:
+        length = f"{len(value)} characters, more than the {LONGEST_ANNOTATION} allowed"
+        return Unreadable(f"annotation {annotation} has {length}")
+    return value
 
 
 Read = Callable[[str, str, Collection[str]], Desired]

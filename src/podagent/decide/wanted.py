@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from functools import reduce
 
-from podagent.decide.desired import Desired, Dialect
+from podagent.decide.desired import Desired, Dialect, Unreadable
 from podagent.decide.dialects import kaloom
 from podagent.model import Pod
 
@@ -22,12 +22,15 @@ def wanted_by(pod: Pod, global_namespaces: Collection[str], dialects: Sequence[D
         global_namespaces: namespaces whose definitions the pods of every namespace may use.
         dialects: the supported dialects.
     """
-    readings = [
-        dialect.read(pod.annotations[dialect.annotation], pod.key.namespace, global_namespaces)
-        for dialect in dialects
-        if dialect.annotation in pod.annotations
-    ]
+    readings = [_read(dialect, pod, global_namespaces) for dialect in dialects if dialect.annotation in pod.annotations]
     return reduce(_both, readings) if readings else Desired()
+
+
+def _read(dialect: Dialect, pod: Pod, global_namespaces: Collection[str]) -> Desired:
+    text = pod.annotations[dialect.annotation]
+    if isinstance(text, Unreadable):
+        return Desired(hold_all=True, problems=(str(text),))
+    return dialect.read(text, pod.key.namespace, global_namespaces)
 
 
 def _both(first: Desired, second: Desired) -> Desired:

@@ -6,7 +6,6 @@ Events are best effort: emitting never blocks, and an Event that cannot be writt
 from __future__ import annotations
 
 import logging
-import queue
 import threading
 import time
 from collections import OrderedDict
@@ -19,12 +18,15 @@ from podagent.decide.budget import Budgets, TokenBucket
 from podagent.errors import ApiError, KubeconfigError
 from podagent.foreign import Json
 from podagent.kube.api import api_path
+from podagent.kube.fairqueue import FairQueue
 from podagent.model import Pod
 
 _log = logging.getLogger(__name__)
 
 # The reference client's spam filter per object: a burst of 25, then one per five minutes (client-go, EventCorrelator).
 _OBJECT_BURST, _OBJECT_PER_SECOND = 25, 1 / 300
+# All pods of a namespace share this.
+_NAMESPACE_BURST, _NAMESPACE_PER_SECOND = 300, 1.0
 # For all objects together: during a burst of attachments, the CPU is needed elsewhere.
 _BURST, _PER_SECOND = 5, 5.0
 _LONGEST_QUEUE = 512
@@ -80,15 +82,16 @@ class EventRecorder:
         self._api = api
         self._node = node
         self._wall_clock = wall_clock
-        self._queue: queue.Queue[_Notice] = queue.Queue(_LONGEST_QUEUE)
+        self._queue: FairQueue[_Notice] = FairQueue(_LONGEST_QUEUE)
         self._rate = TokenBucket(_BURST, _PER_SECOND, clock)
         self._budgets = Budgets(_OBJECT_BURST, _OBJECT_PER_SECOND, clock, _MOST_REMEMBERED)
+        self._namespaces = Budgets(_NAMESPACE_BURST, _NAMESPACE_PER_SECOND, clock, _MOST_REMEMBERED)
         self._written: OrderedDict[_Notice, _Written] = OrderedDict()
         self._sequence = 0
         self._warned = False
 
     def emit(self, pod: Pod, event_type: str, reason: str, message: str) -> None:
-        """Queues an Event without blocking; drops it if the queue is full.
+        """Queues an Event without blocking; if the queue is full, one of the namespace with the most is dropped.
 
         Args:
             event_type: ``Normal`` or ``Warning``.
@@ -96,10 +99,8 @@ class EventRecorder:
             message: a sentence; truncated to 1024 bytes.
         """
         ref = _PodRef(pod.key.namespace, pod.key.name, pod.object_uid)
-        try:
-            self._queue.put_nowait(_Notice(ref, event_type, reason, _shortened(message)))
-        except queue.Full:
-            _log.debug("too many Events waiting: dropped %s for %s", reason, pod.key)
+        if not self._queue.put(ref.namespace, _Notice(ref, event_type, reason, _shortened(message))):
+            _log.debug("too many Events waiting: one was dropped")
 
     def run(self, stop: threading.Event) -> None:
         """Writes Events until `stop` is set; drops the rest of the queue."""
@@ -108,11 +109,10 @@ class EventRecorder:
 
     def run_once(self, stop: threading.Event, timeout_s: float) -> bool:
         """Processes the next Event; returns False if there was none for `timeout_s` seconds."""
-        try:
-            notice = self._queue.get(timeout=timeout_s)
-        except queue.Empty:
+        notice = self._queue.get(timeout_s)
+        if notice is None:
             return False
-        if self._budgets.allows(notice.pod):
+        if self._budgets.allows(notice.pod) and self._namespaces.allows(notice.pod.namespace):
             self._write_in_turn(notice, stop)
         return True
 

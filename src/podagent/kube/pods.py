@@ -10,8 +10,9 @@ import hashlib
 import re
 from collections.abc import Iterator
 
+from podagent.decide.desired import Unreadable, kept
 from podagent.decide.wanted import ANNOTATIONS
-from podagent.foreign import Json, lenient
+from podagent.foreign import Json, json_kind, lenient
 from podagent.model import Pod, PodKey
 
 MIRROR_ANNOTATION = "kubernetes.io/config.mirror"
@@ -29,12 +30,21 @@ def parse_pod(obj: Json) -> Pod:
     return Pod(
         key=PodKey(lenient(metadata, "namespace", str), lenient(metadata, "name", str), mirror or object_uid),
         object_uid=object_uid,
-        annotations={key: text for key in ANNOTATIONS if isinstance(text := annotations.get(key), str)},
+        annotations=_networks(metadata.get("annotations")),
         phase=lenient(status, "phase", str),
         host_network=lenient(lenient(obj, "spec", dict), "hostNetwork", bool),
         static=bool(mirror),
         incarnation=_incarnation(status),
     )
+
+
+def _networks(annotations: object) -> dict[str, str]:
+    """The annotations that request networks. A value of a wrong type is a fault, never "no networks"."""
+    if annotations is None:
+        return {}
+    if not isinstance(annotations, dict):
+        return dict.fromkeys(ANNOTATIONS, Unreadable(f"annotations: {json_kind(annotations)}, not an object"))
+    return {key: kept(key, annotations[key]) for key in ANNOTATIONS if annotations.get(key) is not None}
 
 
 def _mirrored(annotations: Json) -> str:

@@ -24,7 +24,8 @@ def described(outcome: Outcome) -> str:
 
 def attempted(outcome: Outcome) -> str:
     """Describes a failed operation."""
-    assert outcome.attachment is not None  # noqa: S101 - for the type checker: only ATTACH and DETACH fail
+    if outcome.attachment is None:
+        return "attaching networks"
     network, ifname = outcome.attachment.network, outcome.attachment.ifname
     if outcome.operation is Operation.ATTACH:
         return f"attaching network {network} as {ifname}"

@@ -71,6 +71,20 @@ def test_a_closed_queue_gives_nothing_more(queue: WorkQueue[str]) -> None:
     assert queue.get() is None
 
 
+def test_groups_take_turns_and_none_has_all_workers(clock: Clock) -> None:
+    queue: WorkQueue[str] = WorkQueue(clock, lambda key: key[0], most_per_group=2)
+    for key in ("a1", "a2", "a3", "a4", "b1", "c1"):
+        queue.add(key)
+    assert [queue.get() for _ in range(4)] == ["a1", "b1", "c1", "a2"]
+    free = ThreadPoolExecutor(1).submit(queue.get)
+    assert len(queue) == 6
+    assert not free.done(), "two of group a are in work"
+    queue.done("a1")
+    assert free.result(10) == "a3"
+    queue.add("d1")
+    assert queue.get() == "d1"
+
+
 keys = st.sampled_from("abc")
 
 

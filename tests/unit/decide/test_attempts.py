@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from podagent.decide.attempts import Attempts, Subject
-from podagent.model import Operation
+from podagent.model import Operation, PodKey
 from unit.factory import Clock, key
 
 POD, OTHER = key(), key("other")
@@ -45,6 +45,28 @@ def test_another_aim_starts_afresh(attempts: Attempts) -> None:
         attempts.failed(POD, NET1, "old aim", "error")
     assert attempts.remaining(POD, NET1, "new aim") == 0
     assert attempts.failed(POD, NET1, "new aim", "error").retry_in < 2
+
+
+def test_aims_that_change_all_the_time_do_not_reset_the_backoff(attempts: Attempts, time: Clock) -> None:
+    waits = [attempts.failed(POD, NET1, f"aim {number}", "error").retry_in for number in range(12)]
+    assert max(waits[:4]) < 2
+    assert waits[-1] > 100
+    assert attempts.remaining(POD, NET1, "one more") > 100
+    time.now += 61
+    assert attempts.remaining(POD, NET1, "an edit a minute later") == 0
+
+
+def test_failures_of_a_namespace_share_a_budget_which_concerns_neither_detaching_nor_other_namespaces(
+    attempts: Attempts, time: Clock
+) -> None:
+    for number in range(60):
+        attempts.failed(POD, Subject(Operation.ATTACH, f"net{number}"), "aim", "error", charged=True)
+    fresh = Subject(Operation.ATTACH, "fresh")
+    assert attempts.remaining(key("another pod"), fresh, "aim") == 1
+    assert attempts.remaining(POD, Subject(Operation.DETACH, "fresh"), "aim") == 0
+    assert attempts.remaining(PodKey("quiet", "web", "uid"), fresh, "aim") == 0
+    time.now += 1
+    assert attempts.remaining(POD, fresh, "aim") == 0
 
 
 def test_pods_interfaces_and_operations_have_nothing_to_do_with_each_other(attempts: Attempts) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from podagent.decide.desired import Desired, Dialect
+from podagent.decide.desired import LONGEST_ANNOTATION, Desired, Dialect, kept
 from podagent.decide.wanted import ANNOTATIONS, wanted_by
 from podagent.model import Attachment, Pod
 from unit.factory import attachment, key
@@ -56,3 +56,12 @@ def test_an_interface_that_two_annotations_name_is_the_first_ones_and_that_is_re
 
 def test_an_interface_that_the_first_annotation_holds_is_not_attached_for_the_second() -> None:
     assert wanted(Desired(held=frozenset({RED.ifname})), those(RED)).attachments == ()
+
+
+def test_an_annotation_that_is_not_kept_is_a_fault_that_holds_everything() -> None:
+    longest = " " * LONGEST_ANNOTATION
+    assert kept("networks", longest) is longest
+    for value, why in ((longest + " ", "65537 characters"), ([], "a list"), ({}, "an object"), (7, "a number")):
+        desired = wanted_by(Pod(key(), "uid", {"networks": kept("networks", value)}, "Running"), ())
+        assert (desired.attachments, desired.hold_all) == ((), True)
+        assert f"annotation networks {'has' if value == longest + ' ' else 'is'} {why}" in desired.problems[0]

@@ -44,9 +44,9 @@ class Desk:
         if self.refuses:
             raise self.refuses
 
-    def emit(self, *names: str, message: str = "attached") -> None:
+    def emit(self, *names: str, message: str = "attached", namespace: str = "default") -> None:
         for name in names or ["web"]:
-            pod = Pod(PodKey("default", name, "uid"), f"uid-of-{name}", {}, "Running")
+            pod = Pod(PodKey(namespace, name, "uid"), f"uid-of-{name}", {}, "Running")
             self.recorder.emit(pod, "Normal", "NetworkAttached", message)
 
     def write(self, *names: str, message: str = "attached") -> list[int]:
@@ -153,6 +153,23 @@ def test_a_stop_while_the_turn_of_an_event_is_awaited_drops_it(desk: Desk) -> No
 def test_only_so_many_events_and_budgets_are_remembered(desk: Desk) -> None:
     for first in range(0, 1025, 205):
         desk.write(*pods(range(first, first + 205)))
+        desk.clock.now += 300  # the namespace's budget is full again
     assert sorted(desk.write("pod0", "pod1024")) == [1] * 1025 + [2], "pod0 is forgotten, pod1024 is not"
     budgets = Budgets(1, 1 / 300, lambda: 0.0, most=2)
     assert [budgets.allows(key) for key in "aabca"] == [True, False, True, True, True]
+
+
+def test_a_flood_of_one_namespace_neither_displaces_nor_delays_the_event_of_another(desk: Desk) -> None:
+    desk.emit(*pods(range(600)))
+    desk.emit("victim", namespace="quiet")
+    for _ in range(2):
+        desk.recorder.run_once(desk.clock, timeout_s=0)
+    assert [event["involvedObject"]["namespace"] for event in desk.events.values()] == ["default", "quiet"]
+
+
+def test_a_namespace_has_a_quota_that_refills(desk: Desk) -> None:
+    desk.write(*pods(range(290)))
+    written = len(desk.write(*pods(range(290, 700))))
+    assert 300 <= written < 500
+    desk.clock.now += 300
+    assert len(desk.write("late")) == written + 1

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from podagent.decide.desired import Unreadable
 from podagent.foreign import Json
 from podagent.kube.pods import MIRROR_ANNOTATION, parse_pod
 from podagent.model import Pod, PodKey
@@ -40,13 +41,18 @@ def test_a_static_pod_has_the_hash_that_its_mirror_names_but_nobody_becomes_anot
         {"metadata": None, "spec": None, "status": None},
         {"metadata": {"annotations": None}, "status": {"containerStatuses": None}},
         {"metadata": [], "spec": "x", "status": {"containerStatuses": [], "initContainerStatuses": [None, {}, 7]}},
-        {"metadata": {"annotations": {"networks": 7}}, "status": {"containerStatuses": {"containerID": "x"}}},
+        {"metadata": {"annotations": {"networks": None}}, "status": {"containerStatuses": {"containerID": "x"}}},
         {"status": {"podIP": "\ud800", "containerStatuses": [{"containerID": ["docker://x"]}]}},
     ],
 )
 def test_absent_and_mistyped_fields_read_as_empty(obj: Json) -> None:
     pod = parse_pod(obj)
     assert (pod.key, pod.annotations) == (PodKey("", "", ""), {})
+
+
+@pytest.mark.parametrize("annotations", [{"networks": []}, {"networks": 7}, [], "networks", 7])
+def test_annotations_of_a_wrong_type_are_a_fault_and_never_no_networks(annotations: Any) -> None:
+    assert isinstance(parsed(annotations).annotations["networks"], Unreadable)
 
 
 KEYS = ["metadata", "spec", "status", "annotations", "networks", "containerStatuses", "containerID"]
