@@ -90,7 +90,7 @@ def test_an_unreadable_annotation_is_a_fault_and_never_an_empty_wish(text: str) 
     assert desired.problems[0].startswith("annotation networks ")
 
 
-NO_ENTRIES = [None, 7, "red", [], True, {}, {"nam": "red"}]
+NO_ENTRIES: list[object] = [None, 7, "red", [], True, {}, {"nam": "red"}]
 NO_TEXTS = [None, 7, ["red"], {"name": "red"}, float("nan"), float("inf")]
 NO_NAMES = [
     "",

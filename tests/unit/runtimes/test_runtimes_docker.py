@@ -53,7 +53,7 @@ class Docker:
         self.listed: list[Json] = [sandbox()]
         self.pids: dict[str, list[int]] = {"s1": [7]}
         self.fails: Exception | None = None
-        self.streams: list[Any] = []
+        self.streams: list[Iterator[Json] | Exception] = []
         self.clients: list[dict[str, Any]] = []
         self.inspected: list[str] = []
         self.filters: list[Json] = []
@@ -66,8 +66,9 @@ class Docker:
 
     def connect(self, **options: Any) -> Docker:
         self.clients.append(options)
-        if self.streams and isinstance(self.streams[0], Exception):
-            raise self.streams.pop(0)
+        if self.streams and isinstance(away := self.streams[0], Exception):
+            del self.streams[0]
+            raise away
         return self
 
     def containers(self, *, all: bool, filters: Json) -> list[Json]:  # noqa: A002 - as in docker
@@ -83,7 +84,9 @@ class Docker:
 
     def events(self, *, filters: Json, decode: bool) -> Iterator[Json]:
         self.filters.append(filters)
-        return self.streams.pop(0)
+        stream = self.streams.pop(0)
+        assert not isinstance(stream, Exception)
+        return stream
 
     def close(self) -> None:
         self.closed += 1
