@@ -29,7 +29,7 @@ def dockerd() -> Iterator[PrivateDockerd]:
 
 @pytest.fixture
 def via(request: pytest.FixtureRequest) -> str:
-    """How agents attach in this test unless it says otherwise: see `ways`."""
+    """How agents attach in this test by default: see `ways`."""
     return getattr(request, "param", "delegate")
 
 

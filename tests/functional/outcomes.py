@@ -105,13 +105,13 @@ def delete_link(pod: Pod, name: str) -> None:
 
 
 def settle(agent: Agent, since: float, timeout: float = 20.0) -> None:
-    """Waits until the agent said, after `since` (`time.monotonic()`), that it has looked at every pod and is done.
+    """Waits until the agent reports, after `since` (`time.monotonic()`), that it is done with every pod.
 
     The agent must have been made with `PINGED`: it renews its status with every ping.
     """
 
     def settled() -> bool:
-        return any(_SETTLED.fullmatch(told.value) for told in agent.notifications.all("STATUS", since))
+        return any(_SETTLED.fullmatch(status.value) for status in agent.notifications.all("STATUS", since))
 
     eventually(settled, timeout, "the agent to be done with all pods")
 

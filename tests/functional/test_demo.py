@@ -131,7 +131,6 @@ def test_the_readme_shows_every_command_of_the_example() -> None:
         ("delegate", "starting dockerd"),
         ("delegate", "starting podagent"),
         ("delegate", "kubectl run"),
-        ("system", "kubectl run"),
         ("system", "network data added"),
         ("system", "5."),
     ],

@@ -132,7 +132,7 @@ def test_failures_are_tried_again_with_growing_delays_and_another_wish_at_once(b
     begun = time.monotonic()
     pod.annotate([broken.name])
     eventually(lambda: len(failures()) == 1)
-    # Whatever happens elsewhere, or to the pod beside the matter, is no reason to try earlier.
+    # Changes of another pod, or of other things in this one, are no reason to try earlier.
     beside.annotate([good.name])
     pod.annotate([broken.name, good.name])
     pod.wait_for_link(ifname(good))

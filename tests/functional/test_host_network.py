@@ -1,4 +1,4 @@
-"""The host's own network namespace is never touched, whatever says that a pod uses it."""
+"""The host's own network namespace is never touched, however a pod comes to use it."""
 
 from __future__ import annotations
 

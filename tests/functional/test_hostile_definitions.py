@@ -102,7 +102,6 @@ def test_a_tenant_neither_joins_anothers_bridge_nor_takes_addresses_of_its_pool(
 
     pool = {"bridge": own.bridge, "name": theirs.config["name"], "ipam": theirs.config["ipam"]}
     namesake = bed.networks.custom("bridge", pool, namespace="tenant")
-    namesake.cni_name = f"tenant.{theirs.config['name']}"
     pod.annotate([own.name, namesake.name])
     pod.wait_for_link(ifname(namesake))
     assert [lease.container_id for lease in theirs.leases()] == [victim.sandbox_id]

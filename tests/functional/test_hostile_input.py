@@ -20,7 +20,7 @@ from lab.node import Pod
 
 pytestmark = pytest.mark.root
 
-# Whatever a hostile text manages to create carries this in its name.
+# A file that a hostile text manages to create carries this in its name.
 MARK = uuid.uuid4().hex[:8]
 MAC = "02:00:00:00:0c:01"
 VICTIM = "K8S_POD_NAMESPACE=victim"

@@ -1,4 +1,4 @@
-"""Real network namespaces: looked into, held, told apart. What any file can show of them is in tests/unit/host."""
+"""Real network namespaces: looked into, held, recognised. Tests that need none are in tests/unit/host."""
 
 from __future__ import annotations
 

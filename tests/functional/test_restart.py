@@ -149,7 +149,7 @@ def test_after_a_reboot_vanished_pods_have_no_lease_and_the_others_are_attached_
 
 
 def test_after_a_reboot_a_namespace_that_looks_like_a_recorded_one_is_another_pods(bed: Bed) -> None:
-    """PIDs and inode numbers begin anew with every boot."""
+    """PIDs and inode numbers start again with every boot."""
     data = bed.networks.bridge("data")
     old, stranger = bed.all_attached(2, data)
     before = plugged(stranger)
@@ -208,7 +208,7 @@ def test_leaves_alone_what_only_a_newer_version_can_read_until_that_is_back(own_
     for path in newer:
         down.wait_for_log(f"record {path} is left as it is, and so is its interface")
     down.wait_for_log("install that version again, or move the file away")
-    # Whatever is wrong with one interface holds up no other one.
+    # A fault of one interface delays no other one.
     for pod in (wanted, unwanted):
         pod.wait_for_link(ifname(red))
     down.stop()

@@ -134,7 +134,7 @@ class Agent:
         return self._process is not None and self._process.poll() is not None
 
     def start(self, *, wait: bool = True) -> Agent:
-        """Starts the process and, with `wait`, waits until it says that it is ready."""
+        """Starts the process and, with `wait`, waits until it is ready."""
         if self.running:
             raise RuntimeError("the agent is running already")
         self._started = time.monotonic()

@@ -16,7 +16,7 @@ _JOIN = '[ -z "$1" ] || echo $$ >"$1/cgroup.procs"; shift; exec "$@"'
 
 
 class Apart:
-    """The first process of new namespaces. Whatever it starts ends with it, and it ends with this process."""
+    """The first process of new namespaces. All that it starts ends with it, and it ends with this process."""
 
     def __init__(
         self,

@@ -253,7 +253,10 @@ class PrivateDockerd:
                 [programs.find("dockerd", "docker.io or moby-engine"), *self._flags()], stdin=subprocess.DEVNULL,
                 stdout=log, stderr=log, env={"PATH": programs.search_path()}, start_new_session=True,
             )  # fmt: skip
-        eventually(self._answers, _START_SECONDS, f"dockerd to answer (its log: {self.state_dir}/log)")
+        try:
+            eventually(self._answers, _START_SECONDS, "dockerd to answer")
+        except AssertionError as error:
+            raise AssertionError(f"{error}; {self._end_of_log()}") from None
         self.socket.chmod(0o600)
 
     def _flags(self) -> list[str]:
@@ -289,11 +292,14 @@ class PrivateDockerd:
 
     def _answers(self) -> bool:
         if self._process is None or self._process.poll() is not None:
-            raise RuntimeError(f"dockerd ended; its log ends with:\n{(self.state_dir / 'log').read_text()[-2000:]}")
+            raise RuntimeError(f"dockerd ended; {self._end_of_log()}")
         try:
             return bool(self.client.ping())
         except (docker.errors.DockerException, requests.RequestException, OSError):
             return False
+
+    def _end_of_log(self) -> str:
+        return f"its log ends with:\n{(self.state_dir / 'log').read_text(errors='replace')[-2000:]}"
 
     def _end_daemon(self) -> None:
         process, self._process = self._process, None

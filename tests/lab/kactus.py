@@ -44,7 +44,7 @@ class Answer:
     Attributes:
         exit_code: negative for a signal.
         printed: the JSON object on its standard output, {} when it printed nothing.
-        stderr: what it said besides.
+        stderr: its standard error.
     """
 
     exit_code: int

@@ -49,7 +49,8 @@ class HasLinks:
 
     def links(self) -> Links:
         """The interfaces in the sandbox, lo included; empty when it has ended."""
-        return links_of(f"/proc/{self.pid}/ns/net") if self.pid else {}
+        pid = self.pid
+        return links_of(f"/proc/{pid}/ns/net") if pid else {}
 
     def wait_for(self, predicate: Callable[[Links], Any], timeout: float = 15.0, what: str = "") -> Links:
         """Waits until the pod's interfaces are as wanted, and returns them."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import select
 import socket
 import struct
-import threading
 import time
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 _CLONE_NEWNET = 0x40000000
 _RTMGRP_LINK, _RTMGRP_IPV4_IFADDR = 0x1, 0x10
@@ -26,26 +26,19 @@ class NamespaceMonitor:
     """The changes in one network namespace, from its making on."""
 
     def __init__(self, netns: str) -> None:
-        self._netns = netns
-        self._socket: socket.socket | None = None
         # A socket stays in the namespace it was made in, so only a short-lived thread has to enter it.
-        thread = threading.Thread(target=self._open)
-        thread.start()
-        thread.join()
-        if self._socket is None:
-            raise RuntimeError(f"cannot listen in {netns}")
+        with ThreadPoolExecutor(1) as inside:
+            self._socket = inside.submit(_open, netns).result()
         self.seen: dict[Change, float] = {}
 
     def fileno(self) -> int:
-        return self._socket.fileno() if self._socket else -1
+        return self._socket.fileno()
 
     def close(self) -> None:
-        if self._socket:
-            self._socket.close()
+        self._socket.close()
 
     def read(self) -> None:
         """Notes what has happened, with the time of reading (`time.perf_counter`)."""
-        assert self._socket is not None
         data = self._socket.recv(65536)
         now = time.perf_counter()
         while len(data) >= _HEADER.size:
@@ -54,17 +47,6 @@ class NamespaceMonitor:
                 name = _attribute(data[_HEADER.size + _BODY_BYTES[kind] : length])
                 self.seen["gone" if kind == _RTM_DELLINK else "address", name] = now
             data = data[(length + 3) & ~3 :]
-
-    def _open(self) -> None:
-        fd = os.open(self._netns, os.O_RDONLY)
-        try:
-            if ctypes.CDLL(None, use_errno=True).setns(fd, _CLONE_NEWNET) == 0:
-                opened = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
-                opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
-                opened.bind((0, _RTMGRP_LINK | _RTMGRP_IPV4_IFADDR))
-                self._socket = opened
-        finally:
-            os.close(fd)
 
 
 def wait_for(monitors: Iterable[NamespaceMonitor], changes: Iterable[Change], timeout: float = 60.0) -> float:
@@ -86,6 +68,16 @@ def wait_for(monitors: Iterable[NamespaceMonitor], changes: Iterable[Change], ti
                 last = max(last, *(monitor.seen[change] for change in wanted))
                 open_ones.remove(monitor)
     return last
+
+
+def _open(netns: str) -> socket.socket:
+    with Path(netns).open() as file:
+        if ctypes.CDLL(None, use_errno=True).setns(file.fileno(), _CLONE_NEWNET):
+            raise OSError(ctypes.get_errno(), f"cannot enter {netns}")
+    opened = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+    opened.bind((0, _RTMGRP_LINK | _RTMGRP_IPV4_IFADDR))
+    return opened
 
 
 def _attribute(data: bytes) -> str:

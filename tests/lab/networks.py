@@ -86,6 +86,7 @@ class Networks:
         """A network with that configuration; ``name`` and ``cniVersion`` are added if absent."""
         network = self._named("", namespace)
         network.config |= {"cniVersion": "0.4.0", "name": network.cni_name, "type": plugin} | config
+        network.cni_name = network.config["name"]
         return self._define(network, plugin)
 
     def undefine(self, network: Network) -> None:

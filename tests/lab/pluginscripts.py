@@ -1,4 +1,4 @@
-"""The texts of the test plugins. ``@name@`` is replaced when one is installed; `plugins` says what each is for."""
+"""The texts of the test plugins. ``@name@`` is replaced when one is installed; see `plugins`."""
 
 from __future__ import annotations
 

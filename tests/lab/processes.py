@@ -1,4 +1,4 @@
-"""Finding and ending processes by what /proc says of them: only ever by PID."""
+"""Finding processes in /proc, and ending them: only ever by PID."""
 
 from __future__ import annotations
 

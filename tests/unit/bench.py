@@ -10,6 +10,7 @@ from typing import Any
 from podagent.act.executor import Executor
 from podagent.act.outcomes import Outcome, Outcomes
 from podagent.act.reconciler import Reconciler, unwatched
+from podagent.act.slowlane import SlowLane
 from podagent.decide.attempts import Attempts
 from podagent.decide.dialects.kaloom_names import interface_name
 from podagent.foreign import Json
@@ -59,7 +60,8 @@ class Bench(Node):
     def start_agent(self) -> None:
         """A new process of the agent: only the disk has outlived the last one."""
         self.attempts = Attempts(lambda: self.now, random.Random(1))
-        self.executor = Executor(self, self, self, self, self._await_orphans, self.boot_id, plugin_timeout_s=5)
+        lane = SlowLane(1, lambda: self.now)
+        self.executor = Executor(self, self, self, self, self._await_orphans, self.boot_id, lane, plugin_timeout_s=5)
         acting = (self, self, self, self, self.executor, Outcomes(self.attempts, [self.report]), ("default",))
         self.reconciler = Reconciler(*acting, stopping=lambda: self.stop, clock=lambda: self.now)
         self.inheritance = Inheritance(self.former, *acting)

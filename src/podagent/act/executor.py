@@ -7,8 +7,10 @@ only after DEL succeeded. After a crash between any two steps, the next process 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 from podagent.act.ports import Cni, Evidence, Namespaces, Netns, Records
+from podagent.act.slowlane import SlowLane
 from podagent.errors import (
     CallRefused,
     CniError,
@@ -22,7 +24,7 @@ from podagent.errors import (
     PodagentError,
     SandboxChanged,
 )
-from podagent.model import Attachment, Invocation, Phase, Pod, Record, Sandbox, Via
+from podagent.model import Attachment, Invocation, Phase, Pod, PodKey, Record, Sandbox, Via
 from podagent.resolve.reach import moves_links
 
 _MARGIN_S = 10.0  # to terminate a plugin that exceeded its timeout
@@ -40,6 +42,7 @@ class Executor:
         evidence: Evidence,
         await_orphans: Callable[[str, str, float], object],
         boot_id: str,
+        slow_lane: SlowLane,
         plugin_timeout_s: float = 120.0,
     ) -> None:
         """
@@ -47,6 +50,7 @@ class Executor:
             await_orphans: called with container ID, interface name and `plugin_timeout_s`; waits for plugin processes
                 that a previous process of the agent left running on that attachment.
             boot_id: ID of the current boot.
+            slow_lane: limits concurrent operations on networks whose plugins time out.
             plugin_timeout_s: time limit per plugin run, in seconds.
         """
         self._namespaces = namespaces
@@ -55,7 +59,12 @@ class Executor:
         self._evidence = evidence
         self._await_orphans = await_orphans
         self._boot_id = boot_id
+        self._slow_lane = slow_lane
         self._plugin_timeout_s = plugin_timeout_s
+
+    def admitted(self, pod: PodKey, attachment: Attachment) -> AbstractContextManager[bool]:
+        """Surrounds the operations of one step. Yields False if it must not run now: see `SlowLane.step`."""
+        return self._slow_lane.step((pod.namespace, attachment.network))
 
     def allowance(self, call: Invocation) -> float:
         """Upper bound in seconds for `attach` or `detach` with this call.

@@ -90,6 +90,13 @@ class Outcomes:
         """Seconds until the subject may be tried with this aim."""
         return self._attempts.remaining(key, subject, aim)
 
+    def may_repeat(self, key: PodKey, subject: Subject) -> bool:
+        """Whether something that should not happen again and again may be done now; if so, the next time is later."""
+        if self._attempts.remaining(key, subject, None) > 0:
+            return False
+        self._attempts.failed(key, subject, None, "")
+        return True
+
     def succeeded(self, outcome: Outcome) -> None:
         """Clears earlier failures of the operation and reports its success."""
         self.found(outcome.key, outcome.operation, outcome.attachment)
@@ -103,9 +110,9 @@ class Outcomes:
         """Reports `outcome.error` and schedules a retry. Returns the seconds until then."""
         error = outcome.error
         waits = isinstance(error, NotYet) or outcome.operation in (Operation.FIND, Operation.TAKE_OVER)
-        failure = self._attempts.failed(
-            outcome.key, _subject(outcome.operation, outcome.attachment), aim, str(error) or repr(error)
-        )
+        subject = _subject(outcome.operation, outcome.attachment)
+        charged = outcome.operation is Operation.ATTACH and not waits
+        failure = self._attempts.failed(outcome.key, subject, aim, str(error) or repr(error), charged=charged)
         self.report(
             outcome._replace(
                 result=Result.WAITING if waits else Result.FAILED, retry_in=failure.retry_in, news=failure.news

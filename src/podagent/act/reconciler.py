@@ -24,6 +24,10 @@ LOOKUP_ALLOWANCE_S = 180.0
 
 _FINISHED = frozenset({"Succeeded", "Failed"})
 _STATIC_POD_RECHECK_S = 10.0
+# Then the pod goes to the end of the queue, and its desired state is read again before the next step.
+_TURN_S = 0.05
+_AT_ONCE = 0.0
+_SLOW_LANE_RECHECK_S = 1.0
 
 
 def unwatched(seconds: float) -> None:
@@ -65,7 +69,7 @@ class Reconciler:
         self._clock = clock
 
     def reconcile(self, key: PodKey, *, verify: bool = False, expect: Expect = unwatched) -> float | None:
-        """Executes all operations that are due.
+        """Executes the operations that are due, until its turn is over.
 
         Args:
             key: the pod.
@@ -73,7 +77,7 @@ class Reconciler:
             expect: called before each step with its time limit in seconds.
 
         Returns:
-            Seconds until the next pass is needed, None if the pod needs none.
+            Seconds until the next pass is needed, 0 if operations are due still, None if the pod needs none.
         """
         pod, records = self._pods.get(key), self._records.of(key)
         if pod is None or pod.phase in _FINISHED:
@@ -127,33 +131,53 @@ class Reconciler:
             drifted = self._executor.drifted(sandbox, records)
         except PodagentError:
             return frozenset()  # the sandbox is ending, and its end triggers the next pass
+        drifted = [record for record in drifted if self._may_repair(pod.key, record)]
         for record in drifted:
             drift = Outcome(pod.key, pod, Operation.VERIFY, Result.DRIFTED, record.attachment, record)
             self._outcomes.report(drift)
         return _ifnames([record.attachment for record in drifted])
 
+    def _may_repair(self, pod: PodKey, record: Record) -> bool:
+        """Whether a vanished link is made again now: a pod that keeps deleting it has it made ever less often."""
+        subject = Subject(Operation.VERIFY, record.attachment.ifname)
+        return self._outcomes.may_repeat(pod, subject)
+
     def _carry_out(self, plan: Plan, now: _Pass) -> float | None:
-        """Executes the steps that are due. Returns the seconds until the first retry, None if there is none."""
+        """Executes the steps that are due. Returns the seconds until the next pass, None if none is needed."""
         waits: dict[str, float] = {}
+        turn: float | None = None
         for step in plan:
             ifname = step.attachment.ifname
             if ifname in waits:
                 continue  # do not attach over an interface that could not be detached
-            wait = self._try(step, now)
+            wait = self._wait_for(step, now)
+            if wait == 0 and turn is not None and self._is_over(turn, now):
+                return _AT_ONCE
+            if wait == 0 and not self._stopping():
+                turn = self._clock() if turn is None else turn
+                wait = self._try(step, now)
             if wait is not None:
                 waits[ifname] = wait
         return min(waits.values(), default=None)
 
+    def _wait_for(self, step: Step, now: _Pass) -> float | None:
+        """Seconds until the step may be tried, 0 for now."""
+        return self._outcomes.wait_for(now.key, Subject(step.operation, step.attachment.ifname), _aim(step, now))
+
+    def _is_over(self, turn: float, now: _Pass) -> bool:
+        """Whether a turn that began at `turn` is over, or the pod has changed meanwhile."""
+        return self._clock() - turn > _TURN_S or self._pods.get(now.key) is not now.pod
+
     def _try(self, step: Step, now: _Pass) -> float | None:
-        """Executes a step unless it is backing off. Returns the seconds until the retry, None after success."""
+        """Executes a step. Returns the seconds until the retry, None after success."""
         operation, attachment, aim = step.operation, step.attachment, _aim(step, now)
-        wait = self._outcomes.wait_for(now.key, Subject(operation, attachment.ifname), aim)
-        if wait > 0 or self._stopping():
-            return wait
         now.expect(LOOKUP_ALLOWANCE_S)
         started = self._clock()
         try:
-            result, record = self._detach(step.record, now) if step.record else self._attach(attachment, now)
+            with self._executor.admitted(now.key, attachment) as may_run:
+                if not may_run:
+                    return _SLOW_LANE_RECHECK_S
+                result, record = self._detach(step.record, now) if step.record else self._attach(attachment, now)
         except Exception as error:  # one failing attachment, even because of a bug, must not block the others
             seconds = self._clock() - started
             failed = Outcome(now.key, now.pod, operation, Result.FAILED, attachment, step.record, error, seconds)

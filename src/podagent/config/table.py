@@ -17,8 +17,9 @@ from podagent.resolve.macs import ANY, NONE, OWN_NAMESPACE
 from podagent.resolve.reach import HOST_OPTIONS
 from podagent.resolve.rules import DEFAULT_PLUGINS
 
-# Measured with bridge + host-local: throughput of the plugin levels off between four and eight parallel runs.
-DEFAULT_WORKERS = 8
+# Measured with bridge + host-local: throughput of the plugin levels off between four and eight parallel runs. One
+# namespace has at most half of the workers.
+DEFAULT_WORKERS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +173,8 @@ SETTINGS: tuple[Setting, ...] = (
         "workers",
         kinds.whole_number(1, 64),
         str(DEFAULT_WORKERS),
-        "Number of pods reconciled in parallel. A pod is only reconciled by one worker at a time.",
+        "Number of pods reconciled in parallel, half of them at most of one namespace. A pod is only reconciled by one"
+        " worker at a time.",
         "More than eight CNI plugins in parallel gain little, but a hanging plugin blocks a worker until its timeout.",
     ),
     Setting(

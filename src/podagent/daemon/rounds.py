@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from podagent.act.ports import Reconcile
+from podagent.act.ports import Expect, Reconcile
 from podagent.daemon.podtable import PodTable
 from podagent.daemon.workqueue import WorkQueue
 from podagent.model import PodKey
@@ -59,8 +59,16 @@ class Rounds:
             self.look_at_all()
 
     def verifying(self, reconcile: Callable[..., float | None]) -> Reconcile:
-        """Wraps `Reconciler.reconcile`: sets `verify` after `look_at_all`."""
-        return lambda pod, expect: reconcile(pod, verify=self._take(pod), expect=expect)
+        """Wraps `Reconciler.reconcile`: sets `verify` after `look_at_all`, until a turn completes the pass."""
+
+        def verify(pod: PodKey, expect: Expect) -> float | None:
+            verifying = self._take(pod)
+            wait = reconcile(pod, verify=verifying, expect=expect)
+            if verifying and wait == 0:
+                self._to_verify.add(pod)
+            return wait
+
+        return verify
 
     def _take(self, pod: PodKey) -> bool:
         # A single operation: another thread may add the pod at any time.

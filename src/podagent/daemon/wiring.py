@@ -19,6 +19,7 @@ from podagent.act.executor import Executor
 from podagent.act.outcomes import Outcomes
 from podagent.act.ports import Networks, Pods, Reconcile, Records, Runtime
 from podagent.act.reconciler import Reconciler
+from podagent.act.slowlane import SlowLane
 from podagent.cni.conf import SystemConf
 from podagent.cni.evidence import AttachmentEvidence
 from podagent.cni.runtime import CniRuntime
@@ -81,7 +82,7 @@ def make_agent(settings: Settings) -> Agent:
     events = EventRecorder(api, settings.node)
     attempts = Attempts(time.monotonic, rng)
     outcomes = Outcomes(attempts, (JournalLines(), PodEvents(events)))
-    queue: WorkQueue[PodKey] = WorkQueue(time.monotonic)
+    queue: WorkQueue[PodKey] = WorkQueue(time.monotonic, _namespace, max(1, settings.workers // 2))
 
     def first_list_complete() -> None:
         rounds.look_at_all()
@@ -112,6 +113,10 @@ def make_agent(settings: Settings) -> Agent:
     )
 
 
+def _namespace(pod: PodKey) -> str:
+    return pod.namespace
+
+
 _Core = tuple[Pods, Records, Runtime, Networks, Executor, Outcomes, Collection[str]]
 
 
@@ -127,7 +132,10 @@ def _make_core(
     networks = ChosenNetworks(settings.attach_via, system, delegate)
     cni = CniRuntime(settings.plugin_timeout, os.environ, partial(_log.debug, "CNI plugin %s wrote to stderr: %s"))
     evidence = AttachmentEvidence(cni, system.netconf)
-    executor = Executor(NetworkNamespaces(), cni, records, evidence, await_orphans, boot_id(), settings.plugin_timeout)
+    slow_lane = SlowLane(max(1, settings.workers // 4), time.monotonic)
+    executor = Executor(
+        NetworkNamespaces(), cni, records, evidence, await_orphans, boot_id(), slow_lane, settings.plugin_timeout
+    )
     return pods, records, runtime, networks, executor, outcomes, namespaces
 
 

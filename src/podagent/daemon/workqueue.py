@@ -1,12 +1,15 @@
 """A keyed work queue: no key is worked on twice at once, duplicates coalesce, and a key added while it is in work is
 requeued afterwards.
+
+Keys belong to groups, which take turns. A group has a limited number of keys in work, so that workers are left for the
+others even if all of its keys take minutes.
 """
 
 from __future__ import annotations
 
 import heapq
 import threading
-from collections import deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Hashable
 from itertools import count
 from typing import Generic, TypeVar
@@ -17,10 +20,23 @@ Key = TypeVar("Key", bound=Hashable)
 class WorkQueue(Generic[Key]):
     """Thread-safe. Times are seconds of `clock` (monotonic)."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        group: Callable[[Key], Hashable] = lambda _: None,
+        most_per_group: int = 1 << 30,
+    ) -> None:
+        """
+        Args:
+            group: the group of a key.
+            most_per_group: how many keys of a group may be in work at once.
+        """
         self._clock = clock
+        self._group = group
+        self._most_per_group = most_per_group
         self._changed = threading.Condition()
-        self._ready: deque[Key] = deque()
+        self._ready: OrderedDict[Hashable, deque[Key]] = OrderedDict()
+        self._busy: Counter[Hashable] = Counter()
         self._queued: set[Key] = set()
         self._working: set[Key] = set()
         self._again: set[Key] = set()
@@ -50,11 +66,9 @@ class WorkQueue(Generic[Key]):
         with self._changed:
             while not self._closed:
                 self._promote_due()
-                if self._ready:
-                    key = self._ready.popleft()
-                    self._queued.discard(key)
-                    self._working.add(key)
-                    return key
+                group = self._next_group()
+                if group is not None:
+                    return self._take(*group)
                 self._changed.wait(self._seconds_to_next())
             return None
 
@@ -62,6 +76,8 @@ class WorkQueue(Generic[Key]):
         """Marks the work on `key` as done; requeues the key if it was added meanwhile."""
         with self._changed:
             self._working.discard(key)
+            self._busy -= Counter([self._group(key)])
+            self._changed.notify()
             if key in self._again:
                 self._again.discard(key)
                 self._enqueue(key)
@@ -74,14 +90,30 @@ class WorkQueue(Generic[Key]):
 
     def __len__(self) -> int:
         with self._changed:
-            return len(self._ready) + len(self._working)
+            return len(self._queued) + len(self._working)
+
+    def _next_group(self) -> tuple[Hashable] | None:
+        """The group whose turn it is, in a tuple; None if none may have another key in work."""
+        return next(((group,) for group in self._ready if self._busy[group] < self._most_per_group), None)
+
+    def _take(self, group: Hashable) -> Key:
+        keys = self._ready[group]
+        key = keys.popleft()
+        if keys:
+            self._ready.move_to_end(group)
+        else:
+            del self._ready[group]
+        self._queued.discard(key)
+        self._working.add(key)
+        self._busy[group] += 1
+        return key
 
     def _enqueue(self, key: Key) -> None:
         if key in self._working:
             self._again.add(key)
         elif key not in self._queued:
             self._queued.add(key)
-            self._ready.append(key)
+            self._ready.setdefault(self._group(key), deque()).append(key)
             self._changed.notify()
 
     def _promote_due(self) -> None:

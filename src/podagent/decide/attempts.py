@@ -11,7 +11,15 @@ from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
 from podagent.decide.backoff import exponential
+from podagent.decide.budget import Budgets
 from podagent.model import Operation, PodKey
+
+# An entry that is edited is tried at once, but nobody edits it more often than that.
+_MOST_NEW_AIMS, _NEW_AIMS_S = 3, 60.0
+# Failing attempts cost API requests and plugin runs: all pods of a namespace share this budget.
+_NAMESPACE_BURST, _NAMESPACE_PER_SECOND, _MOST_NAMESPACES = 50, 5.0, 1024
+# A pod whose namespace has used up its budget is looked at once a second.
+_SHORTEST_WAIT_S = 1.0
 
 
 class Subject(NamedTuple):
@@ -25,16 +33,22 @@ class Attempt(NamedTuple):
     """The failures of one subject so far.
 
     Attributes:
-        aim: the state to bring about; a new aim resets the backoff. Only compared.
+        aim: the state to bring about; a new aim resets the backoff, but not often. Only compared.
         failures: consecutive failures with this aim.
         not_before: earliest time of the next retry, in seconds of the clock.
         error: text of the last error.
+        new_aims: when the latest new aims reset the backoff, in seconds of the clock.
     """
 
     aim: object
     failures: int
     not_before: float
     error: str
+    new_aims: tuple[float, ...] = ()
+
+    def may_reset(self, now: float) -> bool:
+        """Whether a new aim may reset the backoff now."""
+        return len(self.new_aims) < _MOST_NEW_AIMS or now - self.new_aims[0] > _NEW_AIMS_S
 
 
 class Failure(NamedTuple):
@@ -57,22 +71,36 @@ class Attempts:
         self._rng = rng
         self._lock = threading.Lock()
         self._of: dict[PodKey, dict[Subject, Attempt]] = {}
+        self._budgets = Budgets(_NAMESPACE_BURST, _NAMESPACE_PER_SECOND, clock, _MOST_NAMESPACES)
 
     def remaining(self, pod: PodKey, subject: Subject, aim: object) -> float:
         """Seconds until the subject may be tried with this aim; 0 if it may be tried now."""
-        attempt = self._of.get(pod, {}).get(subject)
-        if attempt is None or attempt.aim != aim:
-            return 0.0
-        return max(0.0, attempt.not_before - self._clock())
+        wait = self._backoff(self._of.get(pod, {}).get(subject), aim)
+        if wait == 0 and subject.operation is Operation.ATTACH and not self._budgets.has(pod.namespace):
+            return _SHORTEST_WAIT_S
+        return wait
 
-    def failed(self, pod: PodKey, subject: Subject, aim: object, error: str) -> Failure:
-        """Records a failure and computes the backoff."""
+    def _backoff(self, attempt: Attempt | None, aim: object) -> float:
+        now = self._clock()
+        if attempt is None or (attempt.aim != aim and attempt.may_reset(now)):
+            return 0.0
+        return max(0.0, attempt.not_before - now)
+
+    def failed(self, pod: PodKey, subject: Subject, aim: object, error: str, *, charged: bool = False) -> Failure:
+        """Records a failure and computes the backoff. `charged`: to the budget of the pod's namespace."""
         with self._lock:
             of_pod = self._of.setdefault(pod, {})
-            before = of_pod.get(subject)
-            failures = before.failures + 1 if before is not None and before.aim == aim else 1
+            before, now = of_pod.get(subject), self._clock()
+            failures = 1
+            new_aims: tuple[float, ...] = ()
+            if before is not None and before.aim != aim and before.may_reset(now):
+                new_aims = (*before.new_aims, now)[-_MOST_NEW_AIMS:]
+            elif before is not None:
+                failures, new_aims = before.failures + 1, before.new_aims
             retry_in = exponential(failures, self._rng)
-            of_pod[subject] = Attempt(aim, failures, self._clock() + retry_in, error)
+            of_pod[subject] = Attempt(aim, failures, now + retry_in, error, new_aims)
+            if charged:
+                self._budgets.allows(pod.namespace)
         return Failure(retry_in, before is None or before.error != error)
 
     def succeeded(self, pod: PodKey, subject: Subject) -> None:
@@ -82,7 +110,7 @@ class Attempts:
 
     def keep_only(self, pod: PodKey, wanted: Collection[str], recorded: Collection[str]) -> None:
         """Drops obsolete attempts: to attach interfaces not `wanted`, or to detach interfaces not `recorded`."""
-        kept = {Operation.ATTACH: wanted, Operation.DETACH: recorded}
+        kept = {Operation.ATTACH: wanted, Operation.VERIFY: wanted, Operation.DETACH: recorded}
         if pod in self._of:
             self._drop(pod, lambda each: each.ifname is not None and each.ifname not in kept.get(each.operation, ()))
 

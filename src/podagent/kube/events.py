@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Protocol
 
+from podagent.decide.budget import Budgets, TokenBucket
 from podagent.errors import ApiError, KubeconfigError
 from podagent.foreign import Json
 from podagent.kube.api import api_path
-from podagent.kube.budget import Budgets, TokenBucket
 from podagent.model import Pod
 
 _log = logging.getLogger(__name__)

@@ -50,17 +50,17 @@ class Sandbox:
         return self.begin_start(**options).answer()
 
     def begin_start(self, **options: Any) -> Running:
-        return self._begin("ADD", kubelet_args(self.id, self.namespace, self.pod), **options)
+        return self._begin("ADD", **options)
 
     def end(self, **options: Any) -> Answer:
         """DEL of everything."""
         return self.begin_end(**options).answer()
 
     def begin_end(self, **options: Any) -> Running:
-        return self._begin("DEL", kubelet_args(self.id, self.namespace, self.pod), **options)
+        return self._begin("DEL", **options)
 
     def check(self, **options: Any) -> Answer:
-        return self._begin("CHECK", kubelet_args(self.id, self.namespace, self.pod), **options).answer()
+        return self._begin("CHECK", **options).answer()
 
     # --- as the agent calls ---------------------------------------------------------------------------------------
 
@@ -69,22 +69,22 @@ class Sandbox:
         return self.begin_attach(network, mac, **options).answer()
 
     def begin_attach(self, network: Network | str, mac: str = "", **options: Any) -> Running:
-        return self._begin_one("ADD", network, mac, **options)
+        return self._begin("ADD", network, mac, **options)
 
     def detach(self, network: Network | str, **options: Any) -> Answer:
         """DEL of one network."""
         return self.begin_detach(network, **options).answer()
 
     def begin_detach(self, network: Network | str, **options: Any) -> Running:
-        return self._begin_one("DEL", network, "", **options)
+        return self._begin("DEL", network, **options)
 
-    def _begin_one(self, command: str, network: Network | str, mac: str, **options: Any) -> Running:
+    def _begin(self, command: str, network: Network | str = "", mac: str = "", **options: Any) -> Running:
         name = network if isinstance(network, str) else network.name
-        args = agent_args(self.id, self.namespace, self.pod or "gone", name, mac)
-        return self._begin(command, args, **{"ifname": ifname(name), **options})
-
-    def _begin(self, command: str, usual_args: str, **options: Any) -> Running:
-        return self.kactus.start(command, self.id, **{"netns": self.netns, "args": usual_args, **options})
+        usual = {"netns": self.netns, "args": kubelet_args(self.id, self.namespace, self.pod)}
+        if name:
+            args = agent_args(self.id, self.namespace, self.pod or "gone", name, mac)
+            usual |= {"args": args, "ifname": ifname(name)}
+        return self.kactus.start(command, self.id, **(usual | options))
 
     # --- what came of it ------------------------------------------------------------------------------------------
 

@@ -145,7 +145,7 @@ def test_what_is_written_can_be_read_by_kalooms(sandbox: SandboxFactory, network
         assert saved is not None
         own = ("kactus", "prevResult")
         assert [{k: v for k, v in each.items() if not k.startswith(own)} for each in saved] == wanted
-        # Theirs hands every key to the plugin, under the interface name that it makes out of the two it knows.
+        # Kaloom's passes every key to the plugin, under the interface name that it makes out of two of them.
         for each in saved:
             interface = "eth0" if each.get("masterPlugin") else ifname(each["networkName"])
             as_kalooms("DEL", pod, each, interface)

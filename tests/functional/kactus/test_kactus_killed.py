@@ -8,17 +8,16 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable
-from contextlib import suppress
-from pathlib import Path
 
 import pytest
 
 from functional.expectations import ifname
 from functional.kactus.sandboxes import Sandbox, SandboxFactory
+from lab import processes
 from lab.apiserver import ApiServer
 from lab.kactus import Running
 from lab.networks import Network, Networks
-from lab.plugins import Gate, PluginDir
+from lab.plugins import PluginDir
 from lab.waiting import eventually
 
 pytestmark = pytest.mark.root
@@ -76,28 +75,10 @@ def prepare(pod: Sandbox, red: Network, command: str, way: str) -> None:
         assert pod.detach(red).ok
 
 
-def kill_at(gate: Gate, call: Running, how: str) -> None:
-    gate.wait_reached()
-    if how == ALONE:
-        call.kill()
-    else:
-        call.kill_tree()
-
-
-def is_waiting_for(pod: Sandbox, call: Running) -> bool:
-    """Whether the call has come as far as the lock of its container."""
+def asks_for_the_lock(pod: Sandbox, call: Running) -> bool:
+    """Whether the call has come as far as the lock of its container, or has ended."""
     lock = pod.kactus.cni_dir / ".locks" / pod.id
-    for descriptor in Path(f"/proc/{call.pid}/fd").iterdir():
-        with suppress(OSError):
-            if descriptor.readlink() == lock:
-                return True
-    return not call.running
-
-
-def let_go_when_waited_for(pod: Sandbox, gate: Gate, call: Running) -> None:
-    """The plugin that was left alone finishes its work beside the next call, which has to wait for it."""
-    eventually(lambda: is_waiting_for(pod, call), 15, "the next call to ask for the lock")
-    gate.open()
+    return not call.running or str(lock) in processes.open_files(call.pid)
 
 
 @pytest.mark.parametrize(("plugin", "point", "command", "way", "how", "following"), KILLS)
@@ -107,9 +88,16 @@ def test_the_next_call_after_a_kill_ends_as_if_there_had_been_none(
 ) -> None:  # fmt: skip
     prepare(pod, red, command, way)
     gate = plugins.gate(plugin, point, command)
-    kill_at(gate, begin(pod, red, command, way), how)
+    killed = begin(pod, red, command, way)
+    gate.wait_reached()
+    if how == ALONE:
+        killed.kill()
+    else:
+        killed.kill_tree()
     call = pod.begin_end() if following == "DEL" else begin(pod, red, "ADD", way)
-    let_go_when_waited_for(pod, gate, call)
+    # The plugin that was left alone finishes its work beside the next call, which has to wait for it.
+    eventually(lambda: asks_for_the_lock(pod, call), 15, "the next call to ask for the lock")
+    gate.open()
     answer = call.answer()
     assert answer.ok, answer
     if following == "ADD":

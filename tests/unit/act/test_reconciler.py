@@ -215,6 +215,7 @@ def test_nothing_is_remembered_of_networks_that_nobody_wants_any_more(node: Benc
         node.faults.undefined.add(f"n{number}")
         node.want(f"n{number}")
         node.fails()
+        node.now += 1
     assert len(node.attempts.snapshot()[POD]) == 1
     node.want()
     node.look()

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable
 
 import pytest
 
+from podagent.decide.budget import Budgets
 from podagent.errors import ApiError
 from podagent.foreign import Json
-from podagent.kube.budget import Budgets
 from podagent.kube.events import EventRecorder
 from podagent.model import Pod, PodKey
 from unit.kube.kube_script import TurningClock

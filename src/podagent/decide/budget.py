@@ -21,13 +21,21 @@ class TokenBucket:
 
     def take(self) -> float:
         """Takes a token and returns 0.0, or takes none and returns the seconds until there is one."""
-        now = self._clock()
-        self._tokens = min(self._burst, self._tokens + (now - self._filled_at) * self._per_second)
-        self._filled_at = now
+        self._fill()
         if self._tokens > 1 - _ROUNDING:
             self._tokens -= 1
             return 0.0
         return (1 - self._tokens) / self._per_second
+
+    def is_empty(self) -> bool:
+        """Whether `take` would take none."""
+        self._fill()
+        return self._tokens <= 1 - _ROUNDING
+
+    def _fill(self) -> None:
+        now = self._clock()
+        self._tokens = min(self._burst, self._tokens + (now - self._filled_at) * self._per_second)
+        self._filled_at = now
 
 
 class Budgets:
@@ -39,6 +47,11 @@ class Budgets:
         self._clock = clock
         self._most = most
         self._buckets: OrderedDict[Hashable, TokenBucket] = OrderedDict()
+
+    def has(self, key: Hashable) -> bool:
+        """Whether `key` has a token; takes none."""
+        bucket = self._buckets.get(key)
+        return bucket is None or not bucket.is_empty()
 
     def allows(self, key: Hashable) -> bool:
         """Whether `key` has a token; takes it."""
