@@ -53,30 +53,36 @@ class Attaching(Bench):
         self.start_sandbox(POD)
         self.kubelet_attaches(POD, "red")
 
+    def reboot_unseen(self) -> None:
+        """The namespace of a later boot looks like that of the record."""
+        self.boot_id = "boot-2"
+        self.start_agent()
+
+
+End = Callable[[Attaching], object]
+# How a namespace ends, and the links that its pod has then.
+ENDS: dict[str, tuple[End, set[str]]] = {
+    "ended": (lambda node: node.stop_sandbox(POD), set()),
+    "became another sandbox's": (Attaching.kubelet_replaces_the_sandbox, {RED}),
+}
+
 
 @pytest.fixture
 def node() -> Attaching:
     return Attaching()
 
 
-# -- attaching ------------------------------------------------------------------------------------------------------
-
-
 def test_attaches_and_records_everything_that_detaching_will_need(node: Attaching) -> None:
+    seen: list[Phase] = []
+    node.before_add = node.after_add = lambda: seen.append(node.record().phase)
     made = node.attach(attachment("red", mac="02:00:00:00:00:01"))
     assert made == node.record()
     assert node.links_of(POD) == {RED: made.ifindex}
-    assert (made.phase, made.via, made.boot_id, made.adopted) == (Phase.ATTACHED, Via.DELEGATE, "boot-1", False)
+    assert ([*seen, made.phase], made.via) == ([Phase.ATTACHING, Phase.ATTACHING, Phase.ATTACHED], Via.DELEGATE)
+    assert (made.boot_id, made.adopted) == ("boot-1", False)
     assert (made.sandbox_id, made.netns) == (node.sandbox.id, node.sandbox.netns)
     assert made.result == {"cniVersion": "1.0.0", "ips": [{"address": "10.0.0.2/24"}]}
     assert dict(made.invocation.args) == {"MAC": "02:00:00:00:00:01"}
-
-
-def test_the_record_is_attaching_while_add_runs(node: Attaching) -> None:
-    seen: list[Phase] = []
-    node.before_add = node.after_add = lambda: seen.append(node.record().phase)
-    node.attach()
-    assert seen == [Phase.ATTACHING, Phase.ATTACHING]
 
 
 def test_no_add_runs_that_could_not_be_recorded(node: Attaching, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,16 +106,12 @@ def test_an_interface_that_is_there_already_is_adopted_without_add_and_detached_
     assert node.is_clean()
 
 
-def test_the_host_network_is_refused_before_anything_is_asked_or_written(node: Attaching) -> None:
-    node.sandbox = Sandbox("host", None)
-    with pytest.raises(HostNetworkRefused, match="default/web"):
-        node.attach()
-    assert (node.disk, node.operations) == ({}, [])
-
-
-def test_a_sandbox_that_is_gone_already_is_not_touched(node: Attaching) -> None:
+def test_the_host_network_or_a_sandbox_that_is_gone_is_refused_before_anything_is_done(node: Attaching) -> None:
     node.stop_sandbox(POD)
     with pytest.raises(NetnsGone):
+        node.attach()
+    node.sandbox = Sandbox("host", None)
+    with pytest.raises(HostNetworkRefused, match="default/web"):
         node.attach()
     assert (node.disk, node.operations) == ({}, [])
 
@@ -146,20 +148,14 @@ def test_a_bug_in_the_middle_of_add_leaves_a_record_of_it(node: Attaching) -> No
     assert node.record().phase is Phase.ATTACHING
 
 
-def test_a_sandbox_that_ends_during_add_is_undone_without_going_near_its_namespace(node: Attaching) -> None:
-    node.after_add = lambda: node.stop_sandbox(POD)
+@pytest.mark.parametrize(("end", "left"), ENDS.values(), ids=ENDS)
+def test_add_is_undone_outside_of_the_namespace_if_that_meanwhile(node: Attaching, end: End, left: set[str]) -> None:
+    node.after_add = lambda: end(node)
     with pytest.raises(SandboxChanged, match="ended during ADD"):
         node.attach()
-    assert node.is_clean()
     assert node.deleted == [Target(node.sandbox.id, "", RED)]
-
-
-def test_a_sandbox_that_is_replaced_during_add_keeps_the_new_one_untouched(node: Attaching) -> None:
-    node.after_add = node.kubelet_replaces_the_sandbox
-    with pytest.raises(SandboxChanged):
-        node.attach()
-    assert set(node.links_of(POD)) == {RED}
-    assert {sandbox for _, sandbox, _ in node.leases} == {node.running[POD].id}
+    assert set(node.links_of(POD)) == left
+    assert (node.disk, {lease[1:] for lease in node.leases}) == ({}, node.made_by_kubelet)
 
 
 def test_the_interface_stays_when_the_kubelets_call_of_the_system_plugin_was_first(node: Attaching) -> None:
@@ -179,22 +175,15 @@ def test_another_failure_of_the_system_plugin_is_undone_although_it_left_a_link(
     with pytest.raises(PluginError, match=message):
         node.attach()
     assert node.is_clean()
-
-
-def test_already_exists_without_the_interface_is_a_failure_like_any_other(node: Attaching) -> None:
-    node.via = Via.SYSTEM
     node.before_add = node.failing("veth1234 already exists")
     with pytest.raises(PluginError):
         node.attach()
-    assert node.commands() == ["DEL"]
+    assert node.commands() == ["ADD", "DEL", "DEL"], "the interface itself is not there"
 
 
 def test_a_plugin_that_makes_no_link_is_recorded_without_one(node: Attaching) -> None:
     node.after_add = lambda: node.link_vanishes(POD, "red")
     assert node.attach().ifindex == 0
-
-
-# -- detaching ------------------------------------------------------------------------------------------------------
 
 
 def test_detaches_as_recorded_and_then_forgets(node: Attaching) -> None:
@@ -216,29 +205,14 @@ def test_a_failed_del_stays_recorded_with_everything_it_needs(node: Attaching) -
     assert node.record() == made._replace(phase=Phase.DETACHING)
 
 
-def test_del_of_a_namespace_that_is_gone_names_none(node: Attaching) -> None:
+@pytest.mark.parametrize(("end", "left"), [*ENDS.values(), (Attaching.reboot_unseen, {RED})], ids=[*ENDS, "rebooted"])
+def test_del_names_no_namespace_if_that_of_the_record(node: Attaching, end: End, left: set[str]) -> None:
     made = node.attach()
-    node.stop_sandbox(POD)
+    end(node)
     node.executor.detach(made)
     assert node.deleted == [Target(made.sandbox_id, "", RED)]
-    assert node.is_clean()
-
-
-def test_del_after_a_reboot_names_no_namespace_even_if_the_same_one_seems_to_be_there(node: Attaching) -> None:
-    made = node.attach()
-    node.boot_id = "boot-2"
-    node.start_agent()
-    node.executor.detach(made)
-    assert node.deleted == [Target(made.sandbox_id, "", RED)]
-    assert set(node.links_of(POD)) == {RED}
-
-
-def test_the_namespace_of_another_sandbox_is_never_touched(node: Attaching) -> None:
-    made = node.attach()
-    node.kubelet_replaces_the_sandbox()
-    node.executor.detach(made)
-    assert set(node.links_of(POD)) == {RED}
-    assert {sandbox for _, sandbox, _ in node.leases} == {node.running[POD].id}
+    assert set(node.links_of(POD)) == left
+    assert (node.disk, {lease[1:] for lease in node.leases}) == ({}, node.made_by_kubelet)
 
 
 def test_a_namespace_that_goes_away_during_del_is_no_failure(node: Attaching) -> None:
@@ -265,9 +239,6 @@ def test_waits_for_plugins_of_an_earlier_life_where_there_can_be_any(node: Attac
     assert node.awaited == [(made.sandbox_id, RED)] * waits
 
 
-# -- crashes --------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("steps", range(8))
 @pytest.mark.parametrize("operation", ["attach", "detach"])
 def test_a_crash_anywhere_leaves_nothing_that_is_not_recorded(node: Attaching, operation: str, steps: int) -> None:
@@ -284,33 +255,14 @@ def test_a_crash_anywhere_leaves_nothing_that_is_not_recorded(node: Attaching, o
     assert node.is_clean()
 
 
-# -- drift ----------------------------------------------------------------------------------------------------------
-
-
-def test_sees_which_links_have_vanished(node: Attaching) -> None:
-    records = [node.attach(attachment(name)) for name in ("red", "green")]
+def test_links_that_have_vanished_are_those_of_this_sandbox_that_were_there(node: Attaching) -> None:
+    red, green = records = [node.attach(attachment(name)) for name in ("red", "green")]
     assert node.executor.drifted(node.sandbox, records) == []
     node.link_vanishes(POD, "red")
-    assert node.executor.drifted(node.sandbox, records) == records[:1]
-
-
-def test_only_links_of_this_sandbox_that_were_there_can_have_vanished(node: Attaching) -> None:
-    made = node.attach()
-    node.link_vanishes(POD, "red")
-    for other in (
-        made._replace(ifindex=0),
-        made._replace(phase=Phase.DETACHING),
-        made._replace(sandbox_id="another"),
-    ):
-        assert node.executor.drifted(node.sandbox, [other]) == []
-
-
-def test_nothing_is_looked_into_where_nothing_is_recorded(node: Attaching) -> None:
+    others = (red._replace(ifindex=0), red._replace(phase=Phase.DETACHING), red._replace(sandbox_id="another"))
+    assert node.executor.drifted(node.sandbox, [*others, red, green]) == [red]
     node.stop_sandbox(POD)
-    assert node.executor.drifted(node.sandbox, []) == []
-
-
-# -- the watchdog ---------------------------------------------------------------------------------------------------
+    assert node.executor.drifted(node.sandbox, []) == [], "nothing is looked into"
 
 
 def test_an_operation_is_allowed_the_time_outs_of_all_plugins_that_it_may_run(node: Attaching) -> None:

@@ -27,17 +27,12 @@ def acyclic(draw: st.DrawFn) -> list[Attachment]:
 
 @st.composite
 def arbitrary(draw: st.DrawFn) -> list[Attachment]:
-    given_names = draw(names)
-    return [
-        attachment(name, upper_layers=tuple(draw(st.lists(st.sampled_from("abcdefgh"), max_size=4))))
-        for name in given_names
-    ]
+    above = st.lists(st.sampled_from("abcdefgh"), max_size=4).map(tuple)
+    return [attachment(name, upper_layers=draw(above)) for name in draw(names)]
 
 
 @given(acyclic())
-def test_every_lower_layer_comes_before_its_upper_ones_and_ordering_again_changes_nothing(
-    attachments: list[Attachment],
-) -> None:
+def test_lower_layers_come_before_upper_ones_and_ordering_again_changes_nothing(attachments: list[Attachment]) -> None:
     ordered, cycle = attach_order(attachments)
     assert not cycle
     assert attach_order(ordered) == (ordered, False)

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from podagent.decide.desired import Desired
-from podagent.decide.dialects.kaloom_names import interface_name
 from podagent.decide.plan import TABLE, Found, Plan, Step, Want, plan_gone, plan_pod
 from podagent.model import Attachment, DefinitionRef, NetnsRef, Operation, Phase, Record
 from unit.factory import attachment, record, sandbox
@@ -22,33 +21,16 @@ DESIGN = """
 """
 
 
-def design_table() -> dict[tuple[str, str], list[str]]:
+def test_the_table_is_that_of_the_design() -> None:
     header, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in DESIGN.strip().splitlines()]
-    cells = {}
-    for want, *steps in rows:
-        for found, text in zip(header[1:], steps, strict=True):
+    design = {}
+    for want, *cells in rows:
+        for found, text in zip(header[1:], cells, strict=True):
             words = [word.strip() for word in text.partition("(")[0].split(",")]
-            cells[want, found] = [word for word in words if word not in ("nothing", "forget")]
-    return cells
-
-
-@pytest.mark.parametrize(("cell", "steps"), design_table().items())
-def test_the_table_is_that_of_the_design(cell: tuple[str, str], steps: list[str]) -> None:
-    want, found = Want(cell[0]), Found(cell[1])
-    assert [step.value for step in TABLE[want][found]] == steps
-
-
-def test_the_table_is_complete_and_has_nothing_the_design_does_not_name() -> None:
-    cells = {(want.value, found.value) for want, row in TABLE.items() for found in row}
-    assert cells == set(design_table()) == {(want.value, found.value) for want in Want for found in Found}
-
-
-def test_detaching_comes_before_attaching_again() -> None:
-    both = [steps for row in TABLE.values() for steps in row.values() if len(steps) > 1]
-    assert all(steps == (Operation.DETACH, Operation.ATTACH) for steps in both)
-
-
-# -- how a state is found in the table ------------------------------------------------------------------------------
+            design[want, found] = [word for word in words if word not in ("nothing", "forget")]
+    ours = {(w.value, f.value): [step.value for step in steps] for w, row in TABLE.items() for f, steps in row.items()}
+    assert ours == design
+    assert ours.keys() == {(want.value, found.value) for want in Want for found in Found}
 
 
 def wanted(*attachments: Attachment, **more: Any) -> Desired:
@@ -92,15 +74,10 @@ def test_what_counts_as_a_change_of_an_attachment(changes: dict[str, Any], outco
     assert plan_pod(wanted(RED), [found], SANDBOX) == expected
 
 
-def test_a_link_that_vanished_is_attached_again() -> None:
-    found = record("red")
+def test_a_link_that_vanished_or_is_to_have_another_name_is_attached_again() -> None:
+    found, renamed = record("red"), RED._replace(ifname="net1")
     assert plan_pod(wanted(RED), [found], SANDBOX, frozenset({RED.ifname})) == planned([found], [RED])
     assert not plan_pod(wanted(RED), [found], SANDBOX, frozenset({GREEN.ifname}))
-
-
-def test_an_interface_of_another_name_is_another_interface() -> None:
-    renamed = RED._replace(ifname="net1")
-    found = record("red")
     assert plan_pod(wanted(renamed), [found], SANDBOX) == planned([found], [renamed])
 
 
@@ -121,10 +98,8 @@ def test_siblings_of_a_fault_are_attached_and_changed() -> None:
 
 
 def test_attaches_in_the_order_wanted_and_detaches_newest_first() -> None:
-    records: list[Record] = [record("a", sequence=1), record("b", sequence=3), record("c", sequence=2)]
-    assert [step.attachment.network for step in plan_pod(wanted(GREEN, RED), records, SANDBOX)] == [
-        "b", "c", "a", "green", "red",
-    ]  # fmt: skip
+    a, b, c = (record(name, sequence=sequence) for name, sequence in (("a", 1), ("b", 3), ("c", 2)))
+    assert plan_pod(wanted(GREEN, RED), [a, b, c], SANDBOX) == planned([b, c, a], [GREEN, RED])
 
 
 @pytest.mark.parametrize("phase", Phase)
@@ -136,8 +111,6 @@ def test_everything_of_a_pod_that_is_gone_goes_newest_first(phase: Phase) -> Non
 def test_nothing_to_do_is_an_empty_plan() -> None:
     assert not plan_gone([])
     assert not plan_pod(Desired(), [], SANDBOX)
-    assert plan_pod(wanted(RED), [], SANDBOX)
-    assert interface_name("red") == RED.ifname
 
 
 @pytest.mark.parametrize("below", [{"phase": Phase.ATTACHING}, {"attachment": RED._replace(mac="02:00:00:00:00:01")}])

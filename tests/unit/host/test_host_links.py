@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from podagent.host.links import link_names, process_of
+from podagent.host.links import host_macs, link_names, process_of
 
 
 def test_only_a_path_through_proc_names_a_process() -> None:
@@ -22,3 +22,8 @@ def test_the_names_are_those_that_the_kernel_gives() -> None:
 def test_a_process_that_is_gone_is_an_error_and_not_an_empty_answer() -> None:
     with pytest.raises(OSError, match="999999999"):
         link_names("999999999")
+
+
+def test_a_link_has_its_own_address_and_one_that_is_not_there_or_cannot_be_has_none() -> None:
+    assert host_macs("lo") == {"00:00:00:00:00:00"}
+    assert host_macs("nowhere0") == host_macs("../../../etc") == frozenset()

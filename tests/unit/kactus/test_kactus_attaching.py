@@ -13,17 +13,12 @@ from unit.kactus.scripted import GREEN, RED, PodNode
 MAC = "02:00:00:00:00:0a"
 
 
-def test_a_pod_gets_its_default_interface_first_and_then_its_networks_in_order(node: PodNode) -> None:
+def test_a_pod_gets_its_default_interface_whose_result_is_returned_and_then_its_networks(node: PodNode) -> None:
     node.annotate({"name": "green"}, {"name": "red"})
-    node.add()
-    assert node.calls == ["ADD master eth0", f"ADD green {GREEN}", f"ADD red {RED}"]
-    assert node.kept_names == ["default", "green", "red"]
-
-
-def test_the_result_of_a_pods_start_is_that_of_its_default_interface(node: PodNode) -> None:
-    node.annotate({"name": "red"})
     node.answers["red"] = {"cniVersion": "0.4.0"}
     assert node.add() == RESULT
+    assert node.calls == ["ADD master eth0", f"ADD green {GREEN}", f"ADD red {RED}"]
+    assert node.kept_names == ["default", "green", "red"]
 
 
 @pytest.mark.parametrize("version", versions.KNOWN)
@@ -115,9 +110,6 @@ def test_a_pod_with_a_fault_gets_no_interface_at_all(
     node.annotate(*({"name": network} for network in networks))
     assert fault in node.refused(code, "ADD", "", None, **environ)
     assert (node.calls, node.kept) == ([], [])
-
-
-# --- later ----------------------------------------------------------------------------------------------------------
 
 
 def test_one_network_is_attached_with_the_mac_address_asked_for(node: PodNode) -> None:

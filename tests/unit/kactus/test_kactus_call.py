@@ -39,18 +39,12 @@ EVERY_ARGUMENT = (
 )
 NO_PAIRS = ["FOO", "FOO=1=2", "=1", "K8S_POD_NAME=web;", "A=1;;B=2", "K8S_POD_NAME=\n1", "K8S_POD_NAME=\x001"]
 NO_NAMES = ["../../etc", "a/b", "UPPER", "-a", "a..b", "x" * 300, "a b", "é", "%2e%2e", "a?b#c"]
-NO_MACS = [
-    "02:00",
-    "02:00:00:00:00:0g",
-    "x",
-    "01:00:5e:00:00:01",
-    "ff:ff:ff:ff:ff:ff",
-    "00:00:00:00:00:00",
-    "020000000001",
-    f"{MAC} ",
-]
+NO_ADDRESSES = ["x", "02:00", "02:00:00:00:00:0g", "020000000001", f"{MAC} "]
+NO_MACS = [*NO_ADDRESSES, "01:00:5e:00:00:01", "ff:ff:ff:ff:ff:ff", "00:00:00:00:00:00"]
 NO_IDS = ["../x", "a/b", ".hidden", "-x", "a b", "c1\n", "x" * 241, "x" * 4096, "ü", "c;d", "a\x00b", "\udcff"]
+NO_LINKS = [".", "..", "a/b", "eth0/../x", "a:b", "eth 0", "eth0\n", "x" * 16, "\t"]
 NO_PATHS = ["relative", "./x", "~/x", "/x\n", "/x\0y", 7, ["/x"], True]
+NO_VERSIONS = ["0.3", "1.2.0", "9.9.9", "latest", 4, ["0.4.0"], {"a": 1}, "1.0.0\n"]
 
 
 def call(conf: Json | bytes = CONF, environ: dict[str, str] | None = None) -> Call:
@@ -142,12 +136,7 @@ REFUSED: list[tuple[int, str, str, Sequence[object]]] = [
     (4, "unknown CNI_COMMAND", "CNI_COMMAND", ["ADD ", "add", "UPDATE", "DEL\n", "\udcff"]),
     (4, "[CNI_COMMAND] missing", "CNI_COMMAND", [""]),
     (4, "CNI_CONTAINERID is unusable", "CNI_CONTAINERID", NO_IDS),
-    (
-        4,
-        "CNI_IFNAME is unusable",
-        "CNI_IFNAME",
-        [".", "..", "a/b", "eth0/../x", "a:b", "eth 0", "eth0\n", "x" * 16, "\t"],
-    ),
+    (4, "CNI_IFNAME is unusable", "CNI_IFNAME", NO_LINKS),
     (4, "CNI_NETNS is unusable", "CNI_NETNS", ["relative/ns", "/proc/7/ns/net\n", "/x\x1b[0m"]),
     (4, "CNI_PATH is unusable", "CNI_PATH", ["/opt/cni/bin\n:/x"]),
     (4, "CNI_ARGS: invalid pair", "CNI_ARGS", [*NO_PAIRS, *(f"IgnoreUnknown=1;{pair}" for pair in NO_PAIRS)]),
@@ -160,12 +149,7 @@ REFUSED: list[tuple[int, str, str, Sequence[object]]] = [
         }.items()
         for key in keys
     ),
-    (
-        1,
-        "incompatible CNI versions",
-        "cniVersion",
-        ["0.3", "1.2.0", "9.9.9", "latest", 4, ["0.4.0"], {"a": 1}, "1.0.0\n"],
-    ),
+    (1, "incompatible CNI versions", "cniVersion", NO_VERSIONS),
     (7, "missing network name", "name", ["", None]),
     (7, "invalid network name", "name", ["../x", "a/b", "a b", "x\n", 5, ["x"]]),
     (7, "delegates must be a list", "delegates", [None, [], {}, 7, "bridge", [None], ["bridge"], [[]], [BRIDGE, 3]]),

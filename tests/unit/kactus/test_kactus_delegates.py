@@ -110,13 +110,6 @@ def test_a_configuration_that_no_plugin_can_be_given_is_no_fault_of_a_plugin(
     assert (caught.value.code, node.calls) == (7, [])
 
 
-def test_a_delegate_that_was_never_attached_goes_with_a_corrected_definition(
-    node: PodNode, delegates: Delegates
-) -> None:
-    delegates.delete({**FAULTY, ADDING: True}, "net0", "", lambda: DATA)
-    assert node.given["red"].conf == DATA
-
-
 @pytest.mark.parametrize(
     ("kept", "today"),
     [(FAULTY, DATA), ({**FAULTY, ADDING: True}, {**DATA, "name": "other"}),

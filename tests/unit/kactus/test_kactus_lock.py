@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -72,11 +73,8 @@ def test_calls_at_once_keep_the_delegates_of_each_other(cni_dir: Path) -> None:
             with hold(cni_dir) as saved:
                 saved.put({"type": "bridge", "networkName": f"{number}-{turn}"})
 
-    threads = [threading.Thread(target=call, args=(number,)) for number in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(call, range(4)))  # raises the error of a call, if there was one
     with hold(cni_dir, 0) as saved:
         assert len(saved.delegates) == 40
 

@@ -80,9 +80,6 @@ def test_the_networks_of_global_namespaces_may_be_used() -> None:
     assert only.definition == DefinitionRef("networks.kaloom.com/v1", "infra", "red")
 
 
-# --- definitions ----------------------------------------------------------------------------------------------------
-
-
 def test_a_definition_is_looked_for_in_the_pods_namespace_and_in_default_where_that_is_global() -> None:
     both = Defined(shop=definition({**BRIDGE, "bridge": "of-shop"}), default=definition())
     assert delegate_for(GREEN, "shop", both)["bridge"] == "of-shop"

@@ -31,21 +31,12 @@ def test_everything_goes_in_reverse_without_a_request(started: PodNode) -> None:
     assert (started.links, started.kept, started.asked) == (set(), [], [])
 
 
-@pytest.mark.parametrize(
-    ("kept", "calls"),
-    [
-        ([], ["DEL master eth0"]),
-        (
-            [{"type": "red", "networkName": "red"}, {"type": "master", "masterPlugin": True}],
-            [f"DEL red {RED}", "DEL master eth0"],
-        ),
-    ],
-    ids=["though its record is lost", "last, wherever it is kept"],
-)
-def test_the_default_interface_goes(node: PodNode, kept: list[Json], calls: list[str]) -> None:
-    node.keep(*kept)
+def test_the_default_interface_goes_last_wherever_it_is_kept_and_though_its_record_is_lost(node: PodNode) -> None:
     node.perform("DEL")
-    assert node.calls == calls
+    assert node.calls == ["DEL master eth0"]
+    node.keep({"type": "red", "networkName": "red"}, {"type": "master", "masterPlugin": True})
+    node.perform("DEL")
+    assert node.calls[1:] == [f"DEL red {RED}", "DEL master eth0"]
 
 
 def test_one_network_goes_alone_and_may_go_twice(started: PodNode) -> None:
@@ -62,26 +53,24 @@ def test_without_a_namespace_the_plugins_give_addresses_back(started: PodNode, g
     assert started.given["red"].env["CNI_NETNS"] == ""
 
 
-def test_nothing_is_detached_from_our_own_namespace(started: PodNode) -> None:
-    started.refused(8, "DEL", "red", CNI_NETNS="/proc/self/ns/net")
+@pytest.mark.parametrize(("command", "network"), [("DEL", "red"), ("CHECK", "")])
+def test_nothing_is_done_in_our_own_namespace(started: PodNode, command: str, network: str) -> None:
+    started.refused(8, command, network, CNI_NETNS="/proc/self/ns/net")
     assert started.calls == []
 
 
-def test_a_network_that_fails_stays_kept_and_the_others_go(started: PodNode) -> None:
+def test_networks_that_fail_are_reported_together_and_stay_kept_and_the_others_go(started: PodNode) -> None:
     started.fail("DEL red", 105, "busy")
+    started.fail("DEL green", 105, "too")
+    reported = started.refused(999, "DEL")
+    assert "CNI plugin red: busy" in reported
+    assert "CNI plugin green: too" in reported
+    del started.failures["DEL green"]
     assert "CNI plugin red: busy" in started.refused(105, "DEL")
     assert (started.links, started.kept_names) == ({RED}, ["red"])
     started.failures.clear()
     started.perform("DEL")
     assert (started.links, started.kept) == (set(), [])
-
-
-def test_all_failures_are_reported_at_once(started: PodNode) -> None:
-    started.fail("DEL red")
-    started.fail("DEL green")
-    reported = started.refused(999, "DEL")
-    assert "CNI plugin red" in reported
-    assert "CNI plugin green" in reported
 
 
 @pytest.mark.parametrize(
@@ -118,9 +107,6 @@ def test_a_kactus_called_by_its_own_delegate_has_nothing_to_detach(
     assert "called itself" in started.refused(7, "ADD")
 
 
-# --- CHECK ----------------------------------------------------------------------------------------------------------
-
-
 def test_a_check_asks_every_plugin_that_has_attached_something_or_the_one_of_a_network(started: PodNode) -> None:
     started.perform("CHECK")
     assert started.calls == ["CHECK master eth0", f"CHECK red {RED}", f"CHECK green {GREEN}"]
@@ -138,18 +124,12 @@ def test_nothing_that_is_not_kept_passes_a_check(node: PodNode, network: str, wh
     assert f"{what} is not attached" in node.refused(999, "CHECK", network)
 
 
-def test_an_interface_that_has_vanished_fails_a_check(started: PodNode) -> None:
+def test_an_interface_that_has_vanished_or_whose_add_was_interrupted_fails_a_check(started: PodNode) -> None:
     started.links.remove(RED)
     assert f"interface {RED} is not in the pod" in started.refused(999, "CHECK")
-
-
-def test_an_interface_whose_add_was_interrupted_fails_a_check(started: PodNode) -> None:
+    started.links.add(RED)
     started.keep({"type": "red", "networkName": "red", ADDING: True})
     assert "interrupted" in started.refused(999, "CHECK")
-
-
-def test_our_own_namespace_is_not_checked(started: PodNode) -> None:
-    started.refused(8, "CHECK", CNI_NETNS="/proc/self/ns/net")
 
 
 @pytest.mark.parametrize(
@@ -160,9 +140,6 @@ def test_a_command_that_the_version_does_not_have_is_refused(started: PodNode, c
     conf = started.conf(version, **{"cni.dev/valid-attachments": []})
     assert f"{version} has no {command}" in started.refused(1, command, conf=conf)
     assert started.calls == []
-
-
-# --- GC -------------------------------------------------------------------------------------------------------------
 
 
 def valid(node: PodNode, *alive: str, key: str = "cni.dev/valid-attachments") -> Json:
@@ -213,17 +190,10 @@ def test_a_malformed_list_of_attachments_collects_nothing(started: PodNode, list
     assert started.calls == []
 
 
-# --- STATUS ---------------------------------------------------------------------------------------------------------
-
-
-def test_kactus_is_ready_when_its_master_is(node: PodNode) -> None:
-    node.perform("STATUS", conf=node.conf("1.1.0"))
+def test_kactus_is_as_ready_as_its_master_and_reports_why_not_with_a_code_of_that_meaning(node: PodNode) -> None:
+    conf = node.conf("1.1.0")
+    node.perform("STATUS", conf=conf)
     assert node.calls == ["STATUS master"]
-
-
-@pytest.mark.parametrize(("code", "reported"), [(50, 50), (51, 51), (104, 50)])
-def test_a_master_that_is_not_ready_is_reported_with_a_code_of_that_meaning(
-    node: PodNode, code: int, reported: int
-) -> None:
-    node.fail("STATUS master", code, "not yet")
-    assert "CNI plugin master: not yet" in node.refused(reported, "STATUS", conf=node.conf("1.1.0"))
+    for code, reported in ((50, 50), (51, 51), (104, 50)):
+        node.fail("STATUS master", code, "not yet")
+        assert "CNI plugin master: not yet" in node.refused(reported, "STATUS", conf=conf)

@@ -37,11 +37,6 @@ def test_an_object_is_asked_for_with_the_token_below_the_servers_path(server: Se
     assert server.requests[0].headers["authorization"] == "Bearer secret"
 
 
-def test_an_object_that_is_not_there_is_none(server: Server) -> None:
-    server.answers.append(answer(404, b'{"kind": "Status"}'))
-    assert get_json(credentials(server), "/x") is None
-
-
 def test_an_answer_in_chunks_is_read(server: Server) -> None:
     server.answers.append(
         raw(b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n{"a"\r\n4\r\n: 1}\r\n0\r\n\r\n')
@@ -114,9 +109,6 @@ def test_a_server_that_is_not_there_is_reported_by_its_url() -> None:
         get_json(credentials(server), "/x")
 
 
-# --- certificates ---------------------------------------------------------------------------------------------------
-
-
 def test_a_server_is_trusted_for_the_kubeconfigs_authority_or_without_any(authority: Authority) -> None:
     with Server(authority.context()) as server:
         asked = credentials(server)._replace(token="secret")
@@ -159,9 +151,6 @@ def test_unusable_credentials_are_reported_with_the_kubeconfig_and_without_the_t
             get_json(bad, "/x")
         assert caught.value.code == code
         assert "secret" not in str(caught.value)
-
-
-# --- the questions --------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture

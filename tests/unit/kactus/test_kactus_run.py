@@ -71,16 +71,12 @@ def kactus(node: PodNode, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kactus]:
     setup({})
 
 
-def test_a_result_is_printed_if_there_is_one(kactus: Kactus, node: PodNode) -> None:
+def test_a_result_is_printed_if_there_is_one_and_a_failure_if_nobody_reads_it(kactus: Kactus, node: PodNode) -> None:
     assert kactus.run("DEL") == 0
     assert (node.calls, kactus.printed) == (["DEL master eth0"], [])
     kactus.ends("ADD", {"cniVersion": "0.4.0"})
     assert kactus.run("ADD") == 0
     assert kactus.printed == [{"cniVersion": "0.4.0"}]
-
-
-def test_a_result_that_nobody_reads_is_a_failure(kactus: Kactus) -> None:
-    kactus.ends("ADD", {})
     kactus.is_read = False
     assert kactus.run("ADD") == 1
 
@@ -173,9 +169,6 @@ def test_a_caller_that_has_lost_patience_ends_the_call(kactus: Kactus) -> None:
     with pytest.raises(SystemExit) as ended:
         signal.raise_signal(signal.SIGTERM)
     assert ended.value.code == 143
-
-
-# --- the executable -------------------------------------------------------------------------------------------------
 
 
 def test_the_executable_reports_its_versions_and_runs_every_other_call(

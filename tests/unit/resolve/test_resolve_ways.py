@@ -70,8 +70,6 @@ def system(plugin: str = "kactus", vendor: str = "") -> SystemNetworks:
 
 NO_SYSTEM = SystemNetworks(no_conf, "/bin", "")
 
-# -- delegate -------------------------------------------------------------------------------------------------------
-
 
 @pytest.mark.parametrize(
     ("asked", "args", "capabilities"),
@@ -128,9 +126,6 @@ def test_an_api_server_that_is_away_is_no_missing_definition() -> None:
         DelegateNetworks(away, "/bin", (), TRUST_ALL, ANY_MAC).call(POD, RED, SANDBOX)
 
 
-# -- system ---------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("asked", "args"),
     [
@@ -162,9 +157,6 @@ def test_a_node_without_configuration_cannot_attach() -> None:
         NO_SYSTEM.call(POD, RED, SANDBOX)
 
 
-# -- which of them --------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("attach_via", "system_networks", "via"),
     [
@@ -185,9 +177,6 @@ def test_auto_follows_the_nodes_configuration_as_it_changes() -> None:
     types = ["kactus", "bridge"]
     chosen = ChosenNetworks("auto", SystemNetworks(lambda: node_conf(types.pop()), "/bin", ""), delegate())
     assert [chosen.via(), chosen.via()] == [Via.DELEGATE, Via.SYSTEM]
-
-
-# -- what DEL may be tried with after it failed ---------------------------------------------------------------------
 
 
 def networks(current: SystemNetworks | None = None, definitions: DelegateNetworks | None = None) -> ChosenNetworks:

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
+import itertools
 import threading
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Protocol
 
 import docker
 import pytest
@@ -41,7 +42,7 @@ class Docker:
         listed: the containers.
         pids: of the containers; of several, the next one with each question, and the last one from then on.
         fails: raised by every question.
-        streams: the events that the next clients get.
+        streams: the events that the next clients get, or why they cannot be made.
         clients: how each was made.
         started: of the process that has a path, 5 by default; 0 if it has ended.
     """
@@ -52,7 +53,7 @@ class Docker:
         self.listed: list[Json] = [sandbox()]
         self.pids: dict[str, list[int]] = {"s1": [7]}
         self.fails: Exception | None = None
-        self.streams: list[Iterator[Json]] = []
+        self.streams: list[Iterator[Json] | Exception] = []
         self.clients: list[dict[str, Any]] = []
         self.inspected: list[str] = []
         self.filters: list[Json] = []
@@ -65,6 +66,9 @@ class Docker:
 
     def connect(self, **options: Any) -> Docker:
         self.clients.append(options)
+        if self.streams and isinstance(away := self.streams[0], Exception):
+            del self.streams[0]
+            raise away
         return self
 
     def containers(self, *, all: bool, filters: Json) -> list[Json]:  # noqa: A002 - as in docker
@@ -80,9 +84,9 @@ class Docker:
 
     def events(self, *, filters: Json, decode: bool) -> Iterator[Json]:
         self.filters.append(filters)
-        if self.fails is not None:
-            raise self.fails
-        return self.streams.pop(0)
+        stream = self.streams.pop(0)
+        assert not isinstance(stream, Exception)
+        return stream
 
     def close(self) -> None:
         self.closed += 1
@@ -123,12 +127,15 @@ def test_a_sandbox_on_the_hosts_network_has_no_namespace(daemon: Docker) -> None
     assert daemon.inspected == []
 
 
-# --- the namespace --------------------------------------------------------------------------------------------------
-
-
-def test_a_known_namespace_is_not_asked_for_again(daemon: Docker) -> None:
+def test_a_namespace_is_asked_for_once_and_forgotten_with_its_sandbox(daemon: Docker) -> None:
     assert daemon.find() == daemon.find()
     assert len(daemon.inspected) == 2  # before and after the namespace was identified, and only the first time
+    daemon.listed = [sandbox(State="exited")]
+    with pytest.raises(SandboxNotFound):
+        daemon.find()
+    daemon.listed = [sandbox()]
+    daemon.find()
+    assert len(daemon.inspected) == 4
 
 
 @pytest.mark.parametrize("started", [0, 6], ids=["gone", "of another process"])
@@ -137,16 +144,6 @@ def test_a_known_namespace_that_is_no_longer_the_same_is_looked_up_again(daemon:
     daemon.started["/proc/7/ns/net"] = started
     daemon.pids["s1"] = [8]
     assert daemon.find().netns == NetnsRef("/proc/8/ns/net", 100, 5)
-
-
-def test_a_namespace_is_forgotten_with_its_sandbox(daemon: Docker) -> None:
-    daemon.find()
-    daemon.listed = [sandbox(State="exited")]
-    with pytest.raises(SandboxNotFound):
-        daemon.find()
-    daemon.listed = [sandbox()]
-    daemon.find()
-    assert len(daemon.inspected) == 4
 
 
 def test_of_more_than_a_thousand_known_namespaces_only_those_of_running_sandboxes_stay(daemon: Docker) -> None:
@@ -162,9 +159,6 @@ def test_of_more_than_a_thousand_known_namespaces_only_those_of_running_sandboxe
         daemon.listed = [sandbox(f"s{number}")]
         daemon.find()
     assert daemon.inspected[asked:] == ["s0", "s0"]
-
-
-# --- faults ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -186,19 +180,22 @@ def test_a_sandbox_that_does_not_run_or_ends_meanwhile_is_not_found(
 
 
 @pytest.mark.parametrize(
-    "fault",
-    [docker.errors.DockerException("broken"), requests.ConnectionError("refused"), OSError("gone"), ValueError("JSON")],
+    ("changes", "reason"),
+    [
+        ({"fails": docker.errors.DockerException("broken")}, "DockerException: broken"),
+        ({"fails": requests.ConnectionError("refused")}, "ConnectionError: refused"),
+        ({"fails": OSError("gone")}, "OSError: gone"),
+        ({"fails": ValueError("JSON")}, "ValueError: JSON"),
+        ({"listed": [{}]}, "KeyError"),
+        ({"listed": [sandbox(HostConfig=None)]}, "TypeError"),
+        ({"listed": [sandbox(Created=None), sandbox("s2")]}, "TypeError"),
+    ],
 )
-def test_a_docker_that_does_not_answer_is_reported_with_its_address(daemon: Docker, fault: Exception) -> None:
-    daemon.fails = fault
-    with pytest.raises(RuntimeUnavailable, match=f"Docker at {ENDPOINT} does not answer: {type(fault).__name__}"):
-        daemon.find()
-
-
-@pytest.mark.parametrize("listed", [[{}], [sandbox(HostConfig=None)], [sandbox(Created=None), sandbox("s2")]])
-def test_an_answer_that_makes_no_sense_is_no_answer(daemon: Docker, listed: list[Json]) -> None:
-    daemon.listed = listed
-    with pytest.raises(RuntimeUnavailable):
+def test_a_docker_without_a_usable_answer_is_reported_with_its_address(
+    daemon: Docker, changes: dict[str, Any], reason: str
+) -> None:
+    vars(daemon).update(changes)
+    with pytest.raises(RuntimeUnavailable, match=f"Docker at {ENDPOINT} does not answer: {reason}"):
         daemon.find()
 
 
@@ -214,8 +211,6 @@ def test_the_version_is_agreed_again_with_a_docker_that_refuses_it(daemon: Docke
     assert len(daemon.clients) == clients
 
 
-# --- events ---------------------------------------------------------------------------------------------------------
-
 EVENT: Json = {"Actor": {"Attributes": POD_LABELS}}
 RECONNECTED = "reconnected"
 
@@ -227,35 +222,34 @@ def stream(*events: Json, fault: Exception | None = None) -> Iterator[Json]:
         raise fault
 
 
-Follow = Callable[..., "list[PodKey | str]"]
+class Follow(Protocol):
+    def __call__(self, *streams: Iterator[Json] | Exception) -> list[PodKey | str]: ...
 
 
 @pytest.fixture
 def follow(daemon: Docker) -> Follow:
-    """Follows these streams, and gives what was heard when the last one has ended."""
+    """Follows these streams, or fails to, and returns what was heard until the last one has ended."""
 
-    def follow(*streams: Iterator[Json]) -> list[PodKey | str]:
+    def follow(*streams: Iterator[Json] | Exception) -> list[PodKey | str]:
         heard: list[PodKey | str] = []
         stopped = threading.Event()
 
-        def last() -> Iterator[Json]:
-            yield from streams[-1]
+        def end() -> Iterator[Json]:
             stopped.set()
+            yield from ()
 
-        daemon.streams = [*streams[:-1], last()]
+        *first, last = streams
+        assert not isinstance(last, Exception)
+        daemon.streams = [*first, itertools.chain(last, end())]
         daemon.runtime.follow(heard.append, lambda: heard.append(RECONNECTED), stopped)
         return heard
 
     return follow
 
 
-def test_the_pod_of_every_event_is_reported(daemon: Docker, follow: Follow) -> None:
+def test_the_pod_of_every_event_is_reported_however_long_there_is_none(daemon: Docker, follow: Follow) -> None:
     assert follow(stream(EVENT, {"Actor": {"Attributes": {}}})) == [RECONNECTED, POD, PodKey("", "", "")]
     assert daemon.filters[0]["label"] == ["io.kubernetes.docker.type=podsandbox"]
-
-
-def test_silence_is_no_fault_of_the_stream(daemon: Docker, follow: Follow) -> None:
-    follow(stream())
     assert daemon.clients[1] == {"base_url": ENDPOINT, "timeout": None, "version": "1.41"}
     assert daemon.closed == 1
 
@@ -266,26 +260,12 @@ def test_events_that_may_have_been_missed_are_reported_when_a_stream_ends(follow
 
 
 @pytest.mark.parametrize("fault", [requests.ConnectionError("refused"), ValueError("no JSON"), OSError("gone")])
-def test_a_lost_docker_and_its_return_are_logged(
+def test_a_lost_docker_and_its_return_are_logged_once_each(
     follow: Follow, fault: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    assert follow(stream(fault=fault), stream(fault=fault), stream()) == [RECONNECTED] * 3
-    lost, back = f"Docker at {ENDPOINT} does not answer, trying again: {fault}", f"Docker at {ENDPOINT} answers again"
-    assert caplog.messages == [lost, back, lost, back]
-
-
-def test_a_docker_that_stays_away_is_logged_once(daemon: Docker, caplog: pytest.LogCaptureFixture) -> None:
-    attempts: list[int] = []
-    stopped = threading.Event()
-
-    def refuse(**options: Any) -> Docker:
-        attempts.append(1)
-        if len(attempts) == 3:
-            stopped.set()
-        raise docker.errors.DockerException("refused")
-
-    runtime = DockerRuntime(ENDPOINT, daemon.identify, connect=refuse, retry_s=0)
-    runtime.follow(lambda pod: None, lambda: None, stopped)
-    assert len(attempts) == 3
-    assert caplog.messages == [f"Docker at {ENDPOINT} does not answer, trying again: refused"]
+    away = docker.errors.DockerException("away")
+    heard = follow(stream(fault=fault), away, away, stream(), away, away, stream())
+    assert heard == [RECONNECTED] * 3
+    lost, back = f"Docker at {ENDPOINT} does not answer, trying again: ", f"Docker at {ENDPOINT} answers again"
+    assert caplog.messages == [f"{lost}{fault}", back, f"{lost}away", back]

@@ -57,13 +57,12 @@ def runtime(client: Client, socket: Path) -> OnceThere:
     return OnceThere(f"unix://{socket}", client.load, identify, poll_s=0.01)
 
 
-def test_as_long_as_there_is_no_socket_nothing_is_loaded(client: Client, runtime: OnceThere) -> None:
+def test_the_client_is_loaded_once_when_the_socket_is_there_and_stays(
+    client: Client, runtime: OnceThere, socket: Path
+) -> None:
     with pytest.raises(RuntimeUnavailable, match="there is no such socket"):
         runtime.find_sandbox(POD)
     assert client.loaded == []
-
-
-def test_the_client_is_loaded_once_and_stays(client: Client, runtime: OnceThere, socket: Path) -> None:
     socket.touch()
     assert runtime.find_sandbox(POD) is SANDBOX
     socket.unlink()
