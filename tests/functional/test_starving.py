@@ -77,3 +77,8 @@ def test_a_victim_is_attached_as_fast_as_ever(bed: Bed, attack: Attack) -> None:
     print(f"{attack.__name__}: {before} ms quiet, {now} ms beside it, {slowest} ms at most")
     assert now < 3 * before
     assert max(beside) < SLOWEST_S
+    bed.plugins.restore("vlan")
+    for pod in bed.node.pods:
+        pod.annotate([])
+    bed.agent.reload()
+    bed.settles({pod: [] for pod in bed.node.pods}, 60)

@@ -100,6 +100,15 @@ class Outcomes:
         """Seconds until the subject may be tried with this aim."""
         return self._attempts.remaining(key, subject, aim)
 
+    def admit(self, key: PodKey, operation: Operation) -> bool:
+        """Whether the namespace's budget of failures has room for this attempt. Detaching is not limited."""
+        return operation is not Operation.ATTACH or self._attempts.admit(key.namespace)
+
+    def refund(self, key: PodKey, operation: Operation) -> None:
+        """The admitted attempt did not fail."""
+        if operation is Operation.ATTACH:
+            self._attempts.refund(key.namespace)
+
     def may_repeat(self, key: PodKey, subject: Subject) -> bool:
         """Whether something that should not happen again and again may be done now; if so, the next time is later."""
         if self._attempts.remaining(key, subject, None) > 0:
@@ -109,6 +118,7 @@ class Outcomes:
 
     def succeeded(self, outcome: Outcome) -> None:
         """Clears earlier failures of the operation and reports its success."""
+        self.refund(outcome.key, outcome.operation)
         self.found(outcome.key, outcome.operation, outcome.attachment)
         self.report(outcome)
 
@@ -121,8 +131,9 @@ class Outcomes:
         error = outcome.error
         waits = isinstance(error, NotYet) or outcome.operation in (Operation.FIND, Operation.TAKE_OVER)
         subject = _subject(outcome.operation, outcome.attachment)
-        charged = outcome.operation is Operation.ATTACH and not waits
-        failure = self._attempts.failed(outcome.key, subject, aim, str(error) or repr(error), charged=charged)
+        if waits:
+            self.refund(outcome.key, outcome.operation)
+        failure = self._attempts.failed(outcome.key, subject, aim, str(error) or repr(error))
         result = Result.WAITING if waits else Result.FAILED
         if result is Result.FAILED and not self._failures.allows(outcome.key):
             self._unreported[outcome.key] += 1

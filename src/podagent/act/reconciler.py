@@ -27,7 +27,8 @@ _STATIC_POD_RECHECK_S = 10.0
 # Then the pod goes to the end of the queue, and its desired state is read again before the next step.
 _TURN_S = 0.05
 _AT_ONCE = 0.0
-_SLOW_LANE_RECHECK_S = 1.0
+# While the namespace has failed too often, or the slow lane is full.
+_RECHECK_S = 1.0
 
 
 def unwatched(seconds: float) -> None:
@@ -171,12 +172,15 @@ class Reconciler:
     def _try(self, step: Step, now: _Pass) -> float | None:
         """Executes a step. Returns the seconds until the retry, None after success."""
         operation, attachment, aim = step.operation, step.attachment, _aim(step, now)
+        if not self._outcomes.admit(now.key, operation):
+            return _RECHECK_S
         now.expect(LOOKUP_ALLOWANCE_S)
         started = self._clock()
         try:
             with self._executor.admitted(now.key, attachment) as may_run:
                 if not may_run:
-                    return _SLOW_LANE_RECHECK_S
+                    self._outcomes.refund(now.key, operation)
+                    return _RECHECK_S
                 result, record = self._detach(step.record, now) if step.record else self._attach(attachment, now)
         except Exception as error:  # one failing attachment, even because of a bug, must not block the others
             seconds = self._clock() - started

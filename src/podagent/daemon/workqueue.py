@@ -55,7 +55,7 @@ class WorkQueue(Generic[Key]):
         """Queues `key` in `delay` seconds; the earliest of several requests wins."""
         with self._changed:
             due = self._clock() + delay
-            if key in self._queued or self._due.get(key, due + 1) <= due:
+            if key in self._queued or key in self._again or self._due.get(key, due + 1) <= due:
                 return
             self._due[key] = due
             heapq.heappush(self._timers, (due, next(self._tie_breaker), key))

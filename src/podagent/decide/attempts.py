@@ -17,9 +17,7 @@ from podagent.model import Operation, PodKey
 # An entry that is edited is tried at once, but nobody edits it more often than that.
 _MOST_NEW_AIMS, _NEW_AIMS_S = 3, 60.0
 # Failing attempts cost API requests and plugin runs: all pods of a namespace share this budget.
-_NAMESPACE_BURST, _NAMESPACE_PER_SECOND, _MOST_NAMESPACES = 50, 5.0, 1024
-# A pod whose namespace has used up its budget is looked at once a second.
-_SHORTEST_WAIT_S = 1.0
+_NAMESPACE_BURST, _NAMESPACE_PER_SECOND, _MOST_NAMESPACES = 20, 2.0, 1024
 
 
 class Subject(NamedTuple):
@@ -75,19 +73,21 @@ class Attempts:
 
     def remaining(self, pod: PodKey, subject: Subject, aim: object) -> float:
         """Seconds until the subject may be tried with this aim; 0 if it may be tried now."""
-        wait = self._backoff(self._of.get(pod, {}).get(subject), aim)
-        if wait == 0 and subject.operation is Operation.ATTACH and not self._budgets.has(pod.namespace):
-            return _SHORTEST_WAIT_S
-        return wait
-
-    def _backoff(self, attempt: Attempt | None, aim: object) -> float:
-        now = self._clock()
+        attempt, now = self._of.get(pod, {}).get(subject), self._clock()
         if attempt is None or (attempt.aim != aim and attempt.may_reset(now)):
             return 0.0
         return max(0.0, attempt.not_before - now)
 
-    def failed(self, pod: PodKey, subject: Subject, aim: object, error: str, *, charged: bool = False) -> Failure:
-        """Records a failure and computes the backoff. `charged`: to the budget of the pod's namespace."""
+    def admit(self, namespace: str) -> bool:
+        """Takes an attempt from the namespace's budget of failures. Returns False if there is none."""
+        return self._budgets.allows(namespace)
+
+    def refund(self, namespace: str) -> None:
+        """Gives an attempt back that did not fail."""
+        self._budgets.refund(namespace)
+
+    def failed(self, pod: PodKey, subject: Subject, aim: object, error: str) -> Failure:
+        """Records a failure and computes the backoff."""
         with self._lock:
             of_pod = self._of.setdefault(pod, {})
             before, now = of_pod.get(subject), self._clock()
@@ -99,8 +99,6 @@ class Attempts:
                 failures, new_aims = before.failures + 1, before.new_aims
             retry_in = exponential(failures, self._rng)
             of_pod[subject] = Attempt(aim, failures, now + retry_in, error, new_aims)
-            if charged:
-                self._budgets.allows(pod.namespace)
         return Failure(retry_in, before is None or before.error != error)
 
     def succeeded(self, pod: PodKey, subject: Subject) -> None:

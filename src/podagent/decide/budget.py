@@ -28,10 +28,9 @@ class TokenBucket:
             return 0.0
         return (1 - self._tokens) / self._per_second
 
-    def is_empty(self) -> bool:
-        """Whether `take` would take none."""
-        self._fill()
-        return self._tokens <= 1 - _ROUNDING
+    def refund(self) -> None:
+        """Puts a token back."""
+        self._tokens = min(self._burst, self._tokens + 1)
 
     def _fill(self) -> None:
         now = self._clock()
@@ -50,11 +49,12 @@ class Budgets:
         self._lock = threading.Lock()
         self._buckets: OrderedDict[Hashable, TokenBucket] = OrderedDict()
 
-    def has(self, key: Hashable) -> bool:
-        """Whether `key` has a token; takes none."""
+    def refund(self, key: Hashable) -> None:
+        """Puts a token back that `allows` took."""
         with self._lock:
             bucket = self._buckets.get(key)
-            return bucket is None or not bucket.is_empty()
+            if bucket is not None:
+                bucket.refund()
 
     def allows(self, key: Hashable) -> bool:
         """Whether `key` has a token; takes it."""

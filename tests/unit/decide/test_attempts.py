@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from podagent.decide.attempts import Attempts, Subject
-from podagent.model import Operation, PodKey
+from podagent.model import Operation
 from unit.factory import Clock, key
 
 POD, OTHER = key(), key("other")
@@ -56,17 +56,17 @@ def test_aims_that_change_all_the_time_do_not_reset_the_backoff(attempts: Attemp
     assert attempts.remaining(POD, NET1, "an edit a minute later") == 0
 
 
-def test_failures_of_a_namespace_share_a_budget_which_concerns_neither_detaching_nor_other_namespaces(
-    attempts: Attempts, time: Clock
-) -> None:
-    for number in range(60):
-        attempts.failed(POD, Subject(Operation.ATTACH, f"net{number}"), "aim", "error", charged=True)
-    fresh = Subject(Operation.ATTACH, "fresh")
-    assert attempts.remaining(key("another pod"), fresh, "aim") == 1
-    assert attempts.remaining(POD, Subject(Operation.DETACH, "fresh"), "aim") == 0
-    assert attempts.remaining(PodKey("quiet", "web", "uid"), fresh, "aim") == 0
+def test_failures_of_a_namespace_share_a_budget_that_others_do_not_need(attempts: Attempts, time: Clock) -> None:
+    assert sum(attempts.admit("busy") for _ in range(60)) == 20
+    assert attempts.admit("quiet")
+    attempts.refund("busy")
+    assert [attempts.admit("busy") for _ in range(2)] == [True, False]
     time.now += 1
-    assert attempts.remaining(POD, fresh, "aim") == 0
+    assert sum(attempts.admit("busy") for _ in range(60)) == 2
+    for _ in range(60):
+        attempts.refund("busy")
+    assert sum(attempts.admit("busy") for _ in range(60)) == 20
+    attempts.refund("unknown")
 
 
 def test_pods_interfaces_and_operations_have_nothing_to_do_with_each_other(attempts: Attempts) -> None:
