@@ -99,7 +99,7 @@ def test_a_plugin_of_a_former_life_that_hangs_is_ended(bed: Bed) -> None:
 
 
 def test_other_pods_do_not_wait_for_a_plugin_that_hangs(own_bed: Callable[..., Bed]) -> None:
-    bed = own_bed(options={"plugin-timeout": "20s", "workers": 2})
+    bed = own_bed(options={"plugin-timeout": "20s", "workers": 4})
     broken, good = bed.networks.bridge(tuning=True), bed.networks.bridge()
     bed.plugins.breaks("tuning", "ADD", script=pluginscripts.HANG)
     stuck, beside = bed.node.many(2)
