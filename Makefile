@@ -24,7 +24,7 @@ help: ## Show this list
 	@echo
 	@echo "Variables: PYTHON=python3.12 (default: the first of python3, python3.13 ... python3.10 that will do)"
 	@echo "           JOBS=2, so many tests at a time; 0: in the foreground, for a debugger"
-	@echo "           JOBS=1 of e2e: one cluster after the other, not side by side"
+	@echo "           JOBS=1 of e2e: one cluster after the other"
 
 demo: node venv ## See it work on real containers: the example of the README (root; MODE=delegate or system)
 	@PYTHONPATH=tests $(RUN) -m demo --mode $(MODE)

@@ -69,7 +69,7 @@ def serve(system_plugin: str) -> None:
 
 @main.command(context_settings={"ignore_unknown_options": True})
 @click.option("--system-plugin", type=click.Choice(SYSTEM_PLUGINS), multiple=True, default=SYSTEM_PLUGINS)
-@click.option("--jobs", type=int, default=2, help="Less than 2: one cluster after the other.")
+@click.option("--jobs", type=int, default=2, help="So many clusters at a time.")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def test(system_plugin: tuple[str, ...], jobs: int, arguments: tuple[str, ...]) -> None:
     """Run the suite on each system plugin, on clusters of its own; ARGUMENTS go to pytest."""

@@ -52,7 +52,7 @@ class Suite:
 
 
 def run(plugins: Sequence[str], arguments: Sequence[str], jobs: int, say: Callable[[str], None]) -> bool:
-    """Whether all passed. Side by side, the first part before the user's eyes; with one job, one after the other.
+    """Whether all passed. `jobs` at a time, the first part before the user's eyes.
 
     When this is interrupted they are ended, and have ended.
     """
@@ -61,7 +61,7 @@ def run(plugins: Sequence[str], arguments: Sequence[str], jobs: int, say: Callab
     ended: list[Suite] = []
     try:
         while waiting or playing:
-            if waiting and (jobs > 1 or not playing):
+            if waiting and len(playing) < max(jobs, 1):
                 suite = Suite(*waiting.pop(0), arguments, in_background=jobs > 1 and bool(playing or ended))
                 playing.append(suite)
                 say(f"{suite.name} begins" + (f", and is written to {suite.log}" if suite.log else ""))
