@@ -67,6 +67,10 @@ class NetnsGone(PodagentError):
     """The recorded network namespace no longer exists, or its path now refers to another one."""
 
 
+class NetnsUnavailable(PodagentError):
+    """A system call on a network namespace failed, which does not mean that the namespace is gone."""
+
+
 class ApiError(PodagentError):
     """The API server rejected a request, or was unreachable.
 

@@ -56,7 +56,7 @@ class Networks(Protocol):
 
 
 class Netns(Protocol):
-    """An open network namespace. Raises NetnsGone."""
+    """An open network namespace. Raises NetnsUnavailable."""
 
     def links(self) -> Collection[str]: ...
 
@@ -72,7 +72,7 @@ class Namespaces(Protocol):
     """Opens network namespaces."""
 
     def hold(self, ref: NetnsRef) -> AbstractContextManager[Netns]:
-        """Opens the namespace and keeps it alive. Raises NetnsGone, HostNetworkRefused."""
+        """Opens the namespace and keeps it alive. Raises NetnsGone, NetnsUnavailable, HostNetworkRefused."""
 
 
 class Cni(Protocol):

@@ -6,6 +6,7 @@ Rejects the host's own namespace, on behalf of every caller.
 from __future__ import annotations
 
 import ctypes
+import errno
 import fcntl
 import os
 import socket
@@ -15,10 +16,19 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from typing import Generic, TypeVar
 
-from podagent.errors import HostNetworkRefused, NetnsGone
+from podagent.errors import HostNetworkRefused, NetnsGone, NetnsUnavailable, PodagentError
 from podagent.host.links import link_names, process_of
 from podagent.model import NetnsRef
 
+# Only these say that a file, or the process whose file it is, does not exist. All others may be over in a moment.
+_GONE = frozenset({errno.ENOENT, errno.ESRCH, errno.ENOTDIR})
+_REMEDIES = {
+    errno.EACCES: "SELinux or AppArmor denies it, or the service lacks CAP_SYS_PTRACE: see ausearch -m avc",
+    errno.EPERM: "the service lacks CAP_SYS_ADMIN, or a security module denies it: see ausearch -m avc",
+    errno.EMFILE: "raise LimitNOFILE of the service",
+    errno.ENFILE: "the host has too many open files: raise fs.file-max",
+    errno.ENOMEM: "the host is out of memory",
+}
 _CLONE_NEWNET = 0x40000000
 _SIOCGIFHWADDR = 0x8927
 _ARPHRD_ETHER = 1
@@ -38,12 +48,24 @@ def identify(path: str) -> NetnsRef:
 
     Raises:
         NetnsGone: it does not exist.
+        NetnsUnavailable: it cannot be told now.
     """
     try:
         inode = os.stat(path).st_ino  # noqa: PTH116 (hot path)
         return NetnsRef(path, inode, _start_time(process_of(path)))
-    except (OSError, ValueError, IndexError) as error:
+    except OSError as error:
+        raise unusable(path, error) from None
+    except (ValueError, IndexError) as error:
         raise NetnsGone(f"network namespace {path} is gone: {error}") from None
+
+
+def unusable(path: str, error: OSError) -> PodagentError:
+    """The meaning of a failed system call on the namespace at `path`: NetnsGone or NetnsUnavailable."""
+    if error.errno in _GONE:
+        return NetnsGone(f"network namespace {path} is gone: {error}")
+    name, remedy = errno.errorcode.get(error.errno or 0, "?"), _REMEDIES.get(error.errno or 0)
+    hint = f"; {remedy}" if remedy else ""
+    return NetnsUnavailable(f"network namespace {path} cannot be used now: {error.strerror} ({name}){hint}")
 
 
 def host_inodes() -> frozenset[int]:
@@ -77,20 +99,20 @@ class HeldNetns:
         self._enter = enter
 
     def links(self) -> frozenset[str]:
-        """Names of its links. Raises NetnsGone."""
+        """Names of its links. Raises NetnsUnavailable."""
         return self._visit(link_names)
 
     def ifindex(self, name: str) -> int:
-        """Index of the link `name`, 0 if there is none. Raises NetnsGone."""
+        """Index of the link `name`, 0 if there is none. Raises NetnsUnavailable."""
         # Looked up only if it exists: for an unknown name the kernel may load a module of that name.
         return self._visit(lambda: socket.if_nametoindex(name) if name in link_names() else 0)
 
     def mac(self, name: str) -> str:
-        """MAC address of the link `name` in lower case, "" if it has none. Raises NetnsGone."""
+        """MAC address of the link `name` in lower case, "" if it has none. Raises NetnsUnavailable."""
         return self._visit(lambda: _mac(name))
 
     def intact(self) -> bool:
-        """Whether the path still refers to this namespace, of the same process."""
+        """Whether the path still refers to this namespace, of the same process. Raises NetnsUnavailable."""
         try:
             return identify(self.ref.path) == self.ref
         except NetnsGone:
@@ -101,7 +123,9 @@ class HeldNetns:
         visitor.start()
         visitor.join()
         if not visitor.seen:
-            raise NetnsGone(f"cannot look into the network namespace: {visitor.error}") from visitor.error
+            # It is held open, so it is there, whatever the reason is.
+            error = visitor.error or OSError(errno.EIO, os.strerror(errno.EIO))
+            raise NetnsUnavailable(str(unusable(self.ref.path, error))) from visitor.error
         return visitor.seen[0]
 
 
@@ -123,12 +147,13 @@ class NetworkNamespaces:
 
         Raises:
             NetnsGone: it is gone, or the path now refers to another one.
+            NetnsUnavailable: it cannot be told now.
             HostNetworkRefused: it is the host's.
         """
         try:
             fd = os.open(ref.path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
-            raise NetnsGone(f"network namespace {ref.path} is gone: {error}") from None
+            raise unusable(ref.path, error) from None
         try:
             held = HeldNetns(ref, fd, self._enter)
             inode = os.fstat(fd).st_ino

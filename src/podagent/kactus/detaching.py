@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-
 from podagent.errors import CniError
 from podagent.foreign import Json
 from podagent.kactus.call import Call
 from podagent.kactus.config import Config
 from podagent.kactus.delegates import Delegates, ifname_of
 from podagent.kactus.failure import INTERNAL, Failure
-from podagent.kactus.links import require_foreign
+from podagent.kactus.links import is_there, require_foreign
 from podagent.kactus.log import log
 from podagent.kactus.state import DEFINITION, IFNAME, SavedDelegates, identity
 
@@ -61,7 +59,7 @@ class Detaching:
 
     def _netns(self) -> str:
         """The namespace, or "" if it is gone: plugins then only release addresses."""
-        if not self._call.netns or not os.path.exists(self._call.netns):  # noqa: PTH110
+        if not self._call.netns or not is_there(self._call.netns):
             return ""
         require_foreign(self._call.netns)
         return self._call.netns

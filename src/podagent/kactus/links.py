@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Collection
 
-from podagent.errors import NetnsGone
-from podagent.kactus.failure import INVALID_NETNS, Failure
+from podagent.errors import PodagentError
+from podagent.kactus.failure import INVALID_NETNS, TRY_AGAIN_LATER, Failure
 
 Look = Callable[[str], Collection[str]]
 """Returns the link names of the namespace at a path. Raises Failure (code 8)."""
+
+
+def is_there(netns: str) -> bool:
+    """Whether there is a file at the path. Raises Failure (code 11) if it cannot be told: then nothing is gone."""
+    try:
+        os.stat(netns)  # noqa: PTH116 - not pathlib, for kactus
+    except OSError as fault:
+        if fault.errno in (errno.ENOENT, errno.ESRCH, errno.ENOTDIR):
+            return False
+        raise Failure(TRY_AGAIN_LATER, f"network namespace {netns} cannot be used now: {fault.strerror}") from None
+    return True
 
 
 def require_foreign(netns: str) -> None:
@@ -29,7 +41,7 @@ def link_names(netns: str) -> Collection[str]:
     process = links.process_of(netns)
     try:
         return links.link_names(process) if process else _by_entering(netns)
-    except (OSError, NetnsGone) as fault:
+    except (OSError, PodagentError) as fault:
         raise Failure(INVALID_NETNS, f"cannot look into network namespace {netns}: {fault}") from None
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from podagent.act.outcomes import Outcome, PodState, Result
+from podagent.errors import NetnsUnavailable
 from podagent.model import Operation, Pod, PodKey
 from podagent.report.wording import attempted, described, error_text
 
@@ -38,6 +39,8 @@ class PodEvents:
             return
         if outcome.result in _REASONS:
             self._recorder.emit(outcome.pod, *_REASONS[outcome.result], described(outcome))
+        elif outcome.result is Result.WAITING and isinstance(outcome.error, NetnsUnavailable):
+            self._recorder.emit(outcome.pod, "Warning", "NetworkAttachFailed", error_text(outcome.error))
         elif outcome.result is Result.FAILED:
             what = f"{attempted(outcome)} failed: {error_text(outcome.error)}"
             self._recorder.emit(outcome.pod, "Warning", _FAILURES[outcome.operation], what)

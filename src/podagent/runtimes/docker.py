@@ -149,9 +149,8 @@ class DockerRuntime:
     def _forget(self, containers: list[dict[str, Any]]) -> None:
         for container in containers:
             self._namespaces.pop(container["Id"], None)
-        if len(self._namespaces) > 1000:
-            for sandbox_id in [key for key, ref in list(self._namespaces.items()) if not self._still(ref)]:
-                self._namespaces.pop(sandbox_id, None)
+        while len(self._namespaces) > 1000:
+            self._namespaces.pop(next(iter(self._namespaces), ""), None)
 
     def _still(self, ref: NetnsRef) -> bool:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NoReturn
 
 import pytest
 
@@ -11,12 +12,13 @@ from podagent.errors import (
     HostNetworkRefused,
     InterfaceLeft,
     NetnsGone,
+    NetnsUnavailable,
     NotUndone,
     PluginError,
     SandboxChanged,
     StoreError,
 )
-from podagent.model import Attachment, Phase, Record, Sandbox, Target, Via
+from podagent.model import Attachment, NetnsRef, Phase, Record, Sandbox, Target, Via
 from podagent.netconf import NetConf
 from unit.bench import POD, Bench
 from unit.factory import attachment
@@ -221,6 +223,23 @@ def test_a_namespace_that_goes_away_during_del_is_no_failure(node: Attaching) ->
     node.before_delete = lambda target: node.stop_sandbox(POD)
     node.executor.detach(made)
     assert node.disk == {}
+
+
+def test_del_waits_while_nobody_can_tell_whether_the_namespace_is_there(
+    node: Attaching, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unusable(ref: NetnsRef) -> NoReturn:
+        raise NetnsUnavailable("too many open files (ENFILE)")
+
+    made = node.attach()
+    monkeypatch.setattr(node, "hold", unusable)
+    with pytest.raises(NetnsUnavailable):
+        node.executor.detach(made)
+    monkeypatch.undo()
+    assert (node.record().phase, node.deleted) == (Phase.DETACHING, [])
+    assert (set(node.links_of(POD)), len(node.leases)) == ({RED}, 1)
+    node.executor.detach(node.record())
+    assert node.is_clean()
 
 
 def test_del_that_leaves_the_link_is_a_failure_whatever_it_reports(node: Attaching) -> None:

@@ -5,17 +5,20 @@ What only a real namespace can show is below tests/functional.
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from lab.processes import open_files
 from lab.waiting import eventually
-from podagent.errors import HostNetworkRefused, NetnsGone
+from podagent.errors import HostNetworkRefused, NetnsGone, NetnsUnavailable
+from podagent.host import netns as netns_module
 from podagent.host.links import link_names
 from podagent.host.netns import NetworkNamespaces, boot_id, host_inodes, identify, setns
 
@@ -89,10 +92,43 @@ def test_whoever_looks_is_not_moved(netns: Path) -> None:
 
 
 def test_a_namespace_that_cannot_be_entered_is_an_error_and_not_an_empty_answer(netns: Path) -> None:
-    with NetworkNamespaces().hold(identify(str(netns))) as held, pytest.raises(NetnsGone, match="cannot look into"):
+    with NetworkNamespaces().hold(identify(str(netns))) as held, pytest.raises(NetnsUnavailable, match="EINVAL"):
         held.links()
     with netns.open() as file, pytest.raises(OSError, match="Invalid argument"):
         setns(file.fileno())
+
+
+UNCERTAIN = [errno.ENFILE, errno.EMFILE, errno.EACCES, errno.EPERM, errno.ENOMEM, errno.EIO]
+CALLS = {"stat": (os, "stat"), "open": (os, "open"), "open of the process": (netns_module, "open")}
+
+
+@pytest.mark.parametrize("number", UNCERTAIN, ids=errno.errorcode.get)
+@pytest.mark.parametrize("site", [*CALLS, "setns"])
+def test_a_call_that_fails_does_not_make_a_namespace_gone(
+    process: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch, site: str, number: int
+) -> None:
+    def fail(*_: object, **__: object) -> NoReturn:
+        raise OSError(number, os.strerror(number))
+
+    ref = identify(f"/proc/{process.pid}/ns/net")
+    namespaces = NetworkNamespaces(host=(), enter=fail if site == "setns" else lambda fd: None)
+    if site in CALLS:
+        monkeypatch.setattr(*CALLS[site], fail, raising=False)
+    with pytest.raises(NetnsUnavailable, match=errno.errorcode[number]), namespaces.hold(ref) as held:
+        held.links()
+    monkeypatch.undo()
+
+
+@pytest.mark.parametrize("number", [errno.ENOENT, errno.ESRCH])
+def test_only_what_does_not_exist_is_gone(netns: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    def fail(*_: object, **__: object) -> NoReturn:
+        raise OSError(number, os.strerror(number))
+
+    ref, namespaces = identify(str(netns)), NetworkNamespaces(host=())
+    monkeypatch.setattr(os, "open", fail)
+    with pytest.raises(NetnsGone), namespaces.hold(ref):
+        pytest.fail("held what is gone")
+    monkeypatch.undo()
 
 
 def test_a_namespace_that_is_not_as_recorded_is_gone(netns: Path, namespaces: NetworkNamespaces) -> None:

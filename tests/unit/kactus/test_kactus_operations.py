@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from typing import Any
 
 import pytest
@@ -51,6 +53,23 @@ def test_without_a_namespace_the_plugins_give_addresses_back(started: PodNode, g
     started.perform("DEL", CNI_NETNS=gone)
     assert len(started.calls) == 3
     assert started.given["red"].env["CNI_NETNS"] == ""
+
+
+def test_without_knowing_whether_the_namespace_is_there_nothing_is_detached(
+    started: PodNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stat = os.stat
+
+    def fail(path: Any, **options: Any) -> os.stat_result:
+        if path == str(started.netns):
+            raise OSError(errno.ENFILE, os.strerror(errno.ENFILE))
+        return stat(path, **options)
+
+    kept = started.kept
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "stat", fail)
+        assert started.refused(999, "DEL").count("Too many open files") == 3
+    assert (started.calls, started.kept) == ([], kept)
 
 
 @pytest.mark.parametrize(("command", "network"), [("DEL", "red"), ("CHECK", "")])

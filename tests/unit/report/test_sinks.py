@@ -7,7 +7,15 @@ import logging
 import pytest
 
 from podagent.act.outcomes import Outcome, PodState, Result
-from podagent.errors import AnnotationError, NotUndone, PluginError, PodNotReady, RuntimeUnavailable, SandboxNotFound
+from podagent.errors import (
+    AnnotationError,
+    NetnsUnavailable,
+    NotUndone,
+    PluginError,
+    PodNotReady,
+    RuntimeUnavailable,
+    SandboxNotFound,
+)
 from podagent.messages import Message
 from podagent.model import Operation, Pod
 from podagent.report.events import PodEvents
@@ -37,6 +45,8 @@ NOT_ATTACHED = ATTACHED._replace(
 )
 NOT_DETACHED = NOT_ATTACHED._replace(operation=Operation.DETACH, record=record("red"))
 
+DENIED = WAITING._replace(error=NetnsUnavailable("permission denied (EACCES); see ausearch"))
+
 # The outcome and its line; its fields besides those of the pod and the network; its Event.
 REPORTED = [
     (
@@ -57,6 +67,12 @@ REPORTED = [
         f"INFO detached {NAMED} from pod default/web in 2 ms",
         {"CNI_COMMAND": "DEL", "DURATION_MS": "2.0"},
         f"Normal NetworkDetached: detached {NAMED}",
+    ),
+    (
+        DENIED,
+        "WARNING pod default/web: waiting: permission denied (EACCES); see ausearch",
+        {"MESSAGE_ID": Message.SANDBOX_MISSING},
+        "Warning NetworkAttachFailed: permission denied (EACCES); see ausearch",
     ),
     (
         NOT_ATTACHED,
