@@ -2,8 +2,8 @@
 
 No new operation may run concurrently on the same attachment. Orphans are identified in /proc by their environment and
 by their standard output, which is still the pipe to the caller. Daemons that a plugin starts on purpose have closed it.
-Processes in other PID namespaces (those of pods) are left alone. So are this process and its ancestors, since a plugin
-with such an environment may itself call kactus.
+Processes of other users and of other PID namespaces (those of pods) are left alone, whatever their environment. So are
+this process and its ancestors, since a plugin with such an environment may itself call kactus.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ _KILL_PATIENCE_S = 5.0
 # slow; a program may also have no environment for good.
 _EXEC_PATIENCE_S = 0.1
 _EXEC_POLL_S = 0.001
+# Plugins get few variables. Others may have megabytes of them.
+_ENVIRONMENT_READ = 64 << 10
 
 
 def await_orphans(container_id: str, ifname: str, timeout_s: float) -> bool:
@@ -74,17 +76,27 @@ def _find(wanted: set[bytes], spared: set[int]) -> list[int]:
 
 
 def _works_on(pid: int, wanted: set[bytes]) -> bool:
-    # An ended process has no environment any more, and one of another user may be unreadable.
+    # An ended process has no environment any more.
     try:
+        if os.stat(f"/proc/{pid}").st_uid != os.geteuid():  # noqa: PTH116
+            return False
         variables = _environment(pid)
         return (
             b"CNI_COMMAND=" in variables
             and wanted <= set(variables.split(b"\0"))
             and os.readlink(f"/proc/{pid}/fd/1").startswith("pipe:")  # noqa: PTH115
             and os.path.samestat(os.stat(f"/proc/{pid}/ns/pid"), os.stat("/proc/self/ns/pid"))  # noqa: PTH116
+            and _is_ours(pid)
         )
     except OSError:
         return False
+
+
+def _is_ours(pid: int) -> bool:
+    """Whether it was started by our own user too: set-user-ID programs keep the environment of whoever runs them."""
+    with open(f"/proc/{pid}/status", "rb", buffering=0) as status:  # noqa: PTH123
+        users = next(line for line in status.read().splitlines() if line.startswith(b"Uid:"))
+    return set(users.split()[1:]) == {b"%d" % os.geteuid()}
 
 
 def _environment(pid: int) -> bytes:
@@ -92,7 +104,7 @@ def _environment(pid: int) -> bytes:
     deadline = time.monotonic() + _EXEC_PATIENCE_S
     while True:
         with open(f"/proc/{pid}/environ", "rb", buffering=0) as environ:  # noqa: PTH123
-            variables = environ.read()
+            variables = environ.read(_ENVIRONMENT_READ)
         if variables or time.monotonic() > deadline:
             return variables
         os.readlink(f"/proc/{pid}/exe")  # noqa: PTH115 - fails for zombies and kernel threads, which execute nothing

@@ -111,6 +111,21 @@ def test_a_process_with_another_environment_is_left_alone(start: Start, change: 
     assert process.poll() is None
 
 
+def test_a_process_of_another_user_is_left_alone(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    process = start()
+    monkeypatch.setattr(os, "geteuid", lambda: 4242)
+    assert await_orphans(SANDBOX, IFNAME, 0)
+    monkeypatch.undo()
+    assert process.poll() is None
+    assert not await_end(WANTED, 0)
+
+
+def test_a_large_environment_is_read_in_part(start: Start) -> None:
+    process = start(env={**{f"A{number}": "x" * 1000 for number in range(1000)}, **ENV})
+    assert await_orphans(SANDBOX, IFNAME, 0)
+    assert process.poll() is None
+
+
 def test_a_daemon_that_has_let_go_of_its_output_is_left_alone(start: Start, tmp_path: Path) -> None:
     process = start(f"exec > /dev/null; : > {tmp_path}/let-go; read x")
     eventually((tmp_path / "let-go").exists)
