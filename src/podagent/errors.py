@@ -39,6 +39,10 @@ class NetConfError(InputError):
     """A CNI network configuration (list) is malformed; the text names the file or the definition."""
 
 
+class NoNetConf(NetConfError):
+    """The node has no CNI network configuration at all, not even a faulty one."""
+
+
 class HostNetworkRefused(InputError):
     """The pod or its network namespace is the host's own, which the agent never touches."""
 

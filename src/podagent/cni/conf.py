@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from podagent.errors import NetConfError
+from podagent.errors import NetConfError, NoNetConf
 from podagent.foreign import Json
 from podagent.netconf import (
     NetConf,
@@ -50,7 +50,8 @@ def first_valid(directory: Path) -> tuple[Path, NetConf]:
     """The first valid configuration of `directory` by file name, like the kubelet's runtimes.
 
     Raises:
-        NetConfError: there is none; the text lists the fault of every file.
+        NoNetConf: there is no file.
+        NetConfError: none is valid; the text lists the fault of every file.
     """
     faults: list[str] = []
     for path in _candidates(directory, (*_PLUGIN_SUFFIXES, _LIST_SUFFIX)):
@@ -58,8 +59,10 @@ def first_valid(directory: Path) -> tuple[Path, NetConf]:
             return path, load_file(path)
         except NetConfError as fault:  # noqa: PERF203 - one bad file must not stop the search
             faults.append(str(fault))
-    reason = "; ".join(faults) or "no .conf, .conflist or .json file there"
-    raise NetConfError(f"no valid CNI network configuration in {directory}: {reason}")
+    what = f"no valid CNI network configuration in {directory}"
+    if not faults:
+        raise NoNetConf(f"{what}: no .conf, .conflist or .json file there")
+    raise NetConfError(f"{what}: {'; '.join(faults)}")
 
 
 class SystemConf:

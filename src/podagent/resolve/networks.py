@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from podagent.errors import NetConfError, PodagentError
+from podagent.errors import NoNetConf, PodagentError
 from podagent.model import Attachment, Invocation, Pod, Record, Sandbox, Via
 from podagent.netconf import NetConf
 from podagent.resolve.corrected import instead_of
@@ -36,12 +36,12 @@ class ChosenNetworks:
         return None if corrected is None else record.invocation._replace(netconf=corrected)
 
     def via(self) -> Via:
-        """The mode in effect now."""
+        """The mode in effect now. Raises NetConfError: with a faulty configuration of the node, nobody can tell."""
         if self._attach_via != "auto":
             return Via(self._attach_via)
         try:
             return Via.SYSTEM if self._system.netconf().type == _META_PLUGIN else Via.DELEGATE
-        except NetConfError:
+        except NoNetConf:
             return Via.DELEGATE
 
     def _today(self, record: Record) -> NetConf | None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from podagent.errors import ApiError, DefinitionError, NetConfError, PodNotReady
+from podagent.errors import ApiError, DefinitionError, NetConfError, NoNetConf, PodNotReady
 from podagent.foreign import Json
 from podagent.model import Attachment, DefinitionRef, Invocation, Phase, PodKey, Record, Via
 from podagent.netconf import NetConf
@@ -61,7 +61,11 @@ def node_conf(plugin: str = "kactus", name: str = "node") -> NetConf:
 
 
 def no_conf() -> NetConf:
-    raise NetConfError("no valid CNI network configuration")
+    raise NoNetConf("no valid CNI network configuration")
+
+
+def half_written() -> NetConf:
+    raise NetConfError("05-kactus.conf: not JSON")
 
 
 def system(plugin: str = "kactus", vendor: str = "") -> SystemNetworks:
@@ -171,6 +175,12 @@ def test_the_way_that_is_taken(attach_via: str, system_networks: SystemNetworks,
     chosen = ChosenNetworks(attach_via, system_networks, delegate("shop/red"))
     assert chosen.via() is via
     assert chosen.resolve(POD, RED, SANDBOX)[0] is via
+
+
+def test_auto_waits_while_the_nodes_configuration_is_faulty() -> None:
+    chosen = ChosenNetworks("auto", SystemNetworks(half_written, "/bin", ""), delegate())
+    with pytest.raises(NetConfError, match="05-kactus"):
+        chosen.resolve(POD, RED, SANDBOX)
 
 
 def test_auto_follows_the_nodes_configuration_as_it_changes() -> None:
