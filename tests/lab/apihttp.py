@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, cast
 
 from lab.apirequest import Request, parse
-from lab.apistore import ApiFailure, Json, selection
+from lab.apistore import RESOURCES, ApiFailure, Json, selection
 
 if TYPE_CHECKING:
     from lab.apiserver import ApiServer
@@ -103,7 +103,8 @@ class Connection(BaseHTTPRequestHandler):
             selects, query = selection(request.namespace, request.query), request.query
             limit, token = int(query.get("limit", 0)), query.get("continue", "")
             version, items, token = self._api.page(request.resource, selects, limit, token)
-            return {"kind": "List", "metadata": {"resourceVersion": str(version), "continue": token}, "items": items}
+            kind = next(each.kind for each in RESOURCES if each.plural == request.resource) + "List"
+            return {"kind": kind, "metadata": {"resourceVersion": str(version), "continue": token}, "items": items}
         if self.headers["Content-Type"] != _MERGE_PATCH:
             raise ApiFailure(415, "UnsupportedMediaType", f"accepted media types: {_MERGE_PATCH}")
         return self._api.patch(*named, body)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from podagent.errors import AnswerTooLarge, ApiError
-from podagent.foreign import Json, json_object, lenient, optional, required
+from podagent.foreign import Json, json_object, lenient, optional, required, shown
 from podagent.kube.answers import status_error
 from podagent.kube.api import KubeApi
 from podagent.kube.pods import parse_pod
@@ -101,11 +101,17 @@ def _selector(node: str) -> str:
 
 
 def _parse_items(page: Json) -> list[Pod]:
+    """The pods of a page. A pod that is missing counts as gone, so anything doubtful is an error."""
     try:
-        items = optional(page, "items", list) or []
+        kind, items = optional(page, "kind", str), optional(page, "items", list) or []
     except ValueError as error:
         raise ApiError(f"GET {PODS}: the answer is not a list of pods: {error}") from error
-    return [pod for pod in map(parse_pod, items) if pod.key.name]
+    if kind != "PodList":
+        raise ApiError(f"GET {PODS}: the answer is not a list of pods: its kind is {shown(kind)}")
+    pods = [parse_pod(item) for item in items if isinstance(item, dict)]
+    if len(pods) != len(items) or not all(all(pod.key) for pod in pods):
+        raise ApiError(f"GET {PODS}: the answer is not a list of pods: an item has no namespace, name or UID")
+    return pods
 
 
 def _list_version(page: Json) -> str:

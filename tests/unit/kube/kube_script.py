@@ -155,7 +155,7 @@ class World:
 
 def page(*names: str, version: str = "1", more: str = "") -> Json:
     """A page of a list; `more`: the token that continues it."""
-    items = [{"metadata": {"namespace": "default", "name": name}} for name in names]
+    items = [{"metadata": {"namespace": "default", "name": name, "uid": "uid"}} for name in names]
     return {"kind": "PodList", "metadata": {"resourceVersion": version, "continue": more}, "items": items}
 
 

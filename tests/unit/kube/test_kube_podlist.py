@@ -34,9 +34,21 @@ def test_a_list_that_never_ends_is_given_up() -> None:
         listing(*[page("a", more="again")] * 1001)
 
 
-@pytest.mark.parametrize("items", [None, [], [{}], [7, None, "x"], [{"metadata": {"uid": "1"}}]])
-def test_a_list_without_items_or_with_nameless_ones_has_no_pods(items: object) -> None:
+@pytest.mark.parametrize("items", [None, []])
+def test_a_list_without_items_has_no_pods(items: object) -> None:
     assert listing(page() | {"items": items}) == Listing([], "1")
+
+
+@pytest.mark.parametrize("item", [{}, 7, None, "x", {"metadata": {"uid": "1"}}, {"metadata": []}])
+def test_an_item_that_is_no_pod_is_an_error_and_nothing_is_taken_as_gone(item: object) -> None:
+    with pytest.raises(ApiError, match="an item has no namespace, name or UID"):
+        listing(page() | {"items": [*page("a")["items"], item]})
+
+
+@pytest.mark.parametrize("kind", [None, "", "List", "Status", "NodeList", 7])
+def test_a_list_of_another_kind_is_an_error(kind: object) -> None:
+    with pytest.raises(ApiError, match="the answer is not a list of pods"):
+        listing(page() | {"kind": kind})
 
 
 @pytest.mark.parametrize("items", [7, "x", {"a": 1}, True])
