@@ -100,6 +100,10 @@ class Outcomes:
         """Seconds until the subject may be tried with this aim."""
         return self._attempts.remaining(key, subject, aim)
 
+    def not_before(self, key: PodKey, subject: Subject) -> float:
+        """The time of the subject's next retry; minus infinity if it has not failed. To be compared only."""
+        return self._attempts.not_before(key, subject)
+
     def admit(self, key: PodKey, operation: Operation) -> bool:
         """Whether the namespace's budget of failures has room for this attempt. Detaching is not limited."""
         return operation is not Operation.ATTACH or self._attempts.admit(key.namespace)

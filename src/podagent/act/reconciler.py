@@ -147,7 +147,7 @@ class Reconciler:
         """Executes the steps that are due. Returns the seconds until the next pass, None if none is needed."""
         waits: dict[str, float] = {}
         turn: float | None = None
-        for step in plan:
+        for step in self._in_turn(plan, now.key):
             ifname = step.attachment.ifname
             if ifname in waits:
                 continue  # do not attach over an interface that could not be detached
@@ -155,11 +155,21 @@ class Reconciler:
             if wait == 0 and turn is not None and self._is_over(turn, now):
                 return _AT_ONCE
             if wait == 0 and not self._stopping():
+                if not self._outcomes.admit(now.key, step.operation):
+                    return min([*waits.values(), _RECHECK_S])  # of the steps, only attaches are left
                 turn = self._clock() if turn is None else turn
                 wait = self._try(step, now)
             if wait is not None:
                 waits[ifname] = wait
         return min(waits.values(), default=None)
+
+    def _in_turn(self, plan: Plan, key: PodKey) -> list[Step]:
+        """Detaches before attaches; of each, those that failed last, so that they keep no other one waiting."""
+
+        def turn(step: Step) -> tuple[bool, float]:
+            return step.record is None, self._outcomes.not_before(key, Subject(step.operation, step.attachment.ifname))
+
+        return sorted(plan, key=turn)
 
     def _wait_for(self, step: Step, now: _Pass) -> float | None:
         """Seconds until the step may be tried, 0 for now."""
@@ -172,8 +182,6 @@ class Reconciler:
     def _try(self, step: Step, now: _Pass) -> float | None:
         """Executes a step. Returns the seconds until the retry, None after success."""
         operation, attachment, aim = step.operation, step.attachment, _aim(step, now)
-        if not self._outcomes.admit(now.key, operation):
-            return _RECHECK_S
         now.expect(LOOKUP_ALLOWANCE_S)
         started = self._clock()
         try:

@@ -5,6 +5,7 @@ Records hold what is attached; this holds what currently fails. It is lost with 
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 from collections.abc import Callable, Collection, Mapping
@@ -77,6 +78,11 @@ class Attempts:
         if attempt is None or (attempt.aim != aim and attempt.may_reset(now)):
             return 0.0
         return max(0.0, attempt.not_before - now)
+
+    def not_before(self, pod: PodKey, subject: Subject) -> float:
+        """Earliest time of the next retry, in seconds of the clock; minus infinity if the subject has not failed."""
+        attempt = self._of.get(pod, {}).get(subject)
+        return -math.inf if attempt is None else attempt.not_before
 
     def admit(self, namespace: str) -> bool:
         """Takes an attempt from the namespace's budget of failures. Returns False if there is none."""

@@ -32,6 +32,16 @@ def test_a_turn_ends_after_a_slow_step_and_the_next_one_goes_on(node: Bench) -> 
     assert (node.look(), node.done()) == (None, {"red", "green", "blue"})
 
 
+def test_networks_that_fail_slowly_keep_no_other_one_waiting(node: Bench) -> None:
+    bad = [f"bad{number}" for number in range(7)]
+    node.faults.add_fails = dict.fromkeys(bad, "before")
+    node.before_add = lambda: setattr(node, "now", node.now + 1)
+    node.run(*bad, "good")
+    for _ in range(8):
+        node.look()
+    assert node.done() == {"good"}
+
+
 def test_quick_steps_share_a_turn(node: Bench) -> None:
     slow(node, 0.02)
     node.attached("red", "green", "blue")
