@@ -137,7 +137,7 @@ class Outcomes:
         subject = _subject(outcome.operation, outcome.attachment)
         if waits:
             self.refund(outcome.key, outcome.operation)
-        failure = self._attempts.failed(outcome.key, subject, aim, str(error) or repr(error))
+        failure = self._attempts.failed(outcome.key, subject, aim, str(error) or repr(error), waits=waits)
         result = Result.WAITING if waits else Result.FAILED
         if result is Result.FAILED and not self._failures.allows(outcome.key):
             self._unreported[outcome.key] += 1

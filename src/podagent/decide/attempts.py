@@ -36,6 +36,7 @@ class Attempt(NamedTuple):
         failures: consecutive failures with this aim.
         not_before: earliest time of the next retry, in seconds of the clock.
         error: text of the last error.
+        waits: nothing failed: a precondition was not met.
         new_aims: when the latest new aims reset the backoff, in seconds of the clock.
     """
 
@@ -44,6 +45,7 @@ class Attempt(NamedTuple):
     not_before: float
     error: str
     new_aims: tuple[float, ...] = ()
+    waits: bool = False
 
     def may_reset(self, now: float) -> bool:
         """Whether a new aim may reset the backoff now."""
@@ -82,7 +84,7 @@ class Attempts:
     def not_before(self, pod: PodKey, subject: Subject) -> float:
         """Earliest time of the next retry, in seconds of the clock; minus infinity if the subject has not failed."""
         attempt = self._of.get(pod, {}).get(subject)
-        return -math.inf if attempt is None else attempt.not_before
+        return -math.inf if attempt is None or attempt.waits else attempt.not_before
 
     def admit(self, namespace: str) -> bool:
         """Takes an attempt from the namespace's budget of failures. Returns False if there is none."""
@@ -92,7 +94,7 @@ class Attempts:
         """Gives an attempt back that did not fail."""
         self._budgets.refund(namespace)
 
-    def failed(self, pod: PodKey, subject: Subject, aim: object, error: str) -> Failure:
+    def failed(self, pod: PodKey, subject: Subject, aim: object, error: str, *, waits: bool = False) -> Failure:
         """Records a failure and computes the backoff."""
         with self._lock:
             of_pod = self._of.setdefault(pod, {})
@@ -104,7 +106,7 @@ class Attempts:
             elif before is not None:
                 failures, new_aims = before.failures + 1, before.new_aims
             retry_in = exponential(failures, self._rng)
-            of_pod[subject] = Attempt(aim, failures, now + retry_in, error, new_aims)
+            of_pod[subject] = Attempt(aim, failures, now + retry_in, error, new_aims, waits)
         return Failure(retry_in, before is None or before.error != error)
 
     def succeeded(self, pod: PodKey, subject: Subject) -> None:
