@@ -151,7 +151,7 @@ class Reconciler:
             ifname = step.attachment.ifname
             if ifname in waits:
                 continue  # do not attach over an interface that could not be detached
-            wait = self._wait_for(step, now)
+            wait: float | None = self._wait_for(step, now)
             if wait == 0 and turn is not None and self._is_over(turn, now):
                 return _AT_ONCE
             if wait == 0 and not self._stopping():
@@ -171,7 +171,7 @@ class Reconciler:
 
         return sorted(plan, key=turn)
 
-    def _wait_for(self, step: Step, now: _Pass) -> float | None:
+    def _wait_for(self, step: Step, now: _Pass) -> float:
         """Seconds until the step may be tried, 0 for now."""
         return self._outcomes.wait_for(now.key, Subject(step.operation, step.attachment.ifname), _aim(step, now))
 

@@ -15,8 +15,7 @@ from podagent.validate import is_dns1123_label, is_dns1123_subdomain
 _UNIT_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _DURATION_PART = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(h|ms|m|s|us|µs|ns)")
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+")
-_VENDOR = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_PLUGIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _LINK_PATTERN = re.compile(r"[^/:\s,]{1,60}")
 
 
@@ -79,7 +78,7 @@ def _node_name(text: str) -> str:
 
 
 def _vendor_name(text: str) -> str:
-    if text and _VENDOR.fullmatch(text) is None:
+    if text and _FILE_NAME.fullmatch(text) is None:
         raise ValueError
     return text
 
@@ -150,7 +149,7 @@ NODE_NAME = Kind(_node_name, "the name of a node: lower-case letters, digits, '-
 VENDOR_NAME = Kind(_vendor_name, "a directory name of letters, digits, '.', '_' and '-', without '/'", "NAME")
 _IN_TOML = "separated by commas (in TOML also a list of strings)"
 NAMESPACES = Kind(_list_of("a namespace", is_dns1123_label), f"namespaces {_IN_TOML}", "NAMES", (list,))
-PLUGINS = Kind(_list_of("a CNI plugin", _PLUGIN.fullmatch), f"names of CNI plugins {_IN_TOML}", "NAMES", (list,))
+PLUGINS = Kind(_list_of("a CNI plugin", _FILE_NAME.fullmatch), f"names of CNI plugins {_IN_TOML}", "NAMES", (list,))
 LINK_PATTERNS = Kind(
     _list_of("a pattern of links", _LINK_PATTERN.fullmatch), f"names of links, or patterns with * and ?, {_IN_TOML}",
     "PATTERNS", (list,),

@@ -13,9 +13,8 @@ from typing import Literal
 
 from podagent.config import kinds
 from podagent.config.kinds import Kind
-from podagent.resolve.macs import ANY, NONE, OWN_NAMESPACE
 from podagent.resolve.reach import HOST_OPTIONS
-from podagent.resolve.rules import DEFAULT_PLUGINS
+from podagent.resolve.rules import ANY, DEFAULT_PLUGINS, NONE, OWN_NAMESPACE
 
 # Measured with bridge + host-local: throughput of the plugin levels off between four and eight parallel runs. One
 # namespace has at most half of the workers.
@@ -210,7 +209,7 @@ SETTINGS: tuple[Setting, ...] = (
         kinds.choice("restrict", "trust-all"),
         "restrict",
         "Whether the network definitions of other than trusted namespaces are restricted by the allowed-* settings.",
-        "Plugins run as root: whoever may create an unrestricted definition may take over the node. trust-all is the"
+        "Plugins run as root: with an unrestricted definition, its author can take over the node. trust-all is the"
         " behaviour of Kaloom's podagent.",
     ),
     Setting(
@@ -218,7 +217,7 @@ SETTINGS: tuple[Setting, ...] = (
         kinds.NAMESPACES,
         "default",
         "Namespaces whose network definitions may do anything on the node.",
-        "Nobody but administrators should be able to create network definitions there.",
+        "Let only administrators create network definitions there.",
         "the value of global-namespaces",
         like="global-namespaces",
     ),

@@ -76,7 +76,7 @@ class WorkQueue(Generic[Key]):
         """Marks the work on `key` as done; requeues the key if it was added meanwhile."""
         with self._changed:
             self._working.discard(key)
-            self._busy -= Counter([self._group(key)])
+            self._leave(self._group(key))
             self._changed.notify()
             if key in self._again:
                 self._again.discard(key)
@@ -107,6 +107,11 @@ class WorkQueue(Generic[Key]):
         self._working.add(key)
         self._busy[group] += 1
         return key
+
+    def _leave(self, group: Hashable) -> None:
+        self._busy[group] -= 1
+        if not self._busy[group]:
+            del self._busy[group]
 
     def _enqueue(self, key: Key) -> None:
         if key in self._working:

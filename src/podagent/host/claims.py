@@ -16,18 +16,12 @@ from contextlib import contextmanager
 
 from podagent.errors import StoreError
 from podagent.foreign import Json, json_object
-from podagent.host.links import link_names
+from podagent.host.links import ifindex
 from podagent.validate import is_interface_name
 
 DIRECTORY = "/run/podagent/links"
 _LARGEST_FILE = 4096
 _SIOCBRADDBR = 0x89A0
-
-
-def ifindex(name: str) -> int:
-    """Index of a link of the host, 0 if there is none. Raises OSError."""
-    # Looked up only if it exists: for an unknown name the kernel may load a module of that name.
-    return socket.if_nametoindex(name) if name in link_names() else 0
 
 
 def create_bridge(name: str) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 from podagent.validate import is_interface_name
+
+GONE = frozenset({errno.ENOENT, errno.ESRCH, errno.ENOTDIR})
+"""Only these errors say that a file, or the process whose file it is, does not exist: all others may be over soon."""
 
 _BEFORE, _AFTER = "/proc/", "/ns/net"
 
@@ -38,6 +42,14 @@ def _mac_at(directory: str) -> str:
             return file.read().strip()
     except OSError:
         return ""
+
+
+def ifindex(name: str) -> int:
+    """Index of a link in the calling thread's network namespace, 0 if there is none. Raises OSError."""
+    import socket  # noqa: PLC0415 - kactus seldom needs it
+
+    # Looked up only if it exists: for an unknown name the kernel may load a module of that name.
+    return socket.if_nametoindex(name) if name in link_names() else 0
 
 
 def link_names(process: str = "thread-self") -> frozenset[str]:

@@ -17,11 +17,9 @@ from contextlib import contextmanager, suppress
 from typing import Generic, TypeVar
 
 from podagent.errors import HostNetworkRefused, NetnsGone, NetnsUnavailable, PodagentError
-from podagent.host.links import link_names, process_of
+from podagent.host.links import GONE, ifindex, link_names, process_of
 from podagent.model import NetnsRef
 
-# Only these say that a file, or the process whose file it is, does not exist. All others may be over in a moment.
-_GONE = frozenset({errno.ENOENT, errno.ESRCH, errno.ENOTDIR})
 _REMEDIES = {
     errno.EACCES: "SELinux or AppArmor denies it, or the service lacks CAP_SYS_PTRACE: see ausearch -m avc",
     errno.EPERM: "the service lacks CAP_SYS_ADMIN, or a security module denies it: see ausearch -m avc",
@@ -61,7 +59,7 @@ def identify(path: str) -> NetnsRef:
 
 def unusable(path: str, error: OSError) -> PodagentError:
     """The meaning of a failed system call on the namespace at `path`: NetnsGone or NetnsUnavailable."""
-    if error.errno in _GONE:
+    if error.errno in GONE:
         return NetnsGone(f"network namespace {path} is gone: {error}")
     name, remedy = errno.errorcode.get(error.errno or 0, "?"), _REMEDIES.get(error.errno or 0)
     hint = f"; {remedy}" if remedy else ""
@@ -104,8 +102,7 @@ class HeldNetns:
 
     def ifindex(self, name: str) -> int:
         """Index of the link `name`, 0 if there is none. Raises NetnsUnavailable."""
-        # Looked up only if it exists: for an unknown name the kernel may load a module of that name.
-        return self._visit(lambda: socket.if_nametoindex(name) if name in link_names() else 0)
+        return self._visit(lambda: ifindex(name))
 
     def mac(self, name: str) -> str:
         """MAC address of the link `name` in lower case, "" if it has none. Raises NetnsUnavailable."""

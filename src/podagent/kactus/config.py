@@ -8,7 +8,7 @@ from podagent.errors import NetConfError
 from podagent.foreign import Json
 from podagent.kactus.failure import INVALID_CONFIG, Failure
 from podagent.netconf import parse
-from podagent.resolve.rules import DEFAULT_PLUGINS, Rules
+from podagent.resolve.rules import ANY, DEFAULT_PLUGINS, NONE, OWN_NAMESPACE, Rules
 from podagent.validate import is_dns1123_label
 
 DEFAULT_CNI_DIR = "/var/lib/cni/kactus"
@@ -37,7 +37,7 @@ class Config(NamedTuple):
     master: Json
     global_namespaces: tuple[str, ...] = DEFAULT_GLOBAL_NAMESPACES
     rules: Rules = Rules(frozenset(DEFAULT_GLOBAL_NAMESPACES), spell=_camel_case)
-    allow_mac: str = "own-namespace"
+    allow_mac: str = OWN_NAMESPACE
 
 
 def read_config(conf: Json) -> Config:
@@ -48,7 +48,7 @@ def read_config(conf: Json) -> Config:
         master=_master(conf),
         global_namespaces=_namespaces(conf, "globalNamespaces", DEFAULT_GLOBAL_NAMESPACES),
         rules=_rules(conf),
-        allow_mac=_choice(conf, "allowMac", "own-namespace", "any", "no"),
+        allow_mac=_choice(conf, "allowMac", OWN_NAMESPACE, ANY, NONE),
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Callable, Collection
 
@@ -18,7 +17,9 @@ def is_there(netns: str) -> bool:
     try:
         os.stat(netns)  # noqa: PTH116 - not pathlib, for kactus
     except OSError as fault:
-        if fault.errno in (errno.ENOENT, errno.ESRCH, errno.ENOTDIR):
+        from podagent.host.links import GONE  # noqa: PLC0415 - DEL seldom comes after the namespace
+
+        if fault.errno in GONE:
             return False
         raise Failure(TRY_AGAIN_LATER, f"network namespace {netns} cannot be used now: {fault.strerror}") from None
     return True

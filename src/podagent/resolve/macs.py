@@ -13,8 +13,7 @@ from podagent.errors import MacRefused
 from podagent.foreign import Json, lenient
 from podagent.netconf import NetConf
 from podagent.resolve.reach import host_links
-
-ANY, OWN_NAMESPACE, NONE = "any", "own-namespace", "no"
+from podagent.resolve.rules import ANY, NONE
 
 
 class Plugged(NamedTuple):
@@ -47,7 +46,7 @@ class MacRule:
     ) -> None:
         """
         Args:
-            allow: `ANY`; `OWN_NAMESPACE`: addresses of other pods in the same namespace, and free ones; `NONE`.
+            allow: `ANY`, `OWN_NAMESPACE` or `NONE`; see `rules`.
             plugged: all attachments on the node.
             host_macs: the addresses of a link of the host and of its ports.
             setting: the name of the setting, for errors.

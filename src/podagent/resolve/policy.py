@@ -85,11 +85,15 @@ class DefinitionPolicy:
         return NetConf({**netconf.json, "name": _prefixed(reference.namespace, netconf.name)})
 
     def _refuse_meta_plugins(self, netconf: NetConf, reference: DefinitionRef) -> None:
-        refused = META_PLUGINS | (set(self._node_plugins()) - REFERENCE_PLUGINS - self._rules.plugins)
         for plugin in plugin_types(netconf):
-            if plugin in refused:
+            if plugin in META_PLUGINS or self._is_of_node(plugin):
                 what = f"CNI plugin {plugin} is a meta-plugin or the node's system plugin"
                 raise DefinitionRefused(f"network {reference}: {what}: no network definition may run it")
+
+    def _is_of_node(self, plugin: str) -> bool:
+        """Whether only the node's own configuration may name it; that is read from disk only if need be."""
+        ordinary = plugin in REFERENCE_PLUGINS or plugin in self._rules.plugins
+        return not ordinary and plugin in self._node_plugins()
 
     def _refuse_plugins(self, netconf: NetConf, reference: DefinitionRef) -> None:
         for plugin in plugin_types(netconf):

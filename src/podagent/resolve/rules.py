@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+ANY, OWN_NAMESPACE, NONE = "any", "own-namespace", "no"
+"""Which MAC addresses a pod may request: any; free ones and those of its namespace; none."""
+
 DEFAULT_PLUGINS = (
     "bridge", "macvlan", "ipvlan", "vlan", "ptp", "tuning", "sbr", "bandwidth", "static", "host-local", "whereabouts",
 )  # fmt: skip
