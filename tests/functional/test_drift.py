@@ -65,5 +65,6 @@ def test_an_idle_agent_neither_works_nor_logs_nor_runs_plugins(bed: Bed) -> None
     assert bed.agent.cpu_seconds() - used < 0.4
     assert bed.agent.log() == logged
     assert bed.plugins.calls() == []
-    assert bed.api.requests.all(since=since) == []
+    # The watch ends by itself every half minute, so one may begin here.
+    assert [request.verb for request in bed.api.requests.all(since=since)] in ([], ["watch"])
     assert [plugged(pod) for pod in pods] == before
