@@ -206,6 +206,7 @@ def test_lists_that_lack_every_pod_detach_nothing(fresh: Bed, empty_lists: int) 
 
 
 @pytest.mark.attack
+@pytest.mark.timeout(240)
 def test_the_api_server_of_another_cluster_is_refused_until_this_node_has_moved_there(
     own_bed: Callable[..., Bed],
 ) -> None:
@@ -216,7 +217,7 @@ def test_the_api_server_of_another_cluster_is_refused_until_this_node_has_moved_
     with ApiServer() as other:
         other.write_kubeconfig(kubeconfig)
         bed.agent.reload()
-        bed.agent.wait_for_log("the API server is of another cluster than this node's attachments")
+        bed.agent.wait_for_log("the API server is of another cluster than this node's attachments", 60)
         since = time.monotonic()
         bed.agent.reload()
         eventually(lambda: other.requests.count("get", "namespaces", since) > 1, what="it to be asked again")
