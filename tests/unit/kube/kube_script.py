@@ -161,5 +161,5 @@ def page(*names: str, version: str = "1", more: str = "") -> Json:
 
 def line(kind: str, name: str = "", version: str = "", **obj: Any) -> bytes:
     """An event about a pod, which a bookmark does not name; or about another object."""
-    metadata = {"namespace": "default", "name": name, "resourceVersion": version}
+    metadata = {"namespace": "default", "name": name, "uid": "uid", "resourceVersion": version}
     return json.dumps({"type": kind, "object": obj or {"metadata": metadata}}).encode() + b"\n"
