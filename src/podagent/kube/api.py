@@ -26,6 +26,8 @@ from podagent.kube.stream import LineStream
 from podagent.timelimit import TimeLimit
 
 Query = Iterable[tuple[str, str]]
+Guard = Callable[[Callable[[str], Json]], None]
+"""Checks a server by GETs, each from a path to the object. Raises ApiError if no request may go to this server."""
 _Answer = TypeVar("_Answer")
 
 _LARGEST_BODY = 16 << 20
@@ -49,14 +51,19 @@ class KubeApi:
     repeated once.
     """
 
-    def __init__(self, load: Callable[[], Configuration], timeout_s: float = 20.0) -> None:
+    def __init__(
+        self, load: Callable[[], Configuration], timeout_s: float = 20.0, guard: Guard = lambda _: None
+    ) -> None:
         """
         Args:
             load: reads the credentials, within `LONGEST_LOAD_S`.
-            timeout_s: limit for a request, from the connection to the last byte of the response.
+            timeout_s: limit for a request and the guard's, from the connection to the last byte of the response.
+            guard: called before the first request with new credentials, and after `distrust`.
         """
         self._load = load
         self._timeout_s = timeout_s
+        self._guard = guard
+        self._trusted: Any = None
         self._lock = threading.Lock()
         self._client: Any = None
 
@@ -98,6 +105,10 @@ class KubeApi:
         with self._lock:
             self._replace_client()
 
+    def distrust(self) -> None:
+        """Has the guard check the server before the next request."""
+        self._trusted = None
+
     def close(self) -> None:
         """Closes idle connections."""
         with self._lock:
@@ -105,24 +116,31 @@ class KubeApi:
                 self._client.close()
 
     def _json(self, method: str, path: str, query: Query, body: Json | None = None, content_type: str = "") -> Json:
-        def ask(client: Any) -> Json:
-            response = self._accepted(client, method, path, query, body, content_type)
-            what = f"{method} {path}"
-            return decode_object(read_body(response, _LARGEST_BODY, what), what, response.status)
+        return self._with_credentials(lambda client: self._object(client, method, path, query, body, content_type))
 
-        return self._with_credentials(ask)
+    def _object(
+        self, client: Any, method: str, path: str, query: Query = (), body: Json | None = None, content_type: str = ""
+    ) -> Json:
+        response = self._accepted(client, method, path, query, body, content_type)
+        what = f"{method} {path}"
+        return decode_object(read_body(response, _LARGEST_BODY, what), what, response.status)
 
     def _with_credentials(self, ask: Callable[[Any], _Answer]) -> _Answer:
         """Asks within the time limit, and once more with new credentials if the server rejects these."""
         client = self._current_client()
         try:
-            with TimeLimit(self._timeout_s):
-                return ask(client)
+            return self._in_time(client, ask)
         except ApiError as refused:
             if refused.status != HTTPStatus.UNAUTHORIZED:
                 raise
             client = self._renewed_client(client, refused)
+        return self._in_time(client, ask)
+
+    def _in_time(self, client: Any, ask: Callable[[Any], _Answer]) -> _Answer:
         with TimeLimit(self._timeout_s):
+            if client is not self._trusted:
+                self._guard(lambda path: self._object(client, "GET", path))
+                self._trusted = client
             return ask(client)
 
     def _accepted(
