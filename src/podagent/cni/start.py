@@ -149,8 +149,9 @@ class _Start(threading.Thread):
         raise StartTimeout
 
     def _end(self) -> None:
-        if self._process is not None:
-            self._process.kill()
+        if self._process is not None and self._process.returncode is None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
 
 
