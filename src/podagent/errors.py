@@ -83,6 +83,10 @@ class NetnsUnavailable(PodagentError):
     """A system call on a network namespace failed, which does not mean that the namespace is gone."""
 
 
+class OutOfThreads(PodagentError):
+    """The kernel refused another thread; the text names the limits."""
+
+
 class ApiError(PodagentError):
     """The API server rejected a request, or was unreachable.
 

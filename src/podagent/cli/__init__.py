@@ -16,7 +16,7 @@ from pathlib import Path
 
 import click
 
-from podagent import __version__
+from podagent import __version__, signals
 from podagent.cli.goflags import normalise
 from podagent.config import DEFAULT_TOML, SETTINGS, Settings, load
 from podagent.config.sources import EXTRA_ARGS_VARIABLE
@@ -78,6 +78,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     try:
         arguments = _with_default_command(_click_style(sys.argv[1:] if argv is None else argv))
+        if arguments[0] != _RUN.name:  # the agent lets them through once it handles them
+            signals.let_through()
         return int(_podagent.main(args=arguments, prog_name="podagent", standalone_mode=False) or 0)
     except click.ClickException as error:
         return _complain(f"{error.format_message()} (see podagent --help)", _MISUSED)
