@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 
 from podagent import versions
+from podagent.cni.delegatefile import ADDING
 from podagent.errors import CallRefused, CniError, PluginError, PluginNotRun
 from podagent.foreign import Json
 from podagent.kactus.log import setup
-from podagent.kactus.state import ADDING
 from unit.cni.plugins import RESULT
 from unit.kactus.scripted import GREEN, RED, PodNode
 

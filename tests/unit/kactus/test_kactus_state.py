@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from podagent.cni.delegatefile import ADDING
 from podagent.decide.dialects.kaloom_names import interface_name
 from podagent.foreign import Json
 from podagent.kactus.delegates import ifname_of
 from podagent.kactus.failure import Failure
 from podagent.kactus.log import setup
-from podagent.kactus.state import ADDING, DEFINITION, IFNAME, SavedDelegates, containers, identity
+from podagent.kactus.state import DEFINITION, IFNAME, SavedDelegates, containers, identity
 
 ID = "c" * 64
 IPAM: Json = {"type": "host-local", "subnet": "10.1.0.0/16"}
