@@ -8,12 +8,12 @@ from typing import NamedTuple
 from podagent.cni import result as results
 from podagent.cni.delegatefile import ADDING
 from podagent.decide.dialects.kaloom_names import attachment, interface_name
-from podagent.errors import CallRefused, CniError, MacRefused, PluginNotRun
+from podagent.errors import CallRefused, CniError, MacRefused, NetnsUnavailable, PluginNotRun
 from podagent.foreign import Json, lenient
 from podagent.kactus.call import Call
 from podagent.kactus.config import Config
 from podagent.kactus.delegates import Delegates, ifname_of
-from podagent.kactus.failure import INTERNAL, INVALID_CONFIG, INVALID_ENVIRONMENT, Failure
+from podagent.kactus.failure import INTERNAL, INVALID_CONFIG, INVALID_ENVIRONMENT, TRY_AGAIN_LATER, Failure
 from podagent.kactus.links import Look, require_foreign
 from podagent.kactus.log import log
 from podagent.kactus.networks import Wanted, delegate_for, read_wanted
@@ -147,6 +147,8 @@ class Attaching:
             rule.require_allowed(mac, self._call.container_id, self._call.arg("K8S_POD_NAMESPACE"), netconf)
         except MacRefused as fault:
             raise Failure(INVALID_CONFIG, str(fault)) from None
+        except NetnsUnavailable as fault:
+            raise Failure(TRY_AGAIN_LATER, str(fault)) from None
 
     def _roll_back(self) -> None:
         begun = {identity(delegate) for delegate in self._begun}

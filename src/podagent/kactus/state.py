@@ -46,14 +46,12 @@ def containers(cni_dir: str) -> list[str]:
     """The containers that have a file. Raises Failure."""
     try:
         with os.scandir(cni_dir) as entries:
-            return sorted(
-                each.name for each in entries if is_cni_name(each.name) and each.is_file(follow_symlinks=False)
-            )
+            files = [each.name for each in entries if each.is_file(follow_symlinks=False)]
+            return sorted(filter(is_cni_name, files))
     except FileNotFoundError:
         return []
     except OSError as fault:
         raise Failure(IO_FAILURE, f"cannot list {cni_dir}: {fault.strerror}") from None
-    return sorted(filter(is_cni_name, files))
 
 
 def read_all(cni_dir: str) -> Iterator[tuple[str, Json]]:

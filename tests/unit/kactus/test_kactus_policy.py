@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from podagent.foreign import Json
 from podagent.host.claims import LinkClaims
 from podagent.kactus import policy
+from unit.kactus.failing import FailingCalls
 from unit.kactus.scripted import PodNode
 
 BRIDGE: Json = {"type": "bridge", "bridge": "br-red", "cniVersion": "0.4.0", "name": "red-net"}
@@ -81,3 +83,14 @@ def test_the_mac_address_of_a_pod_of_another_namespace_is_refused(node: PodNode)
     assert f"{MAC} is in use" in refused
     assert "allowMac" in refused
     assert node.kept == []
+
+
+def test_attachments_of_another_pod_that_cannot_be_read_fail_the_call(
+    node: PodNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node.start("red")
+    FailingCalls(monkeypatch, str(node.cni_dir / node.container)).fail(0, errno.EIO)
+    node.container = "c2"
+    node.links.clear()
+    args = f"IgnoreUnknown=1;K8S_POD_NAMESPACE=shop;K8S_POD_IFMAC={MAC}"
+    assert node.refused(5, "ADD", "red", args=args).startswith(f"cannot use {node.cni_dir}/c1: Input/output error")
