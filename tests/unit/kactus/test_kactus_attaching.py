@@ -9,7 +9,7 @@ from podagent.foreign import Json
 from podagent.kactus.log import setup
 from podagent.kactus.state import LARGEST_WRITTEN
 from unit.cni.plugins import RESULT
-from unit.kactus.failing import FailingCalls
+from unit.failing import FailingCalls
 from unit.kactus.scripted import GREEN, RED, PodNode
 
 MAC = "02:00:00:00:00:0a"
@@ -181,6 +181,16 @@ def test_a_plugin_that_is_missing_fails_the_call_before_anything_is_run(node: Po
     (node.directory / "bin" / "green").unlink()
     assert "CNI plugin green: not found" in node.refused(5, "ADD")
     assert (node.calls, node.kept) == ([], [])
+
+
+def test_a_plugin_that_cannot_be_executed_takes_back_all_before_it_and_leaves_nothing_to_be_detached(
+    node: PodNode,
+) -> None:
+    node.annotate({"name": "red"}, {"name": "green"})
+    for command in ("ADD", "DEL"):
+        node.failures[f"{command} red"] = PluginNotRun("red", "cannot be run", 5)
+    assert "red: cannot be run" in node.refused(5, "ADD")
+    assert (node.calls, node.kept) == (["ADD master eth0", "DEL master eth0"], [])
 
 
 def test_a_file_that_would_become_too_large_fails_the_call_before_anything_is_run_and_a_result_is_taken_back(

@@ -12,7 +12,7 @@ from podagent.decide.dialects.kaloom_names import interface_name
 from podagent.errors import CniError
 from podagent.kactus.failure import Failure
 from podagent.kactus.links import link_names, require_foreign
-from unit.kactus.failing import FailingCalls
+from unit.failing import FailingCalls
 from unit.kactus.scripted import GREEN, RED, PodNode
 
 ERRNOS = pytest.mark.parametrize("number", [errno.EACCES, errno.ENFILE, errno.ENOMEM, errno.EIO])

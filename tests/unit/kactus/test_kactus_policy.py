@@ -11,7 +11,7 @@ import pytest
 from podagent.foreign import Json
 from podagent.host.claims import LinkClaims
 from podagent.kactus import policy
-from unit.kactus.failing import FailingCalls
+from unit.failing import FailingCalls
 from unit.kactus.scripted import PodNode
 
 BRIDGE: Json = {"type": "bridge", "bridge": "br-red", "cniVersion": "0.4.0", "name": "red-net"}
@@ -85,12 +85,20 @@ def test_the_mac_address_of_a_pod_of_another_namespace_is_refused(node: PodNode)
     assert node.kept == []
 
 
-def test_attachments_of_another_pod_that_cannot_be_read_fail_the_call(
-    node: PodNode, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("below", "code", "fault"),
+    [
+        ("{}/c1", 5, "cannot use {}/c1: Input/output error"),
+        ("/sys/class/net/", 11, "link br-red of the host cannot be"),
+    ],
+)
+def test_addresses_of_others_that_cannot_be_read_fail_the_call(
+    node: PodNode, monkeypatch: pytest.MonkeyPatch, below: str, code: int, fault: str
 ) -> None:
     node.start("red")
-    FailingCalls(monkeypatch, str(node.cni_dir / node.container)).fail(0, errno.EIO)
+    FailingCalls(monkeypatch, below.format(node.cni_dir)).fail(0, errno.EIO)
     node.container = "c2"
     node.links.clear()
     args = f"IgnoreUnknown=1;K8S_POD_NAMESPACE=shop;K8S_POD_IFMAC={MAC}"
-    assert node.refused(5, "ADD", "red", args=args).startswith(f"cannot use {node.cni_dir}/c1: Input/output error")
+    assert node.refused(code, "ADD", "red", args=args).startswith(fault.format(node.cni_dir))
+    assert node.kept == []

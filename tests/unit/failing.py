@@ -1,4 +1,4 @@
-"""System calls of the product that fail once, for calls of kactus in this process."""
+"""System calls of the product that fail once, in this process."""
 
 from __future__ import annotations
 
