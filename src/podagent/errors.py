@@ -114,7 +114,11 @@ class StoreError(PodagentError):
 
 
 class UnknownSchema(StoreError):
-    """A newer version wrote the record in a format that this one cannot read: the file is left alone."""
+    """A newer version wrote a record in a format that this one cannot read: the file is left alone, nothing starts."""
+
+
+class TooManyRecords(InputError):
+    """The pod or its namespace has as many attachments as it may have; the text names the bound."""
 
 
 class NotUndone(PodagentError):

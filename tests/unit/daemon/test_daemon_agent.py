@@ -19,7 +19,7 @@ from podagent.daemon.loop import LOOP_DIED, Loop
 from podagent.daemon.notify import Notifier
 from podagent.daemon.wiring import make_agent
 from podagent.daemon.workers import Workers
-from podagent.errors import OutOfThreads
+from podagent.errors import OutOfThreads, UnknownSchema
 from unit.daemon.manager import Manager
 
 
@@ -146,6 +146,16 @@ def test_it_does_not_go_on_without_a_thread_that_died_of_a_bug(caplog: pytest.Lo
     assert "internal error in the watch loop" in caplog.text
 
 
+def test_records_that_cannot_be_read_end_it_with_the_reason() -> None:
+    def load(stop: threading.Event) -> None:
+        raise UnknownSchema("x.json was written by a newer podagent")
+
+    bench = Bench(watch=load)
+    with pytest.raises(UnknownSchema, match=r"x\.json"):
+        bench.agent.run()
+    assert bench.happened[-3:] == ["stopping", "wake", "join within 6 s"]
+
+
 def test_a_node_that_has_nothing_yet_gets_an_agent_that_is_ready_and_waits(
     manager: Manager, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,7 +164,7 @@ def test_a_node_that_has_nothing_yet_gets_an_agent_that_is_ready_and_waits(
     caplog.set_level("INFO", "podagent")
     places = {name: str(tmp_path / name) for name in ("kubeconfig", "state_dir", "cni_conf_path", "inherit_dir")}
     endpoint = f"unix://{tmp_path}/docker.sock"
-    agent = make_agent(load({"node": "node-1", "docker_endpoint": endpoint, **places}, {}))
+    agent = make_agent(load({"node": "node-1", "docker_endpoint": endpoint, **places}, {}), tmp_path / "locks")
 
     def operate() -> None:
         manager.wait_for("READY=1")
