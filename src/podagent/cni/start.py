@@ -10,7 +10,6 @@ import errno
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -20,10 +19,6 @@ from typing import NamedTuple
 from podagent import shortage
 from podagent.errors import OutOfThreads
 
-# Popen returns only after the exec. With vfork, older Pythons stop all threads until then (gh-104372). Elsewhere vfork
-# stays: fork copies the page tables of the agent, and takes longer than a plugin.
-if sys.version_info < (3, 11, 4):
-    subprocess._USE_VFORK = False  # type: ignore[attr-defined, unused-ignore]
 # ETXTBSY while a package manager writes the executable: six attempts, as in the reference implementation.
 _BUSY_WAITS_S = (0.05, 0.1, 0.25, 0.5, 1.0)
 # A killed process may be stuck in the kernel; it is abandoned then.
@@ -125,6 +120,9 @@ class _Start(threading.Thread):
 
     def _popen(self) -> subprocess.Popen[bytes]:
         program = self._program
+        _read_a_byte_of(program.executable)
+        if self._given_up:
+            raise StartTimeout
         return subprocess.Popen(
             [program.executable], stdin=program.stdin, stdout=program.stdout, stderr=program.stderr,
             env=program.env, cwd="/", close_fds=True, start_new_session=True,
@@ -153,6 +151,19 @@ class _Start(threading.Thread):
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
+
+
+def _read_a_byte_of(executable: str) -> None:
+    """Hangs if the exec would.
+
+    Popen uses vfork; before 3.11.4 Python stops all threads until the exec (gh-104372).
+    """
+    with suppress(PermissionError):
+        fd = os.open(executable, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.read(fd, 1)
+        finally:
+            os.close(fd)
 
 
 def _children(thread: int | None) -> list[int]:

@@ -7,7 +7,6 @@ watch -> PodTable -> WorkQueue -> Workers -> Inheritance -> Rounds -> Reconciler
 
 from __future__ import annotations
 
-import gc
 import logging
 import queue
 import signal
@@ -15,6 +14,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 
 from podagent import shortage, signals
+from podagent.daemon import memory
 from podagent.daemon.loop import LOOP_DIED, Loop
 from podagent.daemon.notify import Notifier
 from podagent.daemon.workers import Workers
@@ -75,8 +75,7 @@ class Agent:
             signal.signal(number, lambda received, _: self._received.put(received))
         signals.let_through()  # before there are threads: plugins inherit the mask of the one that starts them
         _log.info("%s", self._about)
-        gc.collect()
-        gc.freeze()
+        memory.freeze()
         try:
             self._start_threads()
         except OutOfThreads:

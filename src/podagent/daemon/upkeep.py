@@ -6,12 +6,12 @@ nothing is attached or detached.
 
 from __future__ import annotations
 
-import gc
 import logging
 import threading
 from collections.abc import Callable
 
 from podagent.act.ports import Beat
+from podagent.daemon import memory
 from podagent.state.store import Store
 
 _log = logging.getLogger(__name__)
@@ -23,16 +23,25 @@ _ALLOWANCE_S = 180.0  # for the files of all records, on an overloaded node
 class Upkeep:
     """Two bodies of threads."""
 
-    def __init__(self, store: Store, beat: Beat, changed: Callable[[], None], period_s: float = _PERIOD_S) -> None:
+    def __init__(
+        self,
+        store: Store,
+        beat: Beat,
+        changed: Callable[[], None],
+        trim: Callable[[], None],
+        period_s: float = _PERIOD_S,
+    ) -> None:
         """
         Args:
             beat: of the thread that loads, then of the one that compares.
             changed: called when STATUS may have changed.
+            trim: gives memory back that a burst of work has used.
             period_s: seconds between two comparisons.
         """
         self._store = store
         self._beat = beat
         self._changed = changed
+        self._trim = trim
         self._period_s = period_s
 
     def loading_first(self, follow: Callable[[threading.Event], None]) -> Callable[[threading.Event], None]:
@@ -41,8 +50,7 @@ class Upkeep:
         def load_and_follow(stop: threading.Event) -> None:
             self._store.load(self._beat.working)
             self._beat.idle()
-            gc.collect()
-            gc.freeze()
+            memory.freeze()
             _log.info("%d records of attachments are loaded", len(self._store))
             self._changed()
             follow(stop)
@@ -50,8 +58,9 @@ class Upkeep:
         return load_and_follow
 
     def run(self, stop: threading.Event) -> None:
-        """Repairs the state directory until `stop`."""
+        """Repairs the state directory, and gives memory back, until `stop`."""
         while not stop.wait(self._period_s):
+            self._trim()
             if self._store.loaded:
                 before = self._store.trouble
                 self._beat.working(_ALLOWANCE_S)

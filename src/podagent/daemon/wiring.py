@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
-import gc
 import logging
 import os
 import random
-import sys
 import threading
 import time
 from collections.abc import Collection
@@ -25,6 +22,7 @@ from podagent.cni.conf import SystemConf
 from podagent.cni.evidence import AttachmentEvidence
 from podagent.cni.runtime import CniRuntime
 from podagent.config import Settings
+from podagent.daemon import memory
 from podagent.daemon.agent import Agent
 from podagent.daemon.control import Control
 from podagent.daemon.following import Following
@@ -71,8 +69,8 @@ def run(settings: Settings) -> int:
     Raises:
         StoreError: the state directory is unusable, or a newer version wrote one of its records.
     """
-    _use_one_malloc_arena()
-    _tidy_up_after_imports()
+    memory.use_one_arena()
+    memory.tidy_up_after_imports()
     return make_agent(settings).run()
 
 
@@ -117,7 +115,7 @@ def make_agent(settings: Settings, locks: Path = LOCKS) -> Agent:
     workers = Workers(queue, reconcile, heartbeats.register, settings.workers)
     watch = PodWatch(api, settings.node, pods, rng=rng, beat=heartbeats.register("the pod watch"))
     following = Following(api, watch, wake)
-    upkeep = Upkeep(store, heartbeats.register("the state directory"), wake)
+    upkeep = Upkeep(store, heartbeats.register("the state directory"), wake, memory.trim)
     control = Control(api, following, pods, store, queue, attempts, rounds)
     watchdog = Watchdog(heartbeats, notifier, os.environ)
     follow_sandboxes = partial(runtime.follow, rounds.look_at, rounds.look_at_all)
@@ -188,17 +186,3 @@ def _take_over_first(settings: Settings, core: _Core, reconcile: Reconcile) -> R
     from podagent.takeover.kaloom import KaloomPredecessor  # noqa: PLC0415 - as above
 
     return Inheritance(KaloomPredecessor(settings.inherit_dir), *core).wrap(reconcile)
-
-
-def _use_one_malloc_arena() -> None:
-    """Limits glibc to one malloc arena: the default, one per thread, costs memory without a benefit here."""
-    arena_max = -8  # M_ARENA_MAX of malloc.h
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(arena_max, 1)
-
-
-def _tidy_up_after_imports() -> None:
-    """Frees directory listings cached by imports, and garbage, so that the agent can reuse the memory."""
-    sys.path_importer_cache.clear()  # later imports fill it again
-    gc.collect()

@@ -53,7 +53,9 @@ def changes() -> list[str]:
 
 @pytest.fixture
 def upkeep(store: Halting, changes: list[str]) -> Upkeep:
-    return Upkeep(store, Heartbeats().register("the state"), lambda: changes.append(store.trouble), period_s=0.01)
+    return Upkeep(
+        store, Heartbeats().register("the state"), lambda: changes.append(store.trouble), lambda: None, period_s=0.01
+    )
 
 
 def test_the_pods_are_followed_once_the_records_are_loaded(store: Halting, upkeep: Upkeep, changes: list[str]) -> None:
