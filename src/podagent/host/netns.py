@@ -26,6 +26,7 @@ _REMEDIES = {
     errno.EMFILE: "raise LimitNOFILE of the service",
     errno.ENFILE: "the host has too many open files: raise fs.file-max",
     errno.ENOMEM: "the host is out of memory",
+    errno.EAGAIN: "too many threads: raise TasksMax of the service",
 }
 _CLONE_NEWNET = 0x40000000
 _SIOCGIFHWADDR = 0x8927
@@ -108,6 +109,13 @@ class HeldNetns:
         """MAC address of the link `name` in lower case, "" if it has none. Raises NetnsUnavailable."""
         return self._visit(lambda: _mac(name))
 
+    def inode(self) -> int:
+        """Its inode number. Raises NetnsUnavailable."""
+        try:
+            return os.fstat(self._fd).st_ino
+        except OSError as error:
+            raise self._unavailable(error) from None
+
     def intact(self) -> bool:
         """Whether the path still refers to this namespace, of the same process. Raises NetnsUnavailable."""
         try:
@@ -117,13 +125,18 @@ class HeldNetns:
 
     def _visit(self, look: Callable[[], _Seen]) -> _Seen:
         visitor = _Visitor(self._fd, self._enter, look)
-        visitor.start()
+        try:
+            visitor.start()
+        except RuntimeError as error:  # the reason is not in it
+            raise self._unavailable(OSError(errno.EAGAIN, str(error))) from None
         visitor.join()
         if not visitor.seen:
-            # It is held open, so it is there, whatever the reason is.
-            error = visitor.error or OSError(errno.EIO, os.strerror(errno.EIO))
-            raise NetnsUnavailable(str(unusable(self.ref.path, error))) from visitor.error
+            raise self._unavailable(visitor.error or OSError(errno.EIO, os.strerror(errno.EIO))) from visitor.error
         return visitor.seen[0]
+
+    def _unavailable(self, error: OSError) -> NetnsUnavailable:
+        # It is held open, so it is there, whatever the error is.
+        return NetnsUnavailable(str(unusable(self.ref.path, error)))
 
 
 class NetworkNamespaces:
@@ -153,7 +166,7 @@ class NetworkNamespaces:
             raise unusable(ref.path, error) from None
         try:
             held = HeldNetns(ref, fd, self._enter)
-            inode = os.fstat(fd).st_ino
+            inode = held.inode()
             # Checked first: a recycled PID is mostly that of a host process, and then the namespace is merely gone.
             if inode != ref.inode or not held.intact():
                 raise NetnsGone(f"{ref.path} is no longer the network namespace it was")
