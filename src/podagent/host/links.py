@@ -5,11 +5,14 @@ from __future__ import annotations
 import errno
 import os
 
+from podagent.errors import HostUnavailable
 from podagent.validate import is_interface_name
 
 GONE = frozenset({errno.ENOENT, errno.ESRCH, errno.ENOTDIR})
 """Only these errors say that a file, or the process whose file it is, does not exist: all others may be over soon."""
 
+# Errors of the files of a link that was just deleted.
+_LINK_GONE = frozenset({errno.ENODEV, errno.EINVAL})
 _BEFORE, _AFTER = "/proc/", "/ns/net"
 
 
@@ -21,18 +24,26 @@ def process_of(path: str) -> str:
 
 
 def host_macs(name: str) -> frozenset[str]:
-    """The MAC addresses of a link of the host and, for a bridge, of its ports; empty if there is no such link."""
+    """The MAC addresses of a link of the host and, for a bridge, of its ports; empty if there is no such link.
+
+    Raises:
+        HostUnavailable: they cannot be read now.
+    """
     if not is_interface_name(name):
         return frozenset()
     base = f"/sys/class/net/{name}"
-    ports = _names_in(f"{base}/brif")
-    return frozenset(filter(None, map(_mac_at, [base, *(f"{base}/brif/{port}/.." for port in ports)])))
+    try:
+        ports = _names_in(f"{base}/brif")
+        return frozenset(filter(None, map(_mac_at, [base, *(f"{base}/brif/{port}/.." for port in ports)])))
+    except OSError as error:
+        raise HostUnavailable(f"the MAC addresses of link {name} cannot be read now: {error}") from None
 
 
 def _names_in(directory: str) -> list[str]:
     try:
         return os.listdir(directory)  # noqa: PTH208 - not pathlib, for kactus
-    except OSError:
+    except OSError as error:
+        _require_gone(error)
         return []
 
 
@@ -40,8 +51,14 @@ def _mac_at(directory: str) -> str:
     try:
         with open(f"{directory}/address", encoding="ascii") as file:  # noqa: PTH123
             return file.read().strip()
-    except OSError:
+    except OSError as error:
+        _require_gone(error)
         return ""
+
+
+def _require_gone(error: OSError) -> None:
+    if error.errno not in GONE and error.errno not in _LINK_GONE:
+        raise error
 
 
 def ifindex(name: str) -> int:

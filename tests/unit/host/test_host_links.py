@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import errno
 import os
 import socket
+from typing import NoReturn
 
 import pytest
 
+from podagent.errors import HostUnavailable
+from podagent.host import links
 from podagent.host.links import host_macs, link_names, process_of
 
 
@@ -27,3 +31,16 @@ def test_a_process_that_is_gone_is_an_error_and_not_an_empty_answer() -> None:
 def test_a_link_has_its_own_address_and_one_that_is_not_there_or_cannot_be_has_none() -> None:
     assert host_macs("lo") == {"00:00:00:00:00:00"}
     assert host_macs("nowhere0") == host_macs("../../../etc") == frozenset()
+
+
+@pytest.mark.parametrize("number", [errno.ENFILE, errno.EACCES, errno.EIO, errno.ENODEV], ids=errno.errorcode.get)
+def test_only_the_addresses_of_a_link_that_is_gone_are_none(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    def fail(*_: object, **__: object) -> NoReturn:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(links, "open", fail, raising=False)
+    if number == errno.ENODEV:
+        assert host_macs("lo") == frozenset()
+    else:
+        with pytest.raises(HostUnavailable, match="link lo"):
+            host_macs("lo")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -7,12 +8,15 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import podagent
 from lab.processes import open_files
 from lab.waiting import eventually
+from podagent.errors import HostUnavailable
+from podagent.host import orphans
 from podagent.host.orphans import await_end, await_orphans, kill
 
 SANDBOX, IFNAME = f"sandbox-{uuid.uuid4().hex}", "net0"
@@ -139,3 +143,22 @@ def test_neither_this_process_nor_one_of_its_parents_is_waited_for() -> None:
     script = f'{sys.executable} -ISc "{call}"; echo alive'
     done = subprocess.run(["/bin/sh", "-c", script], env=ENV, capture_output=True, text=True, timeout=60)
     assert done.stdout.split() == ["True", "alive"]
+
+
+@pytest.mark.parametrize("number", [errno.ENFILE, errno.ENOMEM, errno.EACCES], ids=errno.errorcode.get)
+def test_only_processes_that_are_denied_are_known_to_be_no_plugins(
+    start: Start, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    plugin = start()
+
+    def fail(path: str, *options: Any, **more: Any) -> Any:
+        if path == f"/proc/{plugin.pid}/environ":
+            raise OSError(number, os.strerror(number))
+        return open(path, *options, **more)  # noqa: PTH123
+
+    monkeypatch.setattr(orphans, "open", fail, raising=False)
+    if number == errno.EACCES:
+        assert await_end(WANTED, 60)
+    else:
+        with pytest.raises(HostUnavailable, match=os.strerror(number)):
+            await_end(WANTED, 60)
