@@ -63,7 +63,7 @@ def run(settings: Settings) -> int:
     """Runs the agent until SIGTERM or SIGINT. Returns the exit code.
 
     Raises:
-        StoreError: the state directory is unusable.
+        StoreError: the state directory is unusable, or the former podagent's records cannot be read.
     """
     _use_one_malloc_arena()
     _tidy_up_after_imports()
@@ -71,7 +71,7 @@ def run(settings: Settings) -> int:
 
 
 def make_agent(settings: Settings) -> Agent:
-    """Builds the agent. Raises StoreError if the state directory is unusable."""
+    """Builds the agent. Raises StoreError like `run`."""
     rng = random.Random()  # noqa: S311 (jitter, not secrets)
     stop = threading.Event()
     received: SimpleQueue[int] = SimpleQueue()

@@ -155,7 +155,7 @@ class Store:
             message = "record %s is left as it is, and so is its interface: %s"
             _log.error(message, path, error, extra=Message.RECORD_TOO_NEW.field)
             return
-        except (StoreError, OSError) as error:
+        except (StoreError, IsADirectoryError) as error:  # with other errors, the record may be as good as ever
             kept = self._unused(path)
             path.rename(kept)
             message = "record %s is unusable and was set aside as %s: %s"
