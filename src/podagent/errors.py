@@ -59,6 +59,14 @@ class SandboxNotFound(NotYet):
     """The container runtime has no running sandbox for this pod (yet)."""
 
 
+class AbsenceUnconfirmed(NotYet):
+    """A list of the API server lacks more pods than one list is trusted with: another one must confirm it."""
+
+
+class PodNotGone(PodagentError):
+    """The API server lists a pod no longer, but still has it, and its sandbox runs."""
+
+
 class PodNotReady(NotYet):
     """The kubelet is still setting up the pod, and the requested attachment is its job until then."""
 
@@ -99,6 +107,10 @@ class ApiError(PodagentError):
 
 class AnswerTooLarge(ApiError):
     """The API server's response exceeds the size limit: request less at a time."""
+
+
+class OtherCluster(ApiError):
+    """The API server is not that of the cluster for which this node's attachments were made."""
 
 
 class StoreError(PodagentError):

@@ -22,6 +22,9 @@ class Pods(Protocol):
 
     def get(self, key: PodKey) -> Pod | None: ...
 
+    def confirm_gone(self, key: PodKey) -> None:
+        """Returns if a pod that is absent is gone. Raises PodagentError if it may exist: a list can be wrong."""
+
 
 class Records(Protocol):
     """The records of the node. Raises StoreError."""

@@ -36,7 +36,7 @@ _GLOG_SWITCHES = ("logtostderr", "alsologtostderr")
 _GLOG_VALUES = ("v", "stderrthreshold", "vmodule", "log_dir", "log_backtrace_at")
 _DEBUG_VERBOSITY = 4
 _WITH_VALUE = {setting.key for setting in SETTINGS} | {"config", *_GLOG_VALUES}
-_SWITCHES = {"version", "help"}
+_SWITCHES = {"version", "help", "cluster"}
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 118}
 
@@ -49,6 +49,7 @@ the CNI plugin of each network that was added or removed, which adds or removes 
 Examples:
   podagent run                          as the service does; settings from {DEFAULT_TOML}
   podagent run --node worker-3 --log-level debug
+  podagent forget --cluster             the node has moved to another cluster
   podagent ifname green                 which interface is network "green"?  net9f27410725ab
   kubectl annotate pod web-0 'networks=[{{"name": "green"}}]'
   journalctl -u podagent -f
@@ -122,6 +123,24 @@ def _ifname(names: tuple[str, ...]) -> None:
                 " a letter or digit at both ends, at most 253"
             )
     click.echo("\n".join(interface_name(name) for name in names))
+
+
+@_podagent.command("forget", context_settings=_CONTEXT)
+@click.option(
+    "--cluster", is_flag=True, required=True, expose_value=False, help="Forget which cluster this node belongs to."
+)
+@click.option("--state-dir", metavar="DIR", help="Directory of the records.  [default: that of the settings]")
+@click.option("--config", metavar="PATH", help=f"Settings file.  [default: {DEFAULT_TOML}]")
+def _forget(**flags: str | None) -> None:
+    """Let this node move to another cluster.
+
+    The agent refuses the API server of another cluster while this node has attachments, because its list of pods would
+    empty the node. After `podagent forget --cluster`, the next API server that it reaches becomes the node's. The
+    attachments of pods that this one does not have are detached. A running agent need not be restarted.
+    """
+    from podagent.daemon.wiring import forget_cluster  # noqa: PLC0415 - heavy
+
+    click.echo(forget_cluster(settle(flags, os.environ)))
 
 
 def _run(**flags: str | None) -> int:

@@ -40,9 +40,11 @@ from podagent.host.links import host_macs
 from podagent.host.netns import NetworkNamespaces, boot_id, identify
 from podagent.host.orphans import await_orphans
 from podagent.kube.api import KubeApi
+from podagent.kube.cluster import ClusterGuard
 from podagent.kube.credentials import load as load_credentials
 from podagent.kube.definitions import NetworkDefinitions
 from podagent.kube.events import EventRecorder
+from podagent.kube.podlist import confirm_gone
 from podagent.kube.watch import PodWatch
 from podagent.model import PodKey, Record
 from podagent.report.events import PodEvents
@@ -54,6 +56,7 @@ from podagent.resolve.policy import DefinitionPolicy
 from podagent.resolve.rules import Rules
 from podagent.resolve.system import SystemNetworks
 from podagent.runtimes import make_runtime
+from podagent.state.cluster import ClusterFile
 from podagent.state.store import Store
 
 _log = logging.getLogger(__name__)
@@ -70,6 +73,12 @@ def run(settings: Settings) -> int:
     return make_agent(settings).run()
 
 
+def forget_cluster(settings: Settings) -> str:
+    """Forgets which cluster this node belongs to. Returns the outcome in words. Raises StoreError."""
+    remembered = ClusterFile(settings.state_dir)
+    return f"{remembered.path}: {'removed' if remembered.forget() else 'there is no cluster to forget'}"
+
+
 def make_agent(settings: Settings) -> Agent:
     """Builds the agent. Raises StoreError like `run`."""
     rng = random.Random()  # noqa: S311 (jitter, not secrets)
@@ -77,7 +86,9 @@ def make_agent(settings: Settings) -> Agent:
     received: SimpleQueue[int] = SimpleQueue()
     wake = partial(received.put, WAKE)
     store = Store(settings.state_dir)
-    api = KubeApi(partial(load_credentials, settings.kubeconfig, os.environ, connections=settings.workers + 4))
+    guard = ClusterGuard(ClusterFile(settings.state_dir), lambda: len(store) > 0, settings.other_cluster == "accept")
+    credentials = partial(load_credentials, settings.kubeconfig, os.environ, connections=settings.workers + 4)
+    api = KubeApi(credentials, guard=guard.check)
     runtime = make_runtime(settings.container_type, settings.docker_endpoint, identify)
     events = EventRecorder(api, settings.node)
     attempts = Attempts(time.monotonic, rng)
@@ -88,7 +99,7 @@ def make_agent(settings: Settings) -> Agent:
         rounds.look_at_all()
         wake()
 
-    pods = PodTable(queue.add, first_list_complete)
+    pods = PodTable(queue.add, first_list_complete, store.attachments, partial(confirm_gone, api))
     rounds = Rounds(pods, store, queue, settings.resync_period, rng, time.monotonic)
     core = _make_core(settings, pods, store, runtime, api, outcomes)
     reconciler = Reconciler(*core, stop.is_set)

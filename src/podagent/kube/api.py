@@ -23,6 +23,8 @@ from podagent.kube.answers import TRANSPORT_ERRORS, decode_object, read_body, re
 from podagent.kube.stream import LineStream
 
 Query = Iterable[tuple[str, str]]
+Guard = Callable[[Callable[[str], Json]], None]
+"""Checks a server by GETs, each from a path to the object. Raises ApiError if no request may go to this server."""
 
 _LARGEST_BODY = 16 << 20
 _CONNECT_TIMEOUT_S = 5.0
@@ -45,10 +47,19 @@ class KubeApi:
     repeated once.
     """
 
-    def __init__(self, load: Callable[[], Configuration], timeout_s: float = 10.0) -> None:
-        """`load`: reads the credentials. `timeout_s`: limit for the response to start, and again for it to end."""
+    def __init__(
+        self, load: Callable[[], Configuration], timeout_s: float = 10.0, guard: Guard = lambda _: None
+    ) -> None:
+        """
+        Args:
+            load: reads the credentials.
+            timeout_s: limit for the response to start, and again for it to end.
+            guard: called before the first request with new credentials, and after `distrust`.
+        """
         self._load = load
         self._timeout_s = timeout_s
+        self._guard = guard
+        self._trusted: Any = None
         self._lock = threading.Lock()
         self._client: Any = None
 
@@ -61,7 +72,7 @@ class KubeApi:
     @property
     def patience_s(self) -> float:
         """Upper bound in seconds for one call without its own read timeout."""
-        return 2 * (_CONNECT_TIMEOUT_S + 2 * self._timeout_s)
+        return 4 * (_CONNECT_TIMEOUT_S + 2 * self._timeout_s)
 
     def get(self, path: str, query: Query = ()) -> Json:
         return self._json("GET", path, query)
@@ -82,6 +93,10 @@ class KubeApi:
         with self._lock:
             self._replace_client()
 
+    def distrust(self) -> None:
+        """Has the guard check the server before the next request."""
+        self._trusted = None
+
     def close(self) -> None:
         """Closes idle connections."""
         with self._lock:
@@ -89,9 +104,7 @@ class KubeApi:
                 self._client.close()
 
     def _json(self, method: str, path: str, query: Query, body: Json | None = None, content_type: str = "") -> Json:
-        response = self._accepted(method, path, query, body, content_type)
-        what = f"{method} {path}"
-        return decode_object(read_body(response, _LARGEST_BODY, self._deadline(), what), what, response.status)
+        return self._object(self._accepted(method, path, query, body, content_type), f"{method} {path}")
 
     def _accepted(
         self,
@@ -109,16 +122,34 @@ class KubeApi:
         timeouts = (_CONNECT_TIMEOUT_S, read_timeout_s or self._timeout_s)
 
         def send(client: Any) -> BaseHTTPResponse:
+            self._ensure_trusted(client)
             return self._send(client, method, path, list(query), dict(headers), body, timeouts)
 
-        client = self._current_client()
-        response = send(client)
-        if response.status == 401:
-            refused = refusal(response, self._deadline(), f"{method} {path}")
-            response = send(self._renewed_client(client, refused))
+        what, client = f"{method} {path}", self._current_client()
+        try:
+            return self._successful(send(client), what)
+        except ApiError as error:
+            if error.status != 401:
+                raise
+            return self._successful(send(self._renewed_client(client, error)), what)
+
+    def _ensure_trusted(self, client: Any) -> None:
+        def get(path: str) -> Json:
+            headers, timeouts = {"Accept": "application/json"}, (_CONNECT_TIMEOUT_S, self._timeout_s)
+            response = self._successful(self._send(client, "GET", path, [], headers, None, timeouts), f"GET {path}")
+            return self._object(response, f"GET {path}")
+
+        if client is not self._trusted:
+            self._guard(get)
+            self._trusted = client
+
+    def _successful(self, response: BaseHTTPResponse, what: str) -> BaseHTTPResponse:
         if not 200 <= response.status < 300:
-            raise refusal(response, self._deadline(), f"{method} {path}")
+            raise refusal(response, self._deadline(), what)
         return response
+
+    def _object(self, response: BaseHTTPResponse, what: str) -> Json:
+        return decode_object(read_body(response, _LARGEST_BODY, self._deadline(), what), what, response.status)
 
     def _send(
         self,

@@ -62,6 +62,11 @@ class Store:
         with self._lock:
             return list(self._records)
 
+    def attachments(self) -> dict[PodKey, int]:
+        """The number of records of each pod that has any."""
+        with self._lock:
+            return {pod: len(of_pod) for pod, of_pod in self._records.items()}
+
     def all(self) -> list[Record]:
         """The records of all pods."""
         with self._lock:

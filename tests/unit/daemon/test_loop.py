@@ -29,7 +29,7 @@ class Bench:
     def __init__(self, manager: Manager, directory: Path, resync_s: float = 0.0) -> None:
         environ = manager.environ | {"WATCHDOG_USEC": "180000000"}
         notifier = Notifier(environ)
-        table = PodTable(lambda pod: None, lambda: None)
+        table = PodTable(lambda pod: None, lambda: None, dict, lambda pod: None)
         table.replace([pod()])
         self.manager = manager
         self.queue: WorkQueue[PodKey] = WorkQueue(time.monotonic)

@@ -25,8 +25,8 @@ class Bench:
     def __init__(self, directory: Path, period_s: float = 100.0) -> None:
         self.now = 0.0
         self.queue: WorkQueue[PodKey] = WorkQueue(lambda: self.now)
-        self.table = PodTable(lambda pod: None, lambda: None)
         store = Store(directory)
+        self.table = PodTable(lambda pod: None, lambda: None, store.attachments, lambda pod: None)
         store.put(record("red", RECORDED.uid))
         self.rounds = Rounds(self.table, store, self.queue, period_s, random.Random(1), lambda: self.now)
         self.verified: list[tuple[PodKey, bool]] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from kubernetes.client import Configuration
@@ -11,7 +11,7 @@ from urllib3.connection import HTTPConnection
 from urllib3.response import HTTPResponse
 
 from podagent import __version__
-from podagent.errors import AnswerTooLarge, ApiError, DefinitionError, KubeconfigError
+from podagent.errors import AnswerTooLarge, ApiError, DefinitionError, KubeconfigError, OtherCluster
 from podagent.foreign import Json
 from podagent.kube.answers import read_body, status_error
 from podagent.kube.api import KubeApi, api_path
@@ -31,7 +31,9 @@ class ApiServer(Server):
 
     def __init__(self) -> None:
         super().__init__()
-        self.api = KubeApi(self._load, timeout_s=5)
+        self.api = KubeApi(self._load, timeout_s=5, guard=self._guard)
+        self.refuses: ApiError | None = None
+        self.guarded = 0
         self.broken: KubeconfigError | None = None
         self.loads = 0
 
@@ -39,6 +41,12 @@ class ApiServer(Server):
     def tokens(self) -> list[str]:
         """Those of the requests, in order."""
         return [request.headers["authorization"].removeprefix("Bearer ") for request in self.requests]
+
+    def _guard(self, get: Callable[[str], Json]) -> None:
+        self.guarded += 1
+        if self.refuses:
+            get("/who")
+            raise self.refuses
 
     def _load(self) -> Configuration:
         if self.broken:
@@ -70,6 +78,31 @@ def test_a_request_carries_its_query_or_its_kind_of_json_the_agents_name_and_a_t
     assert server.requests[0].headers["user-agent"] == f"podagent/{__version__}"
     assert server.requests[0].headers["accept"] == "application/json"
     assert server.tokens == ["token1"] * 3
+
+
+def test_no_request_reaches_a_server_that_the_guard_refuses(server: ApiServer) -> None:
+    server.refuses = OtherCluster("not ours")
+    for _ in range(2):
+        with pytest.raises(OtherCluster):
+            server.api.post("/api/v1/events", {})
+    assert [request.path for request in server.requests] == ["/who"] * 2
+    server.refuses = None
+    server.api.get("/x")
+    server.api.get("/x")
+    assert server.guarded == 3, "once for the same credentials"
+    server.api.distrust()
+    server.api.get("/x")
+    server.api.reload()
+    server.api.get("/x")
+    assert server.guarded == 5
+
+
+def test_credentials_that_expired_before_the_guard_asks_are_renewed(server: ApiServer) -> None:
+    server.refuses = OtherCluster("not ours")
+    server.answers += [answer(401), answer(200)]
+    with pytest.raises(OtherCluster):
+        server.api.get("/x")
+    assert server.tokens == ["token1", "token2"]
 
 
 def test_a_stream_hands_out_lines(server: ApiServer) -> None:
@@ -195,7 +228,7 @@ def test_the_name_of_the_server_and_the_longest_a_call_takes(server: ApiServer) 
     assert (server.api.server, server.loads) == ("the API server", 0)
     server.api.get("/x")
     assert (server.api.server, server.loads) == (server.url, 1)
-    assert server.api.patience_s == 2 * (5 + 2 * 5)
+    assert server.api.patience_s == 4 * (5 + 2 * 5), "a retry, and as much for the guard"
 
 
 def test_a_network_definition_is_read_by_its_reference_and_none_if_it_is_not_there(server: ApiServer) -> None:
