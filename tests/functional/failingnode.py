@@ -241,6 +241,9 @@ class Node:
     def get(self, key: PodKey) -> Pod | None:
         return self._pod
 
+    def confirm_gone(self, key: PodKey) -> None:
+        pass
+
     def of(self, pod: PodKey) -> list[Record]:
         return self.store.of(pod)
 
