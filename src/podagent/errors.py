@@ -91,6 +91,10 @@ class HostUnavailable(PodagentError):
     """Files of the kernel about this host cannot be read now: what they would show is unknown."""
 
 
+class OutOfThreads(PodagentError):
+    """The kernel refused another thread; the text names the limits."""
+
+
 class ApiError(PodagentError):
     """The API server rejected a request, or was unreachable.
 
@@ -118,7 +122,11 @@ class StoreError(PodagentError):
 
 
 class UnknownSchema(StoreError):
-    """A newer version wrote the record in a format that this one cannot read: the file is left alone."""
+    """A newer version wrote a record in a format that this one cannot read: the file is left alone, nothing starts."""
+
+
+class TooManyRecords(InputError):
+    """The pod or its namespace has as many attachments as it may have; the text names the bound."""
 
 
 class NotUndone(PodagentError):

@@ -42,6 +42,7 @@ from podagent.resolve.policy import DefinitionPolicy
 from podagent.resolve.rules import OWN_NAMESPACE, Rules
 from podagent.resolve.system import SystemNetworks
 from podagent.runtimes.docker import DockerRuntime
+from podagent.state.directory import StateDirectory
 from podagent.state.store import Store
 
 POD = PodKey("shop", "web", "0f0b5bd8-62a4-4d9e-b1a3-5d3b63e9a0de")
@@ -165,7 +166,8 @@ class Node:
         if former.exists():
             shutil.copytree(former, self._state)
             shutil.rmtree(former)
-        self.store = Store(self._state)
+        self.store = Store(StateDirectory(self._state, self._directory / "locks"))
+        self.store.load()
         bin_dir, claims = str(plugin_dir()), LinkClaims(str(self._directory / "links"))
         system = SystemNetworks(SystemConf(self._conf_dir).current, bin_dir, "")
         policy = DefinitionPolicy(Rules(frozenset()), system.plugin_types, claims, self.store.definitions_in_use)
@@ -252,6 +254,9 @@ class Node:
 
     def put(self, record: Record) -> None:
         self.store.put(record)
+
+    def keep(self, record: Record) -> None:
+        self.store.keep(record)
 
     def remove(self, record: Record) -> None:
         self.store.remove(record)

@@ -208,6 +208,9 @@ class Node:
         self.disk[record.pod, record.attachment.ifname] = record
         self.faults.step()
 
+    def keep(self, record: Record) -> None:
+        self.put(record)
+
     def remove(self, record: Record) -> None:
         self.faults.step()
         self.disk.pop((record.pod, record.attachment.ifname), None)

@@ -33,7 +33,11 @@ class Records(Protocol):
 
     def next_sequence(self) -> int: ...
 
-    def put(self, record: Record) -> None: ...
+    def put(self, record: Record) -> None:
+        """Writes a record durably. Raises TooManyRecords if there is no room for a new one."""
+
+    def keep(self, record: Record) -> None:
+        """As `put`, for an interface on record; if the disk fails, memory has it, and the file follows later."""
 
     def remove(self, record: Record) -> None: ...
 

@@ -20,7 +20,7 @@ from podagent.errors import CniError, NetnsUnavailable, PodagentError, SandboxNo
 from podagent.model import Attachment, Operation, Pod, PodKey, Record, Sandbox
 
 LOOKUP_ALLOWANCE_S = 180.0
-"""Upper bound for all lookups in the runtime and the API server before an operation: the sum of their timeouts."""
+"""Upper bound for all lookups in the runtime and the API server before an operation: above the sum of their limits."""
 
 _STATIC_POD_RECHECK_S = 10.0
 # Then the pod goes to the end of the queue, and its desired state is read again before the next step.

@@ -1,7 +1,7 @@
 """The command line: parses arguments, reports errors in one line, sets the exit code.
 
 Modules that only the agent needs are imported when it runs, because `podagent ifname` is used in shell loops.
-Exit codes: 0 success, 1 the agent failed, 2 a flag, a variable or the settings file is invalid.
+Exit codes: 0 success, 1 the agent failed, 2 a flag, a variable or the settings file is invalid, or a record too new.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from pathlib import Path
 
 import click
 
-from podagent import __version__
+from podagent import __version__, signals
 from podagent.cli.goflags import normalise
 from podagent.config import DEFAULT_TOML, SETTINGS, Settings, load
 from podagent.config.sources import EXTRA_ARGS_VARIABLE
 from podagent.decide.dialects.kaloom_names import interface_name
-from podagent.errors import PodagentError, SettingsError
+from podagent.errors import PodagentError, SettingsError, UnknownSchema
 from podagent.foreign import printable
 from podagent.messages import Message
 from podagent.report import journal
@@ -78,10 +78,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     try:
         arguments = _with_default_command(_click_style(sys.argv[1:] if argv is None else argv))
+        if arguments[0] != _RUN.name:  # the agent lets them through once it handles them
+            signals.let_through()
         return int(_podagent.main(args=arguments, prog_name="podagent", standalone_mode=False) or 0)
     except click.ClickException as error:
         return _complain(f"{error.format_message()} (see podagent --help)", _MISUSED)
-    except SettingsError as error:
+    except (SettingsError, UnknownSchema) as error:
         return _complain(str(error), _MISUSED)
     except PodagentError as error:
         return _complain(str(error), _FAILED)

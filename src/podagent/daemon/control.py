@@ -40,6 +40,12 @@ class Control:
 
     def status(self) -> str:
         """The state of the agent in one line."""
+        trouble = self._store.trouble
+        return f"Degraded: {trouble}; {self._progress()}" if trouble else self._progress()
+
+    def _progress(self) -> str:
+        if not self._store.loaded:
+            return f"Loading the records of attachments: {len(self._store)} so far"
         if self._following.waiting_for:
             return f"Waiting for credentials: {self._following.waiting_for}"
         if not self._pods.synced:

@@ -11,8 +11,9 @@ from podagent.validate import is_interface_name
 GONE = frozenset({errno.ENOENT, errno.ESRCH, errno.ENOTDIR})
 """Only these errors say that a file, or the process whose file it is, does not exist: all others may be over soon."""
 
-# Errors of the files of a link that was just deleted.
-_LINK_GONE = frozenset({errno.ENODEV, errno.EINVAL})
+# sysfs answers like this while a link is being removed.
+_LINK_GONE = GONE | {errno.EINVAL, errno.ENODEV}
+
 _BEFORE, _AFTER = "/proc/", "/ns/net"
 
 
@@ -26,8 +27,7 @@ def process_of(path: str) -> str:
 def host_macs(name: str) -> frozenset[str]:
     """The MAC addresses of a link of the host and, for a bridge, of its ports; empty if there is no such link.
 
-    Raises:
-        HostUnavailable: they cannot be read now.
+    Raises HostUnavailable if they cannot be read now.
     """
     if not is_interface_name(name):
         return frozenset()
@@ -35,30 +35,27 @@ def host_macs(name: str) -> frozenset[str]:
     try:
         ports = _names_in(f"{base}/brif")
         return frozenset(filter(None, map(_mac_at, [base, *(f"{base}/brif/{port}/.." for port in ports)])))
-    except OSError as error:
-        raise HostUnavailable(f"the MAC addresses of link {name} cannot be read now: {error}") from None
+    except OSError as fault:
+        raise HostUnavailable(f"link {name} of the host cannot be read now: {fault}") from None
 
 
 def _names_in(directory: str) -> list[str]:
     try:
         return os.listdir(directory)  # noqa: PTH208 - not pathlib, for kactus
-    except OSError as error:
-        _require_gone(error)
-        return []
+    except OSError as fault:
+        if fault.errno in _LINK_GONE:
+            return []
+        raise
 
 
 def _mac_at(directory: str) -> str:
     try:
         with open(f"{directory}/address", encoding="ascii") as file:  # noqa: PTH123
             return file.read().strip()
-    except OSError as error:
-        _require_gone(error)
-        return ""
-
-
-def _require_gone(error: OSError) -> None:
-    if error.errno not in GONE and error.errno not in _LINK_GONE:
-        raise error
+    except OSError as fault:
+        if fault.errno in _LINK_GONE:
+            return ""
+        raise
 
 
 def ifindex(name: str) -> int:

@@ -36,7 +36,7 @@ def load_credentials(
     try:
         found = _from_kubeconfig(kubeconfig) if kubeconfig else _from_service_account(environ, service_account)
     except OSError as fault:
-        raise Failure(TRY_AGAIN_LATER, f"cannot read {fault.filename}: {fault.strerror}") from None
+        raise Failure(TRY_AGAIN_LATER, f"cannot read {fault.filename or kubeconfig}: {fault.strerror}") from None
     _require_usable(found)
     return found
 

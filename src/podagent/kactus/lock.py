@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
+from podagent.errors import HostUnavailable
 from podagent.kactus.failure import TRY_AGAIN_LATER, Failure
 from podagent.kactus.log import log
 
@@ -88,9 +89,10 @@ class ContainerLock:
     def release(self) -> None:
         """Releases the lock if it is held."""
         if self._fd >= 0:
-            with suppress(OSError):
+            with suppress(OSError):  # a file that is left holds the next call up only briefly
                 os.unlink(self._path)  # noqa: PTH108
-            os.close(self._fd)
+            with suppress(OSError):
+                os.close(self._fd)
             self._fd = -1
 
     def _await(self, fd: int, deadline: float) -> None:
@@ -104,7 +106,11 @@ class ContainerLock:
         killed = os.fstat(fd).st_size > 0
         if killed:
             log("warning", f"{self._container_id[:12]}: an earlier call was killed")
-            if not self._end_delegates(self._container_id):
+            try:
+                ended = self._end_delegates(self._container_id)
+            except HostUnavailable as fault:
+                raise Failure(TRY_AGAIN_LATER, str(fault)) from None
+            if not ended:
                 what = f"delegates of an earlier call for container {self._container_id} cannot be killed"
                 raise Failure(TRY_AGAIN_LATER, what)
         return killed

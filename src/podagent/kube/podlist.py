@@ -134,7 +134,7 @@ def _parse_items(page: Json) -> list[Pod]:
         raise ApiError(f"GET {PODS}: the answer is not a list of pods: its kind is {shown(kind)}")
     pods = [parse_pod(item) for item in items if isinstance(item, dict)]
     if len(pods) != len(items) or not all(all(pod.key) for pod in pods):
-        raise ApiError(f"GET {PODS}: the answer is not a list of pods: an item has no namespace, name or UID")
+        raise ApiError(f"GET {PODS}: the answer is not a list of pods: an item has no valid namespace, name or UID")
     return pods
 
 

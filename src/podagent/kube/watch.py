@@ -192,15 +192,17 @@ class PodWatch:
         bounds = self._pace.lifetime_s if self._sink.confirmed else (self._pace.confirm_s, self._pace.confirm_s)
         self._lifetime_s = lifetime_s = max(1, round(self._rng.uniform(*bounds)))
         read_timeout_s = lifetime_s + self._pace.slack_s
-        self._beat.working(self._api.patience_s + read_timeout_s + _GRACE_S)
+        self._beat.working(self._api.patience_s + _GRACE_S)
         with watch_pods(self._api, self._node, self._version, lifetime_s, read_timeout_s) as stream:
             self._stream, lines = stream, iter(stream)
             self._watching_since = self._clock()
             self._contact.made()
             try:
                 # Checked before every read, even the first: `close` may have been called before there was a stream.
-                while not stop.is_set() and (line := next(lines, None)) is not None:
-                    self._beat.working(read_timeout_s + _GRACE_S)
+                while not stop.is_set():
+                    self._beat.working(stream.patience_s + _GRACE_S)
+                    if (line := next(lines, None)) is None:
+                        break
                     self._apply(parse_event(line))
             finally:
                 self._stream = None

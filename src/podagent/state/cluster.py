@@ -14,16 +14,19 @@ class ClusterFile:
 
     def __init__(self, directory: Path) -> None:
         self.path = directory / "cluster"
+        self._last = ""
 
     def read(self) -> str:
         """The UID, "" if there is none. Raises StoreError if that cannot be determined."""
         try:
             with self.path.open(encoding="utf-8", errors="replace") as file:
-                return file.read(_LONGEST).strip()
+                self._last = file.read(_LONGEST).strip()
         except FileNotFoundError:
-            return ""
+            if self.path.parent.exists():  # else it was lost with the directory, not by `forget` of another process
+                self._last = ""
         except OSError as error:
             raise StoreError(f"cannot read {self.path}: {error.strerror}") from error
+        return self._last
 
     def write(self, uid: str) -> None:
         """Replaces the UID. Raises StoreError."""
@@ -33,6 +36,12 @@ class ClusterFile:
             unfinished.replace(self.path)
         except OSError as error:
             raise StoreError(f"cannot write {self.path}: {error.strerror}") from error
+        self._last = uid
+
+    def restore(self) -> None:
+        """Writes what was last read or written, if something removed it with the directory. Raises StoreError."""
+        if self._last and not self.path.exists():
+            self.write(self._last)
 
     def forget(self) -> bool:
         """Removes the UID. Returns whether there was one. Raises StoreError."""

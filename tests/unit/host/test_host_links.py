@@ -3,13 +3,12 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from typing import NoReturn
 
 import pytest
 
 from podagent.errors import HostUnavailable
-from podagent.host import links
 from podagent.host.links import host_macs, link_names, process_of
+from unit.failing import FailingCalls
 
 
 def test_only_a_path_through_proc_names_a_process() -> None:
@@ -33,14 +32,10 @@ def test_a_link_has_its_own_address_and_one_that_is_not_there_or_cannot_be_has_n
     assert host_macs("nowhere0") == host_macs("../../../etc") == frozenset()
 
 
-@pytest.mark.parametrize("number", [errno.ENFILE, errno.EACCES, errno.EIO, errno.ENODEV], ids=errno.errorcode.get)
-def test_only_the_addresses_of_a_link_that_is_gone_are_none(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
-    def fail(*_: object, **__: object) -> NoReturn:
-        raise OSError(number, os.strerror(number))
-
-    monkeypatch.setattr(links, "open", fail, raising=False)
-    if number == errno.ENODEV:
-        assert host_macs("lo") == frozenset()
-    else:
-        with pytest.raises(HostUnavailable, match="link lo"):
-            host_macs("lo")
+@pytest.mark.parametrize("call", ["listdir /sys/class/net/lo/brif", "open /sys/class/net/lo/address"])
+def test_a_link_whose_address_cannot_be_read_is_an_error(monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    calls = FailingCalls(monkeypatch, call.split()[1])
+    calls.fail(0, errno.ENFILE)
+    with pytest.raises(HostUnavailable, match="link lo of the host"):
+        host_macs("lo")
+    assert calls.made == [call]

@@ -8,7 +8,6 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,8 +15,8 @@ import podagent
 from lab.processes import open_files
 from lab.waiting import eventually
 from podagent.errors import HostUnavailable
-from podagent.host import orphans
 from podagent.host.orphans import await_end, await_orphans, kill
+from unit.failing import FailingCalls
 
 SANDBOX, IFNAME = f"sandbox-{uuid.uuid4().hex}", "net0"
 WANTED = {"CNI_CONTAINERID": SANDBOX, "CNI_IFNAME": IFNAME}
@@ -145,20 +144,12 @@ def test_neither_this_process_nor_one_of_its_parents_is_waited_for() -> None:
     assert done.stdout.split() == ["True", "alive"]
 
 
-@pytest.mark.parametrize("number", [errno.ENFILE, errno.ENOMEM, errno.EACCES], ids=errno.errorcode.get)
-def test_only_processes_that_are_denied_are_known_to_be_no_plugins(
-    start: Start, monkeypatch: pytest.MonkeyPatch, number: int
+def test_a_process_about_which_nothing_can_be_told_is_not_taken_for_gone(
+    start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plugin = start()
-
-    def fail(path: str, *options: Any, **more: Any) -> Any:
-        if path == f"/proc/{plugin.pid}/environ":
-            raise OSError(number, os.strerror(number))
-        return open(path, *options, **more)  # noqa: PTH123
-
-    monkeypatch.setattr(orphans, "open", fail, raising=False)
-    if number == errno.EACCES:
-        assert await_end(WANTED, 60)
-    else:
-        with pytest.raises(HostUnavailable, match=os.strerror(number)):
-            await_end(WANTED, 60)
+    calls = FailingCalls(monkeypatch, f"/proc/{start().pid}/")
+    calls.fail(0, errno.ENFILE)
+    with pytest.raises(HostUnavailable, match="Too many open files"):
+        await_end(WANTED, 0)
+    assert not await_end(WANTED, 0)
+    assert kill(WANTED)

@@ -168,5 +168,5 @@ def page(*names: str, version: str = "1", more: str = "") -> Json:
 
 def line(kind: str, name: str = "", version: str = "", **obj: Any) -> bytes:
     """An event about a pod, which a bookmark does not name; or about another object."""
-    pod = {"kind": "Pod", "metadata": {"namespace": "default", "name": name, "resourceVersion": version}}
-    return json.dumps({"type": kind, "object": obj or pod}).encode() + b"\n"
+    metadata = {"namespace": "default", "name": name, "uid": "uid", "resourceVersion": version}
+    return json.dumps({"type": kind, "object": obj or {"kind": "Pod", "metadata": metadata}}).encode() + b"\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,23 @@ class Node:
 
         ClusterGuard(self.memory, lambda: self.attachments > 0, self.accept).check(get)
         return self.memory.read()
+
+
+def test_the_cluster_is_still_known_when_something_removes_the_state_directory_but_not_after_forget(
+    tmp_path: Path,
+) -> None:
+    node, state = Node(tmp_path / "state"), tmp_path / "state"
+    state.mkdir()
+    assert node.meets(cluster("one")) == "one"
+    shutil.rmtree(state)
+    assert node.memory.read() == "one"
+    state.mkdir()
+    node.memory.restore()
+    assert ClusterFile(state).read() == "one"
+    ClusterFile(state).forget()
+    assert node.memory.read() == ""
+    node.memory.restore()
+    assert not list(state.iterdir())
 
 
 @pytest.fixture

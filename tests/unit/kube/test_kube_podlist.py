@@ -43,7 +43,7 @@ def test_a_list_without_items_has_no_pods(items: object) -> None:
 
 @pytest.mark.parametrize("item", [{}, 7, None, "x", {"metadata": {"uid": "1"}}, {"metadata": []}])
 def test_an_item_that_is_no_pod_is_an_error_and_nothing_is_taken_as_gone(item: object) -> None:
-    with pytest.raises(ApiError, match="an item has no namespace, name or UID"):
+    with pytest.raises(ApiError, match="an item has no valid namespace, name or UID"):
         listing(page() | {"items": [*page("a")["items"], item]})
 
 
