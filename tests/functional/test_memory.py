@@ -56,10 +56,8 @@ def test_it_stays_bounded_and_returns(bed: Bed) -> None:
         pod.annotate(["data"] if pod is quiet else [])
     bed.settles({pod: [data] if pod is quiet else [] for pod in bed.node.pods}, 60)
     import time
-
     for _ in range(6):
-        time.sleep(3)
-        print("RSS later", rss_mib(bed))
+        time.sleep(3); print("RSS later", rss_mib(bed))
     print(f"RSS in MiB: {before:.0f} before, {' and '.join(f'{each:.0f}' for each in peaks)}, {rss_mib(bed):.0f} after")
     assert max(peaks) < 2 * before
     eventually(lambda: rss_mib(bed) < 1.5 * before, 30, "the memory to return")
