@@ -19,6 +19,7 @@ from podagent.state.directory import StateDirectory
 _log = logging.getLogger(__name__)
 
 _NAME = re.compile(r"[0-9a-f]{40}\.json")
+# Errors of something that is no file, or that vanished.
 _NO_FILE = frozenset({errno.ENOENT, errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.ENODEV})
 _FILE_S = 180.0  # on an overloaded node
 
