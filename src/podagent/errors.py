@@ -43,6 +43,10 @@ class NoNetConf(NetConfError):
     """The node has no CNI network configuration at all, not even a faulty one."""
 
 
+class NetConfUnreadable(NetConfError):
+    """A file that may be the node's CNI network configuration cannot be read now."""
+
+
 class HostNetworkRefused(InputError):
     """The pod or its network namespace is the host's own, which the agent never touches."""
 
@@ -81,6 +85,10 @@ class NetnsGone(PodagentError):
 
 class NetnsUnavailable(PodagentError):
     """A system call on a network namespace failed, which does not mean that the namespace is gone."""
+
+
+class HostUnavailable(PodagentError):
+    """Files of the kernel about this host cannot be read now: what they would show is unknown."""
 
 
 class OutOfThreads(PodagentError):

@@ -16,7 +16,7 @@ from podagent.decide.attempts import Subject
 from podagent.decide.desired import Desired
 from podagent.decide.plan import Plan, Step, plan_gone, plan_pod
 from podagent.decide.wanted import wanted_by
-from podagent.errors import CniError, PodagentError, SandboxNotFound
+from podagent.errors import CniError, NetnsUnavailable, PodagentError, SandboxNotFound
 from podagent.model import Attachment, Operation, Pod, PodKey, Record, Sandbox
 
 LOOKUP_ALLOWANCE_S = 180.0
@@ -73,7 +73,8 @@ class Reconciler:
 
         Args:
             key: the pod.
-            verify: also check that recorded interfaces exist in the pod, and re-attach those that do not.
+            verify: also check that recorded interfaces exist in the pod, and re-attach those that do not. A pass that
+                needs another one must be repeated with it.
             expect: called before each step with its time limit in seconds.
 
         Returns:
@@ -94,9 +95,9 @@ class Reconciler:
         if not desired.attachments and not records:
             return None
         sandbox, wait = self._find_sandbox(pod, desired)
-        drifted = self._drifted(pod, sandbox, records) if verify and sandbox else frozenset()
+        drifted, look_again = self._drifted(pod, sandbox, records, verify)
         plan = plan_pod(desired, records, sandbox, drifted)
-        return _sooner(wait, self._carry_out(plan, _Pass(pod.key, pod, sandbox, expect)))
+        return _sooner(_sooner(wait, look_again), self._carry_out(plan, _Pass(pod.key, pod, sandbox, expect)))
 
     def _clean_up(self, now: _Pass, records: list[Record]) -> float | None:
         wait = self._may_exist(now.key, records) if records and now.pod is None else None
@@ -139,21 +140,34 @@ class Reconciler:
         self._outcomes.found(pod.key, Operation.FIND)
         return sandbox, None
 
-    def _drifted(self, pod: Pod, sandbox: Sandbox, records: list[Record]) -> frozenset[str]:
+    def _drifted(
+        self, pod: Pod, sandbox: Sandbox | None, records: list[Record], verify: bool
+    ) -> tuple[frozenset[str], float | None]:
+        """The interfaces to attach again, and the seconds until a failed look at them is repeated."""
+        if sandbox is None or not verify:
+            return frozenset(), None
+        if wait := self._outcomes.wait_for(pod.key, Subject(Operation.VERIFY), None):
+            return frozenset(), wait
         try:
             drifted = self._executor.drifted(sandbox, records)
+        except NetnsUnavailable as error:
+            failed = Outcome(pod.key, pod, Operation.VERIFY, Result.FAILED, error=error)
+            return frozenset(), self._outcomes.failed(failed, aim=None)
         except PodagentError:
-            return frozenset()  # the sandbox is ending, and its end triggers the next pass
-        drifted = [record for record in drifted if self._may_repair(pod.key, record)]
-        for record in drifted:
+            return frozenset(), None  # the sandbox is ending, and its end triggers the next pass
+        self._outcomes.found(pod.key, Operation.VERIFY)
+        waits = {record.attachment.ifname: self._repair_in(pod, record) for record in drifted}
+        due = frozenset(ifname for ifname, wait in waits.items() if not wait)
+        return due, min(filter(None, waits.values()), default=None)
+
+    def _repair_in(self, pod: Pod, record: Record) -> float:
+        """Seconds until a vanished link may be made again: a pod that keeps deleting it has it made ever less often."""
+        subject = Subject(Operation.VERIFY, record.attachment.ifname)
+        if self._outcomes.may_repeat(pod.key, subject):
             drift = Outcome(pod.key, pod, Operation.VERIFY, Result.DRIFTED, record.attachment, record)
             self._outcomes.report(drift)
-        return _ifnames([record.attachment for record in drifted])
-
-    def _may_repair(self, pod: PodKey, record: Record) -> bool:
-        """Whether a vanished link is made again now: a pod that keeps deleting it has it made ever less often."""
-        subject = Subject(Operation.VERIFY, record.attachment.ifname)
-        return self._outcomes.may_repeat(pod, subject)
+            return 0.0
+        return self._outcomes.wait_for(pod.key, subject, None)
 
     def _carry_out(self, plan: Plan, now: _Pass) -> float | None:
         """Executes the steps that are due. Returns the seconds until the next pass, None if none is needed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import threading
@@ -9,7 +10,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from podagent.errors import NetConfError, NoNetConf
+from podagent.errors import NetConfError, NetConfUnreadable, NoNetConf
 from podagent.foreign import Json
 from podagent.netconf import (
     NetConf,
@@ -25,6 +26,8 @@ _PLUGIN_SUFFIXES = (".conf", ".json")
 _LIST_SUFFIX = ".conflist"
 # Two writes within one tick of the file system's clock yield the same times: do not cache until the tick has passed.
 _CLOCK_TICK_NS = 50_000_000
+# Errors of symbolic links; all others may be over soon.
+_LEADS_NOWHERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 
 _Stamp = tuple[tuple[str, int, int, int, int], ...]
 
@@ -51,6 +54,7 @@ def first_valid(directory: Path) -> tuple[Path, NetConf]:
 
     Raises:
         NoNetConf: there is no file.
+        NetConfUnreadable: one that comes first cannot be read now; a later one may be of another plugin.
         NetConfError: none is valid; the text lists the fault of every file.
     """
     faults: list[str] = []
@@ -58,6 +62,8 @@ def first_valid(directory: Path) -> tuple[Path, NetConf]:
         try:
             return path, load_file(path)
         except NetConfError as fault:  # noqa: PERF203 - one bad file must not stop the search
+            if isinstance(fault, NetConfUnreadable):
+                raise
             faults.append(str(fault))
     what = f"no valid CNI network configuration in {directory}"
     if not faults:
@@ -105,7 +111,7 @@ def _candidates(directory: Path, suffixes: Sequence[str]) -> list[Path]:
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as fault:
-        raise NetConfError(f"{directory}: cannot be read: {fault.strerror}") from None
+        raise NetConfUnreadable(f"{directory}: cannot be read: {fault.strerror}") from None
     return [path for path in (directory / name for name in sorted(names)) if path.suffix in suffixes]
 
 
@@ -116,7 +122,8 @@ def _read(path: Path) -> bytes:
             raise NetConfError(f"{path}: not a regular file")
         return path.read_bytes()
     except OSError as fault:
-        raise NetConfError(f"{path}: cannot be read: {fault.strerror}") from None
+        kind = NetConfError if fault.errno in _LEADS_NOWHERE else NetConfUnreadable
+        raise kind(f"{path}: cannot be read: {fault.strerror}") from None
 
 
 def _stamp(directory: Path) -> _Stamp:

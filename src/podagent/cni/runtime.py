@@ -169,7 +169,10 @@ class CniRuntime:
         self._run(plugin_type, plugin.find(plugin_type, path), env, stdin)
 
     def _run(self, plugin_type: str, executable: str, env: Mapping[str, str], stdin: bytes) -> reply.Ended:
-        ended = plugin.run(executable, env, stdin, self._timeout_s, plugin_type)
+        try:
+            ended = plugin.run(executable, env, stdin, self._timeout_s, plugin_type)
+        except OSError as fault:
+            raise PluginError(plugin_type, f"was killed, because it could not be attended: {fault.strerror}") from None
         reply.require_success(plugin_type, ended)
         if ended.stderr.strip():
             self._on_stderr(plugin_type, excerpt(ended.stderr))

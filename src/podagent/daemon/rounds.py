@@ -59,12 +59,12 @@ class Rounds:
             self.look_at_all()
 
     def verifying(self, reconcile: Callable[..., float | None]) -> Reconcile:
-        """Wraps `Reconciler.reconcile`: sets `verify` after `look_at_all`, until a turn completes the pass."""
+        """Wraps `Reconciler.reconcile`: sets `verify` after `look_at_all`, until the pod needs no further pass."""
 
         def verify(pod: PodKey, expect: Expect) -> float | None:
             verifying = self._take(pod)
             wait = reconcile(pod, verify=verifying, expect=expect)
-            if verifying and wait == 0:
+            if verifying and wait is not None:
                 self._to_verify.add(pod)
             return wait
 

@@ -67,7 +67,8 @@ def run(settings: Settings) -> int:
     """Runs the agent until SIGTERM or SIGINT. Returns the exit code.
 
     Raises:
-        StoreError: the state directory is unusable, or a newer version wrote one of its records.
+        StoreError: the state directory is unusable, a newer version wrote one of its records, or the former podagent's
+            records cannot be read.
     """
     memory.use_one_arena()
     memory.tidy_up_after_imports()
@@ -81,7 +82,7 @@ def forget_cluster(settings: Settings) -> str:
 
 
 def make_agent(settings: Settings, locks: Path = LOCKS) -> Agent:
-    """Builds the agent. Raises StoreError if the state directory is unusable.
+    """Builds the agent. Raises StoreError like `run`.
 
     Args:
         settings: all of them.

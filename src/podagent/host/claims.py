@@ -21,13 +21,22 @@ from podagent.validate import is_interface_name
 
 DIRECTORY = "/run/podagent/links"
 _LARGEST_FILE = 4096
-_SIOCBRADDBR = 0x89A0
+_SIOCBRADDBR, _SIOCBRDELBR = 0x89A0, 0x89A1
 
 
 def create_bridge(name: str) -> None:
     """Creates a bridge. Raises OSError; FileExistsError if there is a link of that name."""
+    _request(_SIOCBRADDBR, name)
+
+
+def delete_bridge(name: str) -> None:
+    """Deletes a bridge that is down. Raises OSError."""
+    _request(_SIOCBRDELBR, name)
+
+
+def _request(number: int, name: str) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as any_socket:
-        fcntl.ioctl(any_socket, _SIOCBRADDBR, name.encode() + b"\0")
+        fcntl.ioctl(any_socket, number, name.encode() + b"\0")
 
 
 def _usable(name: str) -> bool:
@@ -51,16 +60,19 @@ class LinkClaims:
         directory: str = DIRECTORY,
         ifindex: Callable[[str], int] = ifindex,
         create_bridge: Callable[[str], None] = create_bridge,
+        delete_bridge: Callable[[str], None] = delete_bridge,
     ) -> None:
         """
         Args:
             directory: for the files; created if necessary.
             ifindex: the index of a link of the host, 0 if there is none.
             create_bridge: creates a bridge; raises FileExistsError.
+            delete_bridge: deletes a bridge that was just created.
         """
         self._directory = directory
         self._ifindex = ifindex
         self._create_bridge = create_bridge
+        self._delete_bridge = delete_bridge
 
     def owns(self, namespace: str, link: str) -> bool:
         """Whether `namespace` made the link that goes by this name now."""
@@ -72,12 +84,16 @@ class LinkClaims:
         if not _usable(bridge):
             return False
         with self._locked():
+            self._remove_void()
             try:
                 self._create_bridge(bridge)
             except FileExistsError:
                 return False
-            self._remove_void()
-            self._write(bridge, namespace)
+            try:
+                self._write(bridge, namespace)
+            except OSError:
+                self._delete_bridge(bridge)  # without a claim, the namespace could not use it
+                raise
             return True
 
     def grant(self, namespace: str, link: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 
-from podagent.errors import NetnsUnavailable
+from podagent.errors import HostUnavailable
 from podagent.validate import is_interface_name
 
 GONE = frozenset({errno.ENOENT, errno.ESRCH, errno.ENOTDIR})
@@ -27,7 +27,7 @@ def process_of(path: str) -> str:
 def host_macs(name: str) -> frozenset[str]:
     """The MAC addresses of a link of the host and, for a bridge, of its ports; empty if there is no such link.
 
-    Raises NetnsUnavailable if they cannot be read now.
+    Raises HostUnavailable if they cannot be read now.
     """
     if not is_interface_name(name):
         return frozenset()
@@ -36,7 +36,7 @@ def host_macs(name: str) -> frozenset[str]:
         ports = _names_in(f"{base}/brif")
         return frozenset(filter(None, map(_mac_at, [base, *(f"{base}/brif/{port}/.." for port in ports)])))
     except OSError as fault:
-        raise NetnsUnavailable(f"link {name} of the host cannot be read now: {fault}") from None
+        raise HostUnavailable(f"link {name} of the host cannot be read now: {fault}") from None
 
 
 def _names_in(directory: str) -> list[str]:

@@ -107,6 +107,13 @@ class HeldNetns:
         """MAC address of the link `name` in lower case, "" if it has none. Raises NetnsUnavailable."""
         return self._visit(lambda: _mac(name))
 
+    def inode(self) -> int:
+        """Its inode number. Raises NetnsUnavailable."""
+        try:
+            return os.fstat(self._fd).st_ino
+        except OSError as error:
+            raise self._unavailable(error) from None
+
     def intact(self) -> bool:
         """Whether the path still refers to this namespace, of the same process. Raises NetnsUnavailable."""
         try:
@@ -122,10 +129,12 @@ class HeldNetns:
             raise NetnsUnavailable(f"network namespace {self.ref.path} cannot be entered now: {fault}") from None
         visitor.join()
         if not visitor.seen:
-            # It is held open, so it is there, whatever the reason is.
-            error = visitor.error or OSError(errno.EIO, os.strerror(errno.EIO))
-            raise NetnsUnavailable(str(unusable(self.ref.path, error))) from visitor.error
+            raise self._unavailable(visitor.error or OSError(errno.EIO, os.strerror(errno.EIO))) from visitor.error
         return visitor.seen[0]
+
+    def _unavailable(self, error: OSError) -> NetnsUnavailable:
+        # It is held open, so it is there, whatever the error is.
+        return NetnsUnavailable(str(unusable(self.ref.path, error)))
 
 
 class NetworkNamespaces:
@@ -155,7 +164,7 @@ class NetworkNamespaces:
             raise unusable(ref.path, error) from None
         try:
             held = HeldNetns(ref, fd, self._enter)
-            inode = os.fstat(fd).st_ino
+            inode = held.inode()
             # Checked first: a recycled PID is mostly that of a host process, and then the namespace is merely gone.
             if inode != ref.inode or not held.intact():
                 raise NetnsGone(f"{ref.path} is no longer the network namespace it was")

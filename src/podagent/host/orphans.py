@@ -16,6 +16,9 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 
+from podagent.errors import HostUnavailable
+from podagent.host.links import GONE
+
 # Time limit of a round: a plugin that ended may have left its own IPAM plugin behind.
 _ROUND_S = 0.25
 # Processes that survive this are stuck in the kernel, and are abandoned.
@@ -24,29 +27,39 @@ _KILL_PATIENCE_S = 5.0
 # slow; a program may also have no environment for good.
 _EXEC_PATIENCE_S = 0.1
 _EXEC_POLL_S = 0.001
+# Processes that have more privileges than this one, which no plugin of it has.
+_DENIED = frozenset({errno.EACCES, errno.EPERM})
 # Plugins get few variables. Others may have megabytes of them.
 _ENVIRONMENT_READ = 64 << 10
-# Of a process about which nothing is known then. Other errors say that it has ended, or is none of ours.
-_PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 
 def await_orphans(container_id: str, ifname: str, timeout_s: float) -> bool:
     """Waits until no plugin runs on interface `ifname` of sandbox `container_id`.
 
-    Kills plugins that still run after `timeout_s` seconds. Returns whether all are gone. Raises OSError if it cannot be
-    told now, like all functions here.
+    Kills plugins that still run after `timeout_s` seconds. Returns whether all are gone.
+
+    Raises:
+        HostUnavailable: /proc cannot be read now, so there may be some.
     """
     wanted = {"CNI_CONTAINERID": container_id, "CNI_IFNAME": ifname}
     return await_end(wanted, timeout_s) or kill(wanted)
 
 
 def await_end(wanted: Mapping[str, str], patience_s: float) -> bool:
-    """Waits for the plugins with these environment variables to end. Returns whether all are gone."""
+    """Waits for the plugins with these environment variables to end. Returns whether all are gone.
+
+    Raises:
+        HostUnavailable: see `await_orphans`.
+    """
     return _until_gone(_assignments(wanted), patience_s, killing=False)
 
 
 def kill(wanted: Mapping[str, str]) -> bool:
-    """Kills the plugins with these environment variables. Returns whether all are gone."""
+    """Kills the plugins with these environment variables. Returns whether all are gone.
+
+    Raises:
+        HostUnavailable: see `await_orphans`.
+    """
     return _until_gone(_assignments(wanted), _KILL_PATIENCE_S, killing=True)
 
 
@@ -56,22 +69,30 @@ def _assignments(wanted: Mapping[str, str]) -> set[bytes]:
 
 def _until_gone(wanted: set[bytes], patience_s: float, *, killing: bool) -> bool:
     """Searches until there are none: whenever one has ended, and at least every `_ROUND_S`."""
-    spared, deadline = _ancestry(), time.monotonic() + patience_s
-    while found := _find(wanted, spared):
-        left = deadline - time.monotonic()
-        if left <= 0:
-            return False
-        handles = {pid: _open(pid) for pid in found}
-        try:
-            for pid, handle in handles.items() if killing else ():
-                if _works_on(pid, wanted):  # else the PID may have been recycled before it was opened
-                    _kill(pid, handle)
-            _wait([handle for handle in handles.values() if handle >= 0], min(left, _ROUND_S))
-        finally:
-            for handle in handles.values():
-                if handle >= 0:
-                    os.close(handle)
+    deadline = time.monotonic() + patience_s
+    try:
+        spared = _ancestry()
+        while found := _find(wanted, spared):
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            _attend(found, wanted, min(left, _ROUND_S), killing)
+    except OSError as error:
+        raise HostUnavailable(f"plugins of a killed process may still run, /proc cannot be read now: {error}") from None
     return True
+
+
+def _attend(found: list[int], wanted: set[bytes], patience_s: float, killing: bool) -> None:
+    handles = {pid: _open(pid) for pid in found}
+    try:
+        for pid, handle in handles.items() if killing else ():
+            if _works_on(pid, wanted):  # else the PID may have been recycled before it was opened
+                _kill(pid, handle)
+        _wait([handle for handle in handles.values() if handle >= 0], patience_s)
+    finally:
+        for handle in handles.values():
+            if handle >= 0:
+                os.close(handle)
 
 
 def _find(wanted: set[bytes], spared: set[int]) -> list[int]:
@@ -80,6 +101,7 @@ def _find(wanted: set[bytes], spared: set[int]) -> list[int]:
 
 
 def _works_on(pid: int, wanted: set[bytes]) -> bool:
+    """Whether it is such a plugin. Raises OSError if that is unknown."""
     # An ended process has no environment any more.
     try:
         if os.stat(f"/proc/{pid}").st_uid != os.geteuid():  # noqa: PTH116
@@ -92,10 +114,14 @@ def _works_on(pid: int, wanted: set[bytes]) -> bool:
             and os.path.samestat(os.stat(f"/proc/{pid}/ns/pid"), os.stat("/proc/self/ns/pid"))  # noqa: PTH116
             and _is_ours(pid)
         )
-    except OSError as fault:
-        if fault.errno in _PASSING:
-            raise
+    except OSError as error:
+        _require_none_of_ours(error)
         return False
+
+
+def _require_none_of_ours(error: OSError) -> None:
+    if error.errno not in GONE and error.errno not in _DENIED:
+        raise error
 
 
 def _is_ours(pid: int) -> bool:
@@ -131,7 +157,10 @@ def _parent(pid: int) -> int:
         with open(f"/proc/{pid}/stat", "rb", buffering=0) as status:  # noqa: PTH123
             # The command name in parentheses may contain blanks and parentheses.
             return int(status.read().rpartition(b")")[2].split()[1])
-    except (OSError, ValueError, IndexError):
+    except OSError as error:
+        _require_none_of_ours(error)
+        return 0
+    except (ValueError, IndexError):
         return 0
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from podagent.cni import result as results
 from podagent.cni.delegatefile import ADDING
 from podagent.decide.dialects.kaloom_names import attachment, interface_name
-from podagent.errors import CallRefused, CniError, MacRefused, NetnsUnavailable, PluginNotRun
+from podagent.errors import CallRefused, CniError, HostUnavailable, MacRefused, PluginNotRun
 from podagent.foreign import Json, lenient
 from podagent.kactus.call import Call
 from podagent.kactus.config import Config
@@ -147,7 +147,7 @@ class Attaching:
             rule.require_allowed(mac, self._call.container_id, self._call.arg("K8S_POD_NAMESPACE"), netconf)
         except MacRefused as fault:
             raise Failure(INVALID_CONFIG, str(fault)) from None
-        except NetnsUnavailable as fault:
+        except HostUnavailable as fault:
             raise Failure(TRY_AGAIN_LATER, str(fault)) from None
 
     def _roll_back(self) -> None:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
+from podagent.errors import HostUnavailable
 from podagent.kactus.failure import TRY_AGAIN_LATER, Failure
 from podagent.kactus.log import log
 
@@ -105,7 +106,11 @@ class ContainerLock:
         killed = os.fstat(fd).st_size > 0
         if killed:
             log("warning", f"{self._container_id[:12]}: an earlier call was killed")
-            if not self._end_delegates(self._container_id):
+            try:
+                ended = self._end_delegates(self._container_id)
+            except HostUnavailable as fault:
+                raise Failure(TRY_AGAIN_LATER, str(fault)) from None
+            if not ended:
                 what = f"delegates of an earlier call for container {self._container_id} cannot be killed"
                 raise Failure(TRY_AGAIN_LATER, what)
         return killed

@@ -19,6 +19,7 @@ _REASONS: Mapping[Result, tuple[str, str]] = {
 _FAILURES: Mapping[Operation, str] = {
     Operation.ATTACH: "NetworkAttachFailed",
     Operation.DETACH: "NetworkDetachFailed",
+    Operation.VERIFY: "NetworkAttachFailed",
 }
 
 

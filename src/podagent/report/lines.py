@@ -14,6 +14,8 @@ from podagent.report.wording import attempted, described, error_text
 
 _log = logging.getLogger("podagent")
 
+_PREPOSITIONS = {Operation.ATTACH: "to", Operation.DETACH: "from"}
+_EXPLAINED = {Operation.ATTACH: Message.ATTACH_FAILED.field, Operation.DETACH: Message.DETACH_FAILED.field}
 _COMMANDS = {Operation.ATTACH: "ADD", Operation.DETACH: "DEL"}
 
 
@@ -64,9 +66,8 @@ def _waiting(outcome: Outcome) -> None:
 
 
 def _failed(outcome: Outcome) -> None:
-    attach = outcome.operation is Operation.ATTACH
-    fields = _fields(outcome) | (Message.ATTACH_FAILED if attach else Message.DETACH_FAILED).field
-    what = f"{attempted(outcome)} {'to' if attach else 'from'} pod {outcome.key}"
+    fields = _fields(outcome) | _EXPLAINED.get(outcome.operation, {})
+    what = f"{attempted(outcome)} {_PREPOSITIONS.get(outcome.operation, 'of')} pod {outcome.key}"
     trace = None if isinstance(outcome.error, PodagentError) else outcome.error  # anything else is a bug: show where
     message = "%s failed, next try in %.0f s: %s"
     _log.error(message, what, outcome.retry_in or 0, error_text(outcome.error), extra=fields, exc_info=trace)

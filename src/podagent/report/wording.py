@@ -24,6 +24,8 @@ def described(outcome: Outcome) -> str:
 
 def attempted(outcome: Outcome) -> str:
     """Describes a failed operation."""
+    if outcome.operation is Operation.VERIFY:
+        return "checking the interfaces"
     if outcome.attachment is None:
         return "attaching networks"
     network, ifname = outcome.attachment.network, outcome.attachment.ifname

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import re
 from collections.abc import Callable, Iterator
@@ -18,6 +19,8 @@ from podagent.state.directory import StateDirectory
 _log = logging.getLogger(__name__)
 
 _NAME = re.compile(r"[0-9a-f]{40}\.json")
+# Errors of something that is no file, or that vanished.
+_NO_FILE = frozenset({errno.ENOENT, errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.ENODEV})
 _FILE_S = 180.0  # on an overloaded node
 
 
@@ -65,7 +68,12 @@ class Reading:
             record = self._decoded(path, content)
         except UnknownSchema:
             raise
-        except (StoreError, OSError) as fault:
+        except OSError as fault:
+            if fault.errno not in _NO_FILE:
+                raise  # the record may be as good as ever
+            self._skip(path, fault)
+            return None
+        except StoreError as fault:
             self._skip(path, fault)
             return None
         return record and (record, len(content))

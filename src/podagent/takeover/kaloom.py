@@ -49,10 +49,20 @@ class KaloomPredecessor:
     """The records of Kaloom's podagent. One worker at a time uses those of a pod."""
 
     def __init__(self, directory: Path) -> None:
-        """Reads all records. An unusable file is logged and stays in place."""
+        """Reads all records. An unusable file is logged and stays in place.
+
+        Raises:
+            StoreError: they cannot be read now.
+        """
         self._directory = directory
         self._left: dict[tuple[str, str], list[Inherited]] = {}
-        for file in _files(directory):
+        try:
+            self._read_all()
+        except OSError as error:
+            raise StoreError(f"the former podagent's records in {directory} cannot be read now: {error}") from None
+
+    def _read_all(self) -> None:
+        for file in _files(self._directory):
             try:
                 found = _read(file)
             except StoreError as error:
@@ -81,14 +91,15 @@ class KaloomPredecessor:
 
 
 def _files(directory: Path) -> list[Path]:
+    """Raises OSError."""
     try:
         return sorted(path for path in directory.iterdir() if path.suffix == ".json" and not path.is_symlink())
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
 
 
 def _read(file: Path) -> Inherited | None:
-    """The inherited attachment, None if there was none. Raises StoreError."""
+    """The inherited attachment, None if there was none. Raises StoreError, OSError."""
     try:
         if file.stat().st_size > _LARGEST:
             raise StoreError("it is too large")
@@ -99,7 +110,7 @@ def _read(file: Path) -> Inherited | None:
         if state not in (_ACTIVE, _DIRTY):
             raise StoreError(f"unknown state {shown(state)}")
         return _inherited(file, required(running, "Data", dict), complete=state == _ACTIVE)
-    except (OSError, ValueError) as error:
+    except (FileNotFoundError, IsADirectoryError, ValueError) as error:
         raise StoreError(str(error)) from None
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from podagent.act.outcomes import Result
 from podagent.decide.dialects.kaloom_names import interface_name
-from podagent.errors import HostNetworkRefused, PodNotReady
+from podagent.errors import HostNetworkRefused, NetnsUnavailable, PodNotReady
 from podagent.model import Attachment, Invocation, Operation, Phase, Pod, PodKey, Sandbox, Via
 from unit.bench import POD, Bench, networks_of
 from unit.factory import UID, pod
@@ -101,6 +101,36 @@ def test_a_sandbox_that_cannot_be_looked_into_is_taken_as_it_was_recorded(
     node.links.clear()
     assert node.look(verify=True) is None
     assert node.done() == {"red", "green"}
+
+
+def test_a_sandbox_that_cannot_be_looked_into_now_is_reported_and_looked_into_again(
+    node: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(ref: object) -> None:
+        raise NetnsUnavailable("permission denied (EACCES)")
+
+    node.attached("red")
+    node.link_vanishes(POD, "red")
+    with monkeypatch.context() as patched:
+        patched.setattr(node, "hold", denied)
+        waits = [node.look(verify=True) for _ in range(3)]
+    assert all(waits), "it is tried once, and then only after its backoff"
+    (failed,) = node.report.those(Result.FAILED)
+    assert (failed.operation, str(failed.error)) == (Operation.VERIFY, "permission denied (EACCES)")
+    node.now += 2
+    assert node.look(verify=True) is None
+    assert set(node.links_of(POD)) == {RED}
+
+
+def test_a_vanished_link_that_may_not_be_made_again_yet_is_looked_at_when_it_may(node: Bench) -> None:
+    node.attached("red")
+    for _ in range(2):
+        node.link_vanishes(POD, "red")
+        wait = node.look(verify=True)
+    assert wait
+    node.now += wait
+    assert node.look(verify=True) is None
+    assert set(node.links_of(POD)) == {RED}
 
 
 @pytest.mark.parametrize("text", ["{not json", '[{"name": "../../x"}]'])

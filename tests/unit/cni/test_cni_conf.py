@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from podagent.cni.conf import SystemConf, first_valid, load_file
-from podagent.errors import NetConfError
+from podagent.errors import NetConfError, NetConfUnreadable
 from podagent.foreign import Json
 from podagent.netconf import NetConf, parse
 
@@ -94,6 +96,21 @@ def test_when_no_file_is_valid_each_is_listed_with_its_fault(tmp_path: Path) -> 
         assert fault in str(raised.value)
     with pytest.raises(NetConfError, match=r"nowhere: no \.conf, \.conflist or \.json file there"):
         first_valid(tmp_path / "nowhere")
+
+
+def test_a_file_that_cannot_be_read_now_is_not_passed_over_for_a_later_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: Path) -> NoReturn:
+        raise OSError(errno.ENFILE, os.strerror(errno.ENFILE))
+
+    expected = write(tmp_path / "10.conf", PLUGIN)
+    write(tmp_path / "20.conf", {**PLUGIN, "type": "kactus"})
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "read_bytes", fail)
+        with pytest.raises(NetConfUnreadable, match=r"10\.conf: cannot be read: Too many open files"):
+            first_valid(tmp_path)
+    assert first_valid(tmp_path)[0] == expected
 
 
 def test_the_system_configuration_follows_every_change_of_the_directory(tmp_path: Path) -> None:

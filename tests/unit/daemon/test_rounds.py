@@ -37,11 +37,12 @@ class Bench:
     def queued(self) -> set[PodKey]:
         return {found for _ in range(len(self.queue)) if (found := self.queue.get())}
 
-    def visit(self, key: PodKey) -> bool:
-        """Whether the pod is verified when it is looked at now."""
+    def visit(self, key: PodKey, again: float | None = None) -> bool:
+        """Whether the pod is verified when it is looked at now. `again`: seconds until it needs another look."""
 
-        def reconcile(key: PodKey, *, verify: bool, expect: Expect) -> None:
+        def reconcile(key: PodKey, *, verify: bool, expect: Expect) -> float | None:
             self.verified.append((key, verify))
+            return again
 
         self.rounds.verifying(reconcile)(key, unwatched)
         assert self.verified[-1][0] == key
@@ -68,6 +69,12 @@ def test_a_look_at_all_takes_in_pods_that_are_only_recorded_and_verifies_each_on
     bench.rounds.look_at_all()
     assert bench.queued() == {LISTED, RECORDED}
     assert [bench.visit(RECORDED), bench.visit(RECORDED), bench.visit(LISTED)] == [True, False, True]
+
+
+def test_a_pod_that_needs_another_look_is_verified_in_that_one_too(bench: Bench) -> None:
+    bench.receive_the_list()
+    bench.rounds.look_at_all()
+    assert [bench.visit(LISTED, again) for again in (5.0, 0.0, None, 5.0, None)] == [True, True, True, False, False]
 
 
 def test_the_resync_looks_at_all_pods_once_a_period_give_or_take_a_tenth(bench: Bench) -> None:

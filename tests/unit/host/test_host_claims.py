@@ -14,7 +14,16 @@ class Host:
 
     def __init__(self, directory: Path) -> None:
         self.links = {"eth0": 2}
-        self.claims = LinkClaims(str(directory / "links"), lambda name: self.links.get(name, 0), self.create)
+        self.fails = False
+        self.claims = LinkClaims(str(directory / "links"), self.ifindex, self.create, self.delete)
+
+    def delete(self, name: str) -> None:
+        del self.links[name]
+
+    def ifindex(self, name: str) -> int:
+        if self.fails and name in self.links:
+            raise OSError
+        return self.links.get(name, 0)
 
     def create(self, name: str) -> None:
         if name in self.links:
@@ -85,3 +94,12 @@ def test_an_unusable_directory_is_named(tmp_path: Path) -> None:
     (tmp_path / "links").write_text("")
     with pytest.raises(StoreError, match=str(tmp_path / "links")):
         Host(tmp_path).claims.owns("tenant", "br0")
+
+
+def test_a_bridge_that_cannot_be_claimed_is_not_left_behind(host: Host) -> None:
+    host.fails = True
+    with pytest.raises(StoreError):
+        host.claims.make_bridge("tenant", "br0")
+    assert host.links == {"eth0": 2}
+    host.fails = False
+    assert host.claims.make_bridge("tenant", "br0")

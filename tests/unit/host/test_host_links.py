@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from podagent.errors import NetnsUnavailable
+from podagent.errors import HostUnavailable
 from podagent.host.links import host_macs, link_names, process_of
 from unit.failing import FailingCalls
 
@@ -36,6 +36,6 @@ def test_a_link_has_its_own_address_and_one_that_is_not_there_or_cannot_be_has_n
 def test_a_link_whose_address_cannot_be_read_is_an_error(monkeypatch: pytest.MonkeyPatch, call: str) -> None:
     calls = FailingCalls(monkeypatch, call.split()[1])
     calls.fail(0, errno.ENFILE)
-    with pytest.raises(NetnsUnavailable, match="link lo of the host"):
+    with pytest.raises(HostUnavailable, match="link lo of the host"):
         host_macs("lo")
     assert calls.made == [call]

@@ -14,6 +14,7 @@ import pytest
 import podagent
 from lab.processes import open_files
 from lab.waiting import eventually
+from podagent.errors import HostUnavailable
 from podagent.host.orphans import await_end, await_orphans, kill
 from unit.failing import FailingCalls
 
@@ -148,7 +149,7 @@ def test_a_process_about_which_nothing_can_be_told_is_not_taken_for_gone(
 ) -> None:
     calls = FailingCalls(monkeypatch, f"/proc/{start().pid}/")
     calls.fail(0, errno.ENFILE)
-    with pytest.raises(OSError, match="Too many open files"):
+    with pytest.raises(HostUnavailable, match="Too many open files"):
         await_end(WANTED, 0)
     assert not await_end(WANTED, 0)
     assert kill(WANTED)

@@ -10,6 +10,7 @@ import pytest
 
 from lab.processes import is_alive
 from lab.waiting import eventually
+from podagent.errors import HostUnavailable
 from podagent.kactus.failure import Failure
 from podagent.kactus.lock import MARK, ContainerLock, end_delegates
 from podagent.kactus.state import SavedDelegates
@@ -141,17 +142,21 @@ def test_a_delegate_that_does_not_come_to_an_end_is_killed() -> None:
 
 
 def test_a_delegate_that_cannot_be_ended_holds_every_call_off(tmp_path: Path) -> None:
-    def taken(*, ended: bool) -> bool:
-        lock = ContainerLock(str(tmp_path), "c1", end_delegates=lambda container_id: ended)
+    def unknown(container_id: str) -> bool:
+        raise HostUnavailable("too many open files")
+
+    def taken(*, ended: bool | None) -> bool:
+        end = unknown if ended is None else lambda container_id: bool(ended)
+        lock = ContainerLock(str(tmp_path), "c1", end_delegates=end)
         try:
             return lock.acquire()
         finally:
             lock.release()
 
     (tmp_path / "c1").write_text("7\n")
-    for _ in range(2):
-        with pytest.raises(Failure, match="cannot be killed") as caught:
-            taken(ended=False)
+    for ended, fault in ((False, "cannot be killed"), (None, "too many open files"), (False, "cannot be killed")):
+        with pytest.raises(Failure, match=fault) as caught:
+            taken(ended=ended)
         assert caught.value.code == 11
     assert taken(ended=True)
     assert not taken(ended=True)

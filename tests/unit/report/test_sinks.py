@@ -46,6 +46,7 @@ NOT_ATTACHED = ATTACHED._replace(
 NOT_DETACHED = NOT_ATTACHED._replace(operation=Operation.DETACH, record=record("red"))
 
 DENIED = WAITING._replace(error=NetnsUnavailable("permission denied (EACCES); see ausearch"))
+UNVERIFIED = DENIED._replace(operation=Operation.VERIFY, result=Result.FAILED)
 
 # The outcome and its line; its fields besides those of the pod and the network; its Event.
 REPORTED = [
@@ -73,6 +74,13 @@ REPORTED = [
         "WARNING pod default/web: waiting: permission denied (EACCES); see ausearch",
         {"MESSAGE_ID": Message.SANDBOX_MISSING},
         "Warning NetworkAttachFailed: permission denied (EACCES); see ausearch",
+    ),
+    (
+        UNVERIFIED,
+        "ERROR checking the interfaces of pod default/web failed, next try in 1 s: permission denied (EACCES);"
+        " see ausearch",
+        {},
+        "Warning NetworkAttachFailed: checking the interfaces failed: permission denied (EACCES); see ausearch",
     ),
     (
         NOT_ATTACHED,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
+from podagent.errors import StoreError
 from podagent.takeover.kaloom import Inherited, KaloomPredecessor
 from unit.factory import attachment, key
 
@@ -92,3 +95,17 @@ def test_a_record_with_a_name_that_nothing_may_have_is_refused(
     write(store, **changes)
     assert KaloomPredecessor(store).of(POD) == []
     assert "cannot be taken over" in caplog.text
+
+
+@pytest.mark.parametrize("call", ["iterdir", "read_bytes"])
+def test_records_that_cannot_be_read_now_are_not_taken_for_none(
+    store: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    def fail(path: Path) -> NoReturn:
+        raise OSError(errno.ENFILE, os.strerror(errno.ENFILE))
+
+    write(store)
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, call, fail)
+        with pytest.raises(StoreError, match="Too many open files"):
+            KaloomPredecessor(store)
