@@ -172,6 +172,7 @@ def test_a_node_that_has_nothing_yet_gets_an_agent_that_is_ready_and_waits(
         os.kill(os.getpid(), signal.SIGHUP)
         manager.wait_for("RELOADING=1")
         eventually(lambda: "the old credentials stay in use" in caplog.text)
+        eventually(lambda: "there is no such socket" in caplog.text)
         os.kill(os.getpid(), signal.SIGTERM)
 
     operator = threading.Thread(target=operate)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -77,20 +77,24 @@ def test_nothing_is_followed_when_they_cannot_be_loaded(store: Halting, upkeep: 
 
 
 def test_what_happens_to_the_directory_is_repaired_and_shown_in_between(
-    store: Halting, upkeep: Upkeep, changes: list[str], directory: Path, caplog: pytest.LogCaptureFixture
+    store: Halting, upkeep: Upkeep, changes: list[str], directory: Path, tmp_path: Path
 ) -> None:
-    caplog.set_level(logging.WARNING)
     stop = threading.Event()
     thread = threading.Thread(target=upkeep.run, args=(stop,))
     thread.start()
     store.may_load.set()
     store.load()
-    shutil.rmtree(directory)
+    directory.rename(tmp_path / "first")
     eventually(lambda: list(directory.glob("attachments/*.json")))
     assert changes == []
-    shutil.rmtree(directory)
-    directory.touch()
-    eventually(lambda: changes)
+
+    def a_file_is_in_the_way() -> bool:
+        if directory.is_dir():  # also after it was made again, before the file was there
+            directory.rename(tmp_path / f"{time.monotonic_ns()}")
+        directory.touch()
+        return bool(changes)
+
+    eventually(a_file_is_in_the_way)
     directory.unlink()
     eventually(lambda: len(changes) == 2)
     stop.set()
