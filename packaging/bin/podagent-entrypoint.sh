@@ -3,6 +3,9 @@
 # systemd's EnvironmentFile= does not understand `export`.
 set -e
 
+# Would end the interpreter that starts below: a reload that comes before the agent has read anything is no loss.
+trap '' HUP
+
 readonly CONF=/opt/kaloom/etc/podagent.conf
 
 if [[ -e $CONF ]]; then

@@ -55,6 +55,14 @@ class SandboxNotFound(NotYet):
     """The container runtime has no running sandbox for this pod (yet)."""
 
 
+class AbsenceUnconfirmed(NotYet):
+    """A list of the API server lacks more pods than one list is trusted with: another one must confirm it."""
+
+
+class PodNotGone(PodagentError):
+    """The API server lists a pod no longer, but still has it, and its sandbox runs."""
+
+
 class PodNotReady(NotYet):
     """The kubelet is still setting up the pod, and the requested attachment is its job until then."""
 
@@ -75,6 +83,10 @@ class NetnsUnavailable(PodagentError):
     """A system call on a network namespace failed, which does not mean that the namespace is gone."""
 
 
+class OutOfThreads(PodagentError):
+    """The kernel refused another thread; the text names the limits."""
+
+
 class ApiError(PodagentError):
     """The API server rejected a request, or was unreachable.
 
@@ -93,12 +105,20 @@ class AnswerTooLarge(ApiError):
     """The API server's response exceeds the size limit: request less at a time."""
 
 
+class OtherCluster(ApiError):
+    """The API server is not that of the cluster for which this node's attachments were made."""
+
+
 class StoreError(PodagentError):
     """The state directory cannot be read or written; the text names the path."""
 
 
 class UnknownSchema(StoreError):
-    """A newer version wrote the record in a format that this one cannot read: the file is left alone."""
+    """A newer version wrote a record in a format that this one cannot read: the file is left alone, nothing starts."""
+
+
+class TooManyRecords(InputError):
+    """The pod or its namespace has as many attachments as it may have; the text names the bound."""
 
 
 class NotUndone(PodagentError):

@@ -54,6 +54,11 @@ class Pod(NamedTuple):
     static: bool = False
     incarnation: str = ""
 
+    @property
+    def ended(self) -> bool:
+        """All its containers have ended, and none will start again."""
+        return self.phase in ("Succeeded", "Failed")
+
 
 class DefinitionRef(NamedTuple):
     """Reference to a network definition.
@@ -149,6 +154,7 @@ class Operation(str, Enum):
 
     READ = "read the annotations"
     FIND = "find the sandbox"
+    CONFIRM = "confirm that the pod is gone"
     TAKE_OVER = "take over"
     VERIFY = "verify"
     ATTACH = "attach"

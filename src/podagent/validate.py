@@ -13,6 +13,7 @@ _SUBDOMAIN = re.compile(rf"{_DNS1123_LABEL}(?:\.{_DNS1123_LABEL})*")
 _LABEL = re.compile(_DNS1123_LABEL)
 _MAC = re.compile(r"[0-9a-fA-F]{2}(?::[0-9a-fA-F]{2}){5}")
 _CNI_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.\-]*")
+_UID = re.compile(r"[0-9a-zA-Z_.:\-]{1,253}")
 _IFNAME_FORBIDDEN = re.compile(r"[/:\s\x00]")
 
 
@@ -24,6 +25,16 @@ def is_dns1123_subdomain(text: str) -> bool:
 def is_dns1123_label(text: str) -> bool:
     """Whether `text` is a valid Kubernetes namespace name: RFC 1123 label, at most 63 characters."""
     return len(text) <= 63 and _LABEL.fullmatch(text) is not None
+
+
+def is_pod_key(namespace: str, name: str, uid: str) -> bool:
+    """Whether a pod can have these."""
+    return is_dns1123_label(namespace) and is_dns1123_subdomain(name) and is_uid(uid)
+
+
+def is_uid(text: str) -> bool:
+    """Whether `text` can be the UID of a pod. For static pods, that is more than a UUID."""
+    return _UID.fullmatch(text) is not None
 
 
 def is_mac(text: str) -> bool:

@@ -8,7 +8,7 @@ import socketserver
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,6 +19,7 @@ from functional.expectations import ifname, messages, wait_for_event
 from functional.outcomes import PINGED, WATCHDOG_SECONDS, plugged
 from lab.apiserver import ApiServer
 from lab.waiting import eventually
+from podagent.cli import main
 
 pytestmark = pytest.mark.root
 
@@ -180,6 +181,55 @@ def test_a_connection_that_fell_silent_is_noticed_within_a_minute(fresh: Bed) ->
     fresh.settles({pod: [red], neighbour: [data]})
     assert plugged(neighbour) == before
     assert busiest_second(request.time for request in fresh.api.requests.all(since=since)) <= FEW
+
+
+# --- lying --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize("empty_lists", [1, 2])
+def test_lists_that_lack_every_pod_detach_nothing(fresh: Bed, empty_lists: int) -> None:
+    made = [fresh.networks.bridge(name) for name in ("data", "red")]
+    pods = fresh.all_attached(4, *made)
+    before = [plugged(pod) for pod in pods]
+    fresh.plugins.record("bridge")
+    fresh.api.empty_lists = empty_lists
+    fresh.api.expire_history(running_watches=True)
+    fresh.agent.wait_for_log("the list of pods lacks 4 of the 4 pods that have attachments")
+    if empty_lists > 1:
+        fresh.agent.wait_for_log("but still has it: its networks stay")
+    new = fresh.node.pod(networks=["data"])
+    pods[0].annotate(["data"])
+    fresh.settles({new: [made[0]], pods[0]: [made[0]], **dict.fromkeys(pods[1:], made)}, 60)
+    assert [plugged(pod) for pod in pods[1:]] == before[1:]
+    assert [call.command for call in fresh.plugins.calls()].count("DEL") == 1
+
+
+@pytest.mark.attack
+@pytest.mark.timeout(240)
+def test_the_api_server_of_another_cluster_is_refused_until_this_node_has_moved_there(
+    own_bed: Callable[..., Bed],
+) -> None:
+    bed = own_bed(env=PINGED, options={"resync-period": "1s"})
+    kubeconfig, data = bed.workdir / "kubeconfig", bed.networks.bridge("data")
+    pod = bed.attached(data)
+    before = plugged(pod)
+    with ApiServer() as other:
+        other.write_kubeconfig(kubeconfig)
+        bed.agent.reload()
+        bed.agent.wait_for_log("the API server is of another cluster than this node's attachments", 60)
+        since = time.monotonic()
+        bed.agent.reload()
+        eventually(lambda: other.requests.count("get", "namespaces", since) > 1, what="it to be asked again")
+        assert other.requests.count("list", "pods") == 0
+        assert plugged(pod) == before
+
+        assert main(["forget", "--cluster", "--state-dir", str(bed.agent.state_dir)]) == 0
+        eventually(lambda: not data.leases(), 60, "the pod that the new cluster does not have to be detached")
+        assert plugged(pod) == {}
+    bed.api.write_kubeconfig(kubeconfig)
+    bed.agent.reload()
+    bed.settles({pod: [data]}, 60)
 
 
 # --- Events -------------------------------------------------------------------------------------------------------

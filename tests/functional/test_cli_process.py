@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from lab.agent import Agent
+from lab.waiting import eventually
 
 SOURCES = str(Path(__file__).parents[2] / "src")
 
@@ -83,3 +89,47 @@ def test_a_line_has_a_priority_under_systemd_and_elsewhere_its_level_whatever_it
         environ["JOURNAL_STREAM"] = f"{status.st_dev}:{status.st_ino}" if journal else "1:1"
         python("-X", "utf8=0", "-c", LOG_WITHOUT_SYSTEMD, environ=environ, stderr=stderr.fileno())
     assert path.read_text() == expected
+
+
+@pytest.fixture
+def started(tmp_path: Path) -> Iterator[Callable[[], Agent]]:
+    """Starts agents on a machine that has nothing; each has come as far as to hold back signals, not to be ready."""
+    agents: list[Agent] = []
+
+    def start() -> Agent:
+        nothing = tmp_path / "nothing"
+        directory = tmp_path / str(len(agents))
+        agent = Agent(directory, kubeconfig=nothing, docker_endpoint=f"unix://{nothing}", cni_bin_path=nothing)
+        agents.append(agent)
+        agent.start(wait=False)
+        eventually(lambda: signal.SIGHUP in blocked(agent.pid), what="SIGHUP to be held back")
+        return agent
+
+    yield start
+    for agent in agents:
+        agent.close()
+
+
+def blocked(pid: int) -> set[int]:
+    status = Path(f"/proc/{pid}/status").read_text()
+    mask = int(status.partition("SigBlk:")[2].split()[0], 16)
+    return {number for number in range(1, 65) if mask >> (number - 1) & 1}
+
+
+def test_a_reload_at_any_moment_of_the_start_is_no_end_of_the_agent(started: Callable[[], Agent]) -> None:
+    agent = started()
+    while not agent.notifications.all("READY"):
+        agent.reload()
+        assert agent.running
+    agent.wait_for_log("reloaded")
+    assert agent.stop() == 0
+
+
+@pytest.mark.parametrize("delay_s", [0.0, 0.1, 0.3, 0.6])
+def test_sigterm_at_any_moment_of_the_start_ends_the_agent_in_order(
+    started: Callable[[], Agent], delay_s: float
+) -> None:
+    agent = started()
+    time.sleep(delay_s)
+    assert agent.stop() == 0
+    assert "SIGTERM received: stopping" in agent.log()

@@ -103,6 +103,9 @@ class Connection(BaseHTTPRequestHandler):
             selects, query = selection(request.namespace, request.query), request.query
             limit, token = int(query.get("limit", 0)), query.get("continue", "")
             version, items, token = self._api.page(request.resource, selects, limit, token)
+            if request.resource == "pods" and self._api.empty_lists:
+                self._api.empty_lists -= 1
+                items, token = [], ""
             kind = next(each.kind for each in RESOURCES if each.plural == request.resource) + "List"
             return {"kind": kind, "metadata": {"resourceVersion": str(version), "continue": token}, "items": items}
         if self.headers["Content-Type"] != _MERGE_PATCH:

@@ -37,12 +37,14 @@ class ApiServer(Store):
         delay_s: every request waits so long before it is looked at.
         tokens: only these bearer tokens are let in; with none, everybody is.
         silent: new connections are accepted, and get nothing.
+        empty_lists: so many of the next lists of pods are empty.
         truncates_next: the next event of any watch is sent half, and its connection closed.
         bookmark_s: how often a watch gets a bookmark.
     """
 
     def __init__(self, *, port: int = 0, tls: bool = False, bookmark_s: float = 20.0) -> None:
         super().__init__()
+        self.create({"kind": "Namespace", "metadata": {"name": "kube-system"}})
         self.requests = RequestLog()
         self.bookmark_s = bookmark_s
         self.delay_s = 0.0
@@ -50,6 +52,7 @@ class ApiServer(Store):
         self.silent = False
         self._failing: list[_Failing] = []
         self.truncates_next = False
+        self.empty_lists = 0
         self._port = port
         self._http: HttpServer | None = None
         self._pki = Path(tempfile.mkdtemp(prefix="podagent-lab-pki-")) if tls else None

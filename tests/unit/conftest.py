@@ -7,6 +7,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from unit.kube.loopback import Authority, make_authority
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return make_authority(tmp_path_factory.mktemp("tls"))
+
 
 @pytest.fixture
 def restored_logging() -> Iterator[None]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from podagent.act.outcomes import Outcome, PodState, Result
 from podagent.decide.dialects.kaloom_names import interface_name
-from podagent.errors import DefinitionError, NetnsGone, PluginError, RuntimeUnavailable, SandboxNotFound
+from podagent.errors import DefinitionError, NetnsGone, PluginError, PodNotGone, RuntimeUnavailable, SandboxNotFound
 from podagent.foreign import Json
 from podagent.model import Attachment, Invocation, NetnsRef, Pod, PodKey, Record, Sandbox, Target, Via
 from podagent.netconf import NetConf
@@ -54,6 +54,7 @@ class Node:
     def __init__(self) -> None:
         self.faults = Faults()
         self.pods: dict[PodKey, Pod] = {}
+        self.unlisted: dict[PodKey, Pod] = {}
         self.running: dict[PodKey, Sandbox] = {}
         self.links: dict[int, dict[str, int]] = {}
         self.macs: dict[tuple[int, str], str] = {}
@@ -97,6 +98,19 @@ class Node:
             self.leases.add((network, sandbox.id, ifname))
             self.made_by_kubelet.add((sandbox.id, ifname))
 
+    def list_lacks(self, pod: PodKey) -> None:
+        """A list of the API server lacks the pod, which exists."""
+        if pod in self.pods:
+            self.unlisted[pod] = self.pods.pop(pod)
+
+    def list_has(self, pod: PodKey) -> None:
+        if pod in self.unlisted:
+            self.pods[pod] = self.unlisted.pop(pod)
+
+    def pod_is_gone(self, pod: PodKey) -> None:
+        for pods in (self.pods, self.unlisted):
+            pods.pop(pod, None)
+
     def link_vanishes(self, pod: PodKey, network: str) -> None:
         if pod in self.running:
             self.links[inode_of(self.running[pod])].pop(interface_name(network), None)
@@ -110,6 +124,10 @@ class Node:
 
     def get(self, key: PodKey) -> Pod | None:
         return self.pods.get(key)
+
+    def confirm_gone(self, key: PodKey) -> None:
+        if key in self.unlisted:
+            raise PodNotGone(f"pod {key} still exists")
 
     def find_sandbox(self, pod: PodKey) -> Sandbox:
         if self.faults.runtime_down:
@@ -189,6 +207,9 @@ class Node:
         self.faults.step()
         self.disk[record.pod, record.attachment.ifname] = record
         self.faults.step()
+
+    def keep(self, record: Record) -> None:
+        self.put(record)
 
     def remove(self, record: Record) -> None:
         self.faults.step()

@@ -127,7 +127,8 @@ class Executor:
             # Only these phases can stem from a process that was killed while a plugin was running.
             self._await_orphans(record.sandbox_id, record.attachment.ifname, self._plugin_timeout_s)
         if record.phase is not Phase.DETACHING:
-            record = self._saved(record._replace(phase=Phase.DETACHING))
+            record = record._replace(phase=Phase.DETACHING)
+            self._records.keep(record)  # whatever became of the disk, the interface and its address can be released
         self._delete(record, call or record.invocation)
         self._records.remove(record)
 
@@ -179,7 +180,9 @@ class Executor:
                 raise error from NotUndone(f"the rollback failed too and will be retried: {second}")
             raise
         ifindex = netns.ifindex(record.attachment.ifname)
-        return self._saved(record._replace(phase=Phase.ATTACHED, result=result, ifindex=ifindex))
+        attached = record._replace(phase=Phase.ATTACHED, result=result, ifindex=ifindex)
+        self._records.keep(attached)
+        return attached
 
     def _roll_back(self, record: Record, netns: Netns, error: PodagentError) -> None:
         if isinstance(error, (NetConfError, CallRefused, PluginNotRun)):

@@ -18,6 +18,8 @@ _log = logging.getLogger(__name__)
 # Failures of one pod that are reported one by one. The others are counted, and summed up once a minute.
 _FAILURES_BURST, _FAILURES_PER_SECOND = 20, 0.2
 _SUMMARIES_PER_SECOND = 1 / 60
+# Their failure is no failure of the pod's networks: the agent waits.
+_PRECONDITIONS = (Operation.FIND, Operation.CONFIRM, Operation.TAKE_OVER)
 _MOST_PODS = 4096
 
 
@@ -133,7 +135,7 @@ class Outcomes:
     def failed(self, outcome: Outcome, aim: object) -> float:
         """Reports `outcome.error` and schedules a retry. Returns the seconds until then."""
         error = outcome.error
-        waits = isinstance(error, NotYet) or outcome.operation in (Operation.FIND, Operation.TAKE_OVER)
+        waits = isinstance(error, NotYet) or outcome.operation in _PRECONDITIONS
         subject = _subject(outcome.operation, outcome.attachment)
         if waits:
             self.refund(outcome.key, outcome.operation)

@@ -22,6 +22,9 @@ class Pods(Protocol):
 
     def get(self, key: PodKey) -> Pod | None: ...
 
+    def confirm_gone(self, key: PodKey) -> None:
+        """Returns if a pod that is absent is gone. Raises PodagentError if it may exist: a list can be wrong."""
+
 
 class Records(Protocol):
     """The records of the node. Raises StoreError."""
@@ -30,7 +33,11 @@ class Records(Protocol):
 
     def next_sequence(self) -> int: ...
 
-    def put(self, record: Record) -> None: ...
+    def put(self, record: Record) -> None:
+        """Writes a record durably. Raises TooManyRecords if there is no room for a new one."""
+
+    def keep(self, record: Record) -> None:
+        """As `put`, for an interface on record; if the disk fails, memory has it, and the file follows later."""
 
     def remove(self, record: Record) -> None: ...
 

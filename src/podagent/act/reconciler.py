@@ -20,9 +20,8 @@ from podagent.errors import CniError, PodagentError, SandboxNotFound
 from podagent.model import Attachment, Operation, Pod, PodKey, Record, Sandbox
 
 LOOKUP_ALLOWANCE_S = 180.0
-"""Upper bound for all lookups in the runtime and the API server before an operation: the sum of their timeouts."""
+"""Upper bound for all lookups in the runtime and the API server before an operation: above the sum of their limits."""
 
-_FINISHED = frozenset({"Succeeded", "Failed"})
 _STATIC_POD_RECHECK_S = 10.0
 # Then the pod goes to the end of the queue, and its desired state is read again before the next step.
 _TURN_S = 0.05
@@ -81,7 +80,7 @@ class Reconciler:
             Seconds until the next pass is needed, 0 if operations are due still, None if the pod needs none.
         """
         pod, records = self._pods.get(key), self._records.of(key)
-        if pod is None or pod.phase in _FINISHED:
+        if pod is None or pod.ended:
             wait = self._clean_up(_Pass(key, pod, None, expect), records)
         else:
             wait = self._converge(pod, records, verify, expect)
@@ -100,20 +99,33 @@ class Reconciler:
         return _sooner(wait, self._carry_out(plan, _Pass(pod.key, pod, sandbox, expect)))
 
     def _clean_up(self, now: _Pass, records: list[Record]) -> float | None:
-        if any(record.static for record in records) and self._still_runs(now.key):
-            return _STATIC_POD_RECHECK_S  # only the mirror pod is gone: the kubelet creates a new one
-        wait = self._carry_out(plan_gone(records), now)
+        wait = self._may_exist(now.key, records) if records and now.pod is None else None
+        if wait is None:
+            wait = self._carry_out(plan_gone(records), now)
         if wait is None:
             self._outcomes.forget(now.key)
         return wait
 
-    def _still_runs(self, key: PodKey) -> bool:
+    def _may_exist(self, key: PodKey, records: list[Record]) -> float | None:
+        """Seconds until an absent pod is looked at again; None if it is gone: its sandbox ended, or it is confirmed."""
+        if not self._may_run(key):
+            return None
+        if any(record.static for record in records):
+            return _STATIC_POD_RECHECK_S  # only the mirror pod is gone: the kubelet creates a new one
+        try:
+            self._pods.confirm_gone(key)
+        except PodagentError as error:
+            waiting = Outcome(key, None, Operation.CONFIRM, Result.WAITING, error=error)
+            return self._outcomes.failed(waiting, aim=None)
+        return None
+
+    def _may_run(self, key: PodKey) -> bool:
         try:
             self._runtime.find_sandbox(key)
         except SandboxNotFound:
             return False
         except PodagentError:
-            return True  # unknown: detach nothing
+            return True  # unknown
         return True
 
     def _find_sandbox(self, pod: Pod, desired: Desired) -> tuple[Sandbox | None, float | None]:

@@ -1,7 +1,7 @@
 """The command line: parses arguments, reports errors in one line, sets the exit code.
 
 Modules that only the agent needs are imported when it runs, because `podagent ifname` is used in shell loops.
-Exit codes: 0 success, 1 the agent failed, 2 a flag, a variable or the settings file is invalid.
+Exit codes: 0 success, 1 the agent failed, 2 a flag, a variable or the settings file is invalid, or a record too new.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from pathlib import Path
 
 import click
 
-from podagent import __version__
+from podagent import __version__, signals
 from podagent.cli.goflags import normalise
 from podagent.config import DEFAULT_TOML, SETTINGS, Settings, load
 from podagent.config.sources import EXTRA_ARGS_VARIABLE
 from podagent.decide.dialects.kaloom_names import interface_name
-from podagent.errors import PodagentError, SettingsError
+from podagent.errors import PodagentError, SettingsError, UnknownSchema
 from podagent.foreign import printable
 from podagent.messages import Message
 from podagent.report import journal
@@ -36,7 +36,7 @@ _GLOG_SWITCHES = ("logtostderr", "alsologtostderr")
 _GLOG_VALUES = ("v", "stderrthreshold", "vmodule", "log_dir", "log_backtrace_at")
 _DEBUG_VERBOSITY = 4
 _WITH_VALUE = {setting.key for setting in SETTINGS} | {"config", *_GLOG_VALUES}
-_SWITCHES = {"version", "help"}
+_SWITCHES = {"version", "help", "cluster"}
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 118}
 
@@ -49,6 +49,7 @@ the CNI plugin of each network that was added or removed, which adds or removes 
 Examples:
   podagent run                          as the service does; settings from {DEFAULT_TOML}
   podagent run --node worker-3 --log-level debug
+  podagent forget --cluster             the node has moved to another cluster
   podagent ifname green                 which interface is network "green"?  net9f27410725ab
   kubectl annotate pod web-0 'networks=[{{"name": "green"}}]'
   journalctl -u podagent -f
@@ -77,10 +78,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     try:
         arguments = _with_default_command(_click_style(sys.argv[1:] if argv is None else argv))
+        if arguments[0] != _RUN.name:  # the agent lets them through once it handles them
+            signals.let_through()
         return int(_podagent.main(args=arguments, prog_name="podagent", standalone_mode=False) or 0)
     except click.ClickException as error:
         return _complain(f"{error.format_message()} (see podagent --help)", _MISUSED)
-    except SettingsError as error:
+    except (SettingsError, UnknownSchema) as error:
         return _complain(str(error), _MISUSED)
     except PodagentError as error:
         return _complain(str(error), _FAILED)
@@ -122,6 +125,24 @@ def _ifname(names: tuple[str, ...]) -> None:
                 " a letter or digit at both ends, at most 253"
             )
     click.echo("\n".join(interface_name(name) for name in names))
+
+
+@_podagent.command("forget", context_settings=_CONTEXT)
+@click.option(
+    "--cluster", is_flag=True, required=True, expose_value=False, help="Forget which cluster this node belongs to."
+)
+@click.option("--state-dir", metavar="DIR", help="Directory of the records.  [default: that of the settings]")
+@click.option("--config", metavar="PATH", help=f"Settings file.  [default: {DEFAULT_TOML}]")
+def _forget(**flags: str | None) -> None:
+    """Let this node move to another cluster.
+
+    The agent refuses the API server of another cluster while this node has attachments, because its list of pods would
+    empty the node. After `podagent forget --cluster`, the next API server that it reaches becomes the node's. The
+    attachments of pods that this one does not have are detached. A running agent need not be restarted.
+    """
+    from podagent.daemon.wiring import forget_cluster  # noqa: PLC0415 - heavy
+
+    click.echo(forget_cluster(settle(flags, os.environ)))
 
 
 def _run(**flags: str | None) -> int:

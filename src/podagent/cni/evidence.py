@@ -5,19 +5,17 @@ A pod with CAP_NET_ADMIN can make a link of any name. Only root's files and the 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from pathlib import Path
 
+from podagent.cni.delegatefile import ADDING, DIRECTORY, read_delegates
 from podagent.cni.runtime import CniRuntime
-from podagent.errors import CniError, NetConfError
+from podagent.errors import CniError, NetConfError, StoreError
 from podagent.foreign import Json, lenient
 from podagent.model import Record, Via
 from podagent.netconf import NetConf
 from podagent.validate import is_cni_name
 
 _META_PLUGIN = "kactus"
-_KACTUS_DIR = "/var/lib/cni/kactus"
 _LARGEST_FILE = 16 << 20
 
 
@@ -30,7 +28,10 @@ class AttachmentEvidence:
         self._node_conf = node_conf
 
     def result_of(self, record: Record) -> Json | None:
-        """The result of the ADD, {} if it is unknown; None if nothing proves that there was one."""
+        """The result of the ADD, {} if it is unknown; None if nothing proves that there was one.
+
+        Raises StoreError if kactus's record cannot be read.
+        """
         kept = self._kept_by_kactus(record)
         if kept is not None:
             return lenient(kept, "prevResult", dict)
@@ -44,9 +45,9 @@ class AttachmentEvidence:
             return None
         if conf.type != _META_PLUGIN or not is_cni_name(record.sandbox_id):
             return None
-        directory = conf.plugins[0].get("cniDir") or _KACTUS_DIR
-        for delegate in _delegates(Path(str(directory)) / record.sandbox_id):
-            if delegate.get("networkName") == record.attachment.network and "kactusAdding" not in delegate:
+        directory = conf.plugins[0].get("cniDir") or DIRECTORY
+        for delegate in _delegates(f"{directory}/{record.sandbox_id}"):
+            if delegate.get("networkName") == record.attachment.network and ADDING not in delegate:
                 return delegate
         return None
 
@@ -60,11 +61,10 @@ class AttachmentEvidence:
         return not record.invocation.netconf.has_flag("disableCheck")
 
 
-def _delegates(path: Path) -> list[Json]:
-    """The delegates in a state file of kactus; none if it is missing or unreadable."""
+def _delegates(path: str) -> list[Json]:
     try:
-        with path.open("rb") as file:
-            saved = json.loads(file.read(_LARGEST_FILE))
-    except (OSError, ValueError, RecursionError):
+        return read_delegates(path, _LARGEST_FILE)
+    except (FileNotFoundError, ValueError):
         return []
-    return [each for each in saved if isinstance(each, dict)] if isinstance(saved, list) else []
+    except OSError as fault:
+        raise StoreError(f"cannot read {path}, kactus's record: {fault.strerror}") from None

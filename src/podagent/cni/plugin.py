@@ -1,4 +1,4 @@
-"""Finds and runs plugin executables: the only module of the product that starts processes.
+"""Finds and runs plugin executables.
 
 Every run has a time limit, an output limit, exactly the given environment, three descriptors and its own process
 group. If the run does not end cleanly, the whole group is killed. `reply` interprets the output.
@@ -9,35 +9,30 @@ half the time of a plugin run.
 
 from __future__ import annotations
 
-import errno
 import os
 import select
 import signal
 import stat
 import subprocess
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from podagent.cni.reply import Ended
+from podagent.cni.start import KILL_GRACE_S, CannotStart, Program, StartTimeout, reason, start
 from podagent.errors import PluginError, PluginNotRun, PluginTimeout
 from podagent.foreign import excerpt
 
 STDOUT_LIMIT = 4 << 20
 STDERR_KEPT = 64 << 10
 TERM_GRACE_S = 1.0
-# A killed process may be stuck in the kernel; it is abandoned then.
-KILL_GRACE_S = 5.0
-# ETXTBSY while a package manager writes the executable: six attempts, as in the reference implementation.
-_BUSY_WAITS_S = (0.05, 0.1, 0.25, 0.5, 1.0)
 _CHUNK = 64 << 10
 # The maximum size of a pipe (1 MiB without privileges): more output means that a writer is still running.
 _DRAIN_LIMIT = 1 << 20
 _IO_FAILURE, _UNKNOWN = 5, 999
-# Between fork and exec a child holds copies of all descriptors of this process. With two concurrent starts, one child
-# could briefly keep the other's output open, and the other would seem to have left a process behind.
-_one_start_at_a_time = threading.Lock()
+# Between its fork and the moment before its exec when it closes them, a child holds copies of all descriptors of this
+# process: another plugin's output may stay open a little after that plugin has ended.
+_COPIES_CLOSE_S = 0.1
 
 
 def find(plugin_type: str, path: Sequence[str]) -> str:
@@ -74,60 +69,31 @@ def run(executable: str, env: Mapping[str, str], stdin: bytes, timeout: float, p
         executable: absolute path; run without arguments in ``/``.
         env: the whole environment of the child.
         stdin: its input; the plugin need not read it.
-        timeout: time limit in seconds; then the process group gets SIGTERM, and SIGKILL after `TERM_GRACE_S`.
+        timeout: time limit in seconds, for the start too; then the process group gets SIGTERM, and SIGKILL after
+            `TERM_GRACE_S`.
         plugin_type: named in errors.
 
     Raises:
         PluginTimeout: it exceeded the timeout.
-        PluginNotRun: it cannot be executed (code 5).
+        PluginNotRun: it cannot be executed (code 5); or there are too many processes, threads or descriptors.
         PluginError: it printed more than `STDOUT_LIMIT`.
     """
+    deadline = time.monotonic() + timeout
     try:
         pipes = _Pipes()
     except OSError as fault:
-        raise PluginNotRun(plugin_type, f"cannot be run: {fault.strerror}", _IO_FAILURE) from None
+        raise PluginNotRun(plugin_type, f"cannot be run: {reason(fault)}", _IO_FAILURE) from None
     with pipes:
         # The pipe usually takes all input, so that it is available when the plugin starts.
         unwritten = pipes.write_stdin(memoryview(stdin))
-        process = _spawn(executable, env, pipes, plugin_type)
-        running = _Running(process, pipes, unwritten, plugin_type)
-        return running.outcome(timeout)
-
-
-def _spawn(executable: str, env: Mapping[str, str], pipes: _Pipes, plugin_type: str) -> subprocess.Popen[bytes]:
-    waits = iter(_BUSY_WAITS_S)
-    while True:
         try:
-            with _one_start_at_a_time:
-                process = subprocess.Popen(
-                    [executable],
-                    stdin=pipes.child_stdin,
-                    stdout=pipes.child_stdout,
-                    stderr=pipes.child_stderr,
-                    env=env,
-                    cwd="/",
-                    close_fds=True,
-                    start_new_session=True,
-                )
-                pipes.close(pipes.child_stdin, pipes.child_stdout, pipes.child_stderr)
-                return process
-        except (OSError, ValueError) as fault:
-            wait = next(waits, None) if isinstance(fault, OSError) and fault.errno == errno.ETXTBSY else None
-            if wait is None:
-                raise PluginNotRun(plugin_type, f"{executable} cannot be run: {_reason(fault)}", _IO_FAILURE) from None
-        time.sleep(wait)
-
-
-def _reason(fault: OSError | ValueError) -> str:
-    if not isinstance(fault, OSError):
-        return str(fault)
-    reasons = {
-        errno.ENOENT: "the file, or the interpreter its first line names, does not exist",
-        errno.EACCES: "it is not executable",
-        errno.ENOEXEC: "it is neither an executable for this machine nor a script with a #! line",
-        errno.ETXTBSY: "it is still being written to",
-    }
-    return reasons.get(fault.errno or 0) or fault.strerror or str(fault)
+            process = start(Program(executable, env, *pipes.hand_over()), deadline)
+        except StartTimeout:
+            late = f"{executable} could not be read within {timeout:g} s: is its file system available?"
+            raise PluginTimeout(plugin_type, late, _UNKNOWN) from None
+        except CannotStart as fault:
+            raise PluginNotRun(plugin_type, f"{executable} cannot be run: {fault}", _IO_FAILURE) from None
+        return _Running(process, pipes, unwritten, plugin_type, timeout).outcome(deadline)
 
 
 class _Pipes:
@@ -141,7 +107,8 @@ class _Pipes:
         except OSError:
             self.__exit__()
             raise
-        self.child_stdin, self.stdin, self.stdout, self.child_stdout, self.stderr, self.child_stderr = self._open
+        child_stdin, self.stdin, self.stdout, child_stdout, self.stderr, child_stderr = self._open
+        self._of_child = child_stdin, child_stdout, child_stderr
         for ours in (self.stdin, self.stdout, self.stderr):
             os.set_blocking(ours, False)
 
@@ -151,6 +118,11 @@ class _Pipes:
     def __exit__(self, *_: object) -> None:
         while self._open:
             os.close(self._open.pop())
+
+    def hand_over(self) -> tuple[int, int, int]:
+        """The child's descriptors, which another closes."""
+        self._open = [descriptor for descriptor in self._open if descriptor not in self._of_child]
+        return self._of_child
 
     def close(self, *descriptors: int) -> None:
         for descriptor in descriptors:
@@ -173,11 +145,14 @@ class _Pipes:
 class _Running:
     """One plugin process, from its start until it is reaped."""
 
-    def __init__(self, process: subprocess.Popen[bytes], pipes: _Pipes, unwritten: memoryview, plugin: str) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], pipes: _Pipes, unwritten: memoryview, plugin: str, timeout: float
+    ) -> None:
         self._process = process
         self._pipes = pipes
         self._unwritten = unwritten
         self._plugin = plugin
+        self._timeout = timeout
         self._stdout = bytearray()
         self._stderr = bytearray()
         self._outputs = {pipes.stdout: self._stdout, pipes.stderr: self._stderr}
@@ -189,14 +164,14 @@ class _Running:
         if unwritten:
             self._poll.register(pipes.stdin, select.POLLOUT)
 
-    def outcome(self, timeout: float) -> Ended:
-        """Waits for the end of the process and reaps it. Raises like `run`."""
+    def outcome(self, deadline: float) -> Ended:
+        """Waits for the end of the process until `deadline` (monotonic seconds) and reaps it. Raises like `run`."""
         clean = False
         try:
-            if not self._attend(timeout):
+            if not self._attend(deadline):
                 self._signal_group(signal.SIGTERM)
-                self._attend(TERM_GRACE_S)
-                reason = f"did not end within {timeout:g} s; its process group was killed"
+                self._attend(time.monotonic() + TERM_GRACE_S)
+                reason = f"did not end within {self._timeout:g} s; its process group was killed"
                 raise PluginTimeout(self._plugin, reason, _UNKNOWN, excerpt(bytes(self._stderr)))
             clean = not self._outputs and self._exit_status() == (os.CLD_EXITED, 0)
         finally:
@@ -206,9 +181,8 @@ class _Running:
             self._reap()
         return Ended(self._process.returncode, bytes(self._stdout), bytes(self._stderr), bool(self._outputs))
 
-    def _attend(self, patience: float) -> bool:
-        """Serves the pipes until the process exits, at most `patience` seconds. Returns whether it exited."""
-        deadline = time.monotonic() + patience
+    def _attend(self, deadline: float) -> bool:
+        """Serves the pipes until the process exits, at most until `deadline`. Returns whether it exited."""
         while not self._exited:
             left = deadline - time.monotonic()
             if left <= 0:
@@ -220,6 +194,17 @@ class _Running:
         for descriptor in tuple(self._outputs):
             self._drain(descriptor)
         return True
+
+    def _drain(self, descriptor: int) -> None:
+        """Reads to the end, or as much as a process that ended can have written."""
+        taken, deadline = 0, time.monotonic() + _COPIES_CLOSE_S
+        end = select.poll()
+        end.register(descriptor, select.POLLIN)
+        while taken < _DRAIN_LIMIT and descriptor in self._outputs:
+            left = deadline - time.monotonic()
+            if left <= 0 or not end.poll(left * 1000):
+                return
+            taken += self._read(descriptor)
 
     def _wait_ms(self, left: float) -> int:
         # Kernels before 5.3 have no pidfd: poll for the exit every few milliseconds.
@@ -252,11 +237,6 @@ class _Running:
             limit = f"{STDOUT_LIMIT >> 20} MiB"
             raise PluginError(self._plugin, f"printed more than {limit}; its process group was killed", _UNKNOWN)
         return len(portion)
-
-    def _drain(self, descriptor: int) -> None:
-        taken = 0
-        while taken < _DRAIN_LIMIT and (size := self._read(descriptor)):
-            taken += size
 
     def _exit_status(self) -> tuple[int, int] | None:
         """The process's (si_code, si_status), None while it runs; does not reap it."""

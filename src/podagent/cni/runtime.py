@@ -48,9 +48,7 @@ class CniRuntime:
             PluginNotRun: a plugin is missing; nothing was run.
             PluginError: a plugin failed.
         """
-        conf_version = _known_version(call.netconf)
-        env = self._attachment_env("ADD", call, target)
-        found = [(conf, plugin.find(conf["type"], call.path)) for conf in call.netconf.plugins]
+        conf_version, env, found = self._prepared(call, target)
         latest: Json | None = None
         for conf, executable in found:
             stdin = invocation.attachment_stdin(call.netconf, conf, latest, call.capability_args)
@@ -64,6 +62,10 @@ class CniRuntime:
         if latest is None:
             raise NetConfError(f"network {call.netconf.name}: no plugins")
         return latest
+
+    def require_addable(self, call: Invocation, target: Target) -> None:
+        """Raises the errors with which `add` would refuse to run anything: NetConfError, CallRefused, PluginNotRun."""
+        self._prepared(call, target)
 
     def delete(self, call: Invocation, target: Target, added: Json | None) -> None:
         """Runs DEL for the whole list, in reverse order: each plugin gets the final result of ADD (from 0.4.0 on).
@@ -150,6 +152,11 @@ class CniRuntime:
             except PluginError as fault:  # noqa: PERF203 - each plugin holds its own resources
                 faults.append(fault)
         _raise_all(faults)
+
+    def _prepared(self, call: Invocation, target: Target) -> tuple[str, dict[str, str], list[tuple[Json, str]]]:
+        """The version, the environment, and the plugins with their executables for ADD."""
+        version, env = _known_version(call.netconf), self._attachment_env("ADD", call, target)
+        return version, env, [(conf, plugin.find(conf["type"], call.path)) for conf in call.netconf.plugins]
 
     def _attachment_env(self, command: str, call: Invocation, target: Target) -> dict[str, str]:
         variables = invocation.attachment_variables(command, target, call.args, call.path, call.netconf.name)

@@ -35,6 +35,7 @@ class Settings:
     cni_vendor_name: str
     attach_via: Literal["auto", "system", "delegate"]
     state_dir: Path
+    other_cluster: Literal["refuse", "accept"]
     inherit_dir: Path
     workers: int
     resync_period: float
@@ -160,6 +161,13 @@ SETTINGS: tuple[Setting, ...] = (
         "/var/lib/podagent",
         "Directory of the records of attachments. It must survive a reboot; the agent makes it private to root.",
         "The agent can only detach what is on record: without the records, address leases leak.",
+    ),
+    Setting(
+        "other-cluster",
+        kinds.choice("refuse", "accept"),
+        "refuse",
+        "What to do when the API server is of another cluster than the attachments on record: wait, or detach them.",
+        "A wrong kubeconfig would empty the node. If the node has moved: podagent forget --cluster.",
     ),
     Setting(
         "inherit-dir",

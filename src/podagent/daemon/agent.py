@@ -14,9 +14,11 @@ import signal
 import threading
 from collections.abc import Callable, Mapping, Sequence
 
+from podagent import shortage, signals
 from podagent.daemon.loop import LOOP_DIED, Loop
 from podagent.daemon.notify import Notifier
 from podagent.daemon.workers import Workers
+from podagent.errors import OutOfThreads, StoreError
 from podagent.messages import Message
 
 _log = logging.getLogger(__name__)
@@ -60,26 +62,45 @@ class Agent:
         self._received = received
         self._stop = stop
         self._plugin_timeout_s = plugin_timeout_s
+        self._refusal: StoreError | None = None
 
     def run(self) -> int:
-        """Runs until SIGTERM or SIGINT. Returns the exit code: 0, or 1 after a bug ended a thread."""
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        """Runs until SIGTERM or SIGINT. Returns the exit code: 0, or 1 after a bug ended a thread.
+
+        Raises:
+            OutOfThreads: the threads cannot be started.
+            StoreError: the records cannot be read.
+        """
+        for number in signals.HANDLED:
             signal.signal(number, lambda received, _: self._received.put(received))
+        signals.let_through()  # before there are threads: plugins inherit the mask of the one that starts them
         _log.info("%s", self._about)
         gc.collect()
         gc.freeze()
-        self._workers.start()
-        for name, body in self._bodies.items():
-            threading.Thread(target=self._guarded, args=(name, body), name=name, daemon=True).start()
+        try:
+            self._start_threads()
+        except OutOfThreads:
+            self._shut_down()
+            raise
         self._notifier.ready()
         why = self._loop.run()
         self._shut_down()
+        if self._refusal is not None:
+            raise self._refusal
         return 1 if why == LOOP_DIED else 0
 
+    def _start_threads(self) -> None:
+        self._workers.start()
+        for name, body in self._bodies.items():
+            shortage.start(threading.Thread(target=self._guarded, args=(name, body), name=name, daemon=True))
+
     def _guarded(self, name: str, body: Body) -> None:
-        """Ends the agent if a bug ends one of its threads."""
+        """Ends the agent if a bug, or records that cannot be read, end one of its threads."""
         try:
             body(self._stop)
+        except StoreError as error:
+            self._refusal = error
+            self._received.put(LOOP_DIED)
         except Exception:
             _log.critical(
                 "internal error in the %s loop: the agent exits, to be restarted", name, exc_info=True,

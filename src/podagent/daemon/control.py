@@ -40,11 +40,19 @@ class Control:
 
     def status(self) -> str:
         """The state of the agent in one line."""
+        trouble = self._store.trouble
+        return f"Degraded: {trouble}; {self._progress()}" if trouble else self._progress()
+
+    def _progress(self) -> str:
+        if not self._store.loaded:
+            return f"Loading the records of attachments: {len(self._store)} so far"
         if self._following.waiting_for:
             return f"Waiting for credentials: {self._following.waiting_for}"
         if not self._pods.synced:
             return f"Waiting for the list of pods from {self._api.server}"
-        return f"{len(self._pods.keys())} pods, {len(self._store)} attachments, {len(self._queue)} pods in progress"
+        status = f"{len(self._pods.keys())} pods, {len(self._store)} attachments, {len(self._queue)} pods in progress"
+        doubted = self._pods.doubted
+        return f"{status}, {doubted} pods missing from the list until another list confirms it" if doubted else status
 
     def reload(self) -> None:
         """Reloads the credentials, resets every backoff, and verifies all pods."""

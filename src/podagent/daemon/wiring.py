@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Collection
 from functools import partial
+from pathlib import Path
 from queue import SimpleQueue
 
 from podagent import __version__
@@ -32,6 +33,7 @@ from podagent.daemon.loop import WAKE, Loop
 from podagent.daemon.notify import Notifier
 from podagent.daemon.podtable import PodTable
 from podagent.daemon.rounds import Rounds
+from podagent.daemon.upkeep import Upkeep
 from podagent.daemon.workers import Workers
 from podagent.daemon.workqueue import WorkQueue
 from podagent.decide.attempts import Attempts
@@ -40,9 +42,11 @@ from podagent.host.links import host_macs
 from podagent.host.netns import NetworkNamespaces, boot_id, identify
 from podagent.host.orphans import await_orphans
 from podagent.kube.api import KubeApi
+from podagent.kube.cluster import ClusterGuard
 from podagent.kube.credentials import load as load_credentials
 from podagent.kube.definitions import NetworkDefinitions
 from podagent.kube.events import EventRecorder
+from podagent.kube.podlist import confirm_gone
 from podagent.kube.watch import PodWatch
 from podagent.model import PodKey, Record
 from podagent.report.events import PodEvents
@@ -54,6 +58,8 @@ from podagent.resolve.policy import DefinitionPolicy
 from podagent.resolve.rules import Rules
 from podagent.resolve.system import SystemNetworks
 from podagent.runtimes import make_runtime
+from podagent.state.cluster import ClusterFile
+from podagent.state.directory import LOCKS, StateDirectory
 from podagent.state.store import Store
 
 _log = logging.getLogger(__name__)
@@ -63,21 +69,35 @@ def run(settings: Settings) -> int:
     """Runs the agent until SIGTERM or SIGINT. Returns the exit code.
 
     Raises:
-        StoreError: the state directory is unusable.
+        StoreError: the state directory is unusable, or a newer version wrote one of its records.
     """
     _use_one_malloc_arena()
     _tidy_up_after_imports()
     return make_agent(settings).run()
 
 
-def make_agent(settings: Settings) -> Agent:
-    """Builds the agent. Raises StoreError if the state directory is unusable."""
+def forget_cluster(settings: Settings) -> str:
+    """Forgets which cluster this node belongs to. Returns the outcome in words. Raises StoreError."""
+    remembered = ClusterFile(settings.state_dir)
+    return f"{remembered.path}: {'removed' if remembered.forget() else 'there is no cluster to forget'}"
+
+
+def make_agent(settings: Settings, locks: Path = LOCKS) -> Agent:
+    """Builds the agent. Raises StoreError if the state directory is unusable.
+
+    Args:
+        settings: all of them.
+        locks: see `StateDirectory`.
+    """
     rng = random.Random()  # noqa: S311 (jitter, not secrets)
     stop = threading.Event()
     received: SimpleQueue[int] = SimpleQueue()
     wake = partial(received.put, WAKE)
-    store = Store(settings.state_dir)
-    api = KubeApi(partial(load_credentials, settings.kubeconfig, os.environ, connections=settings.workers + 4))
+    cluster = ClusterFile(settings.state_dir)
+    store = Store(StateDirectory(settings.state_dir, locks), cluster.restore)
+    guard = ClusterGuard(cluster, store.may_have_records, settings.other_cluster == "accept")
+    credentials = partial(load_credentials, settings.kubeconfig, os.environ, connections=settings.workers + 4)
+    api = KubeApi(credentials, guard=guard.check)
     runtime = make_runtime(settings.container_type, settings.docker_endpoint, identify)
     events = EventRecorder(api, settings.node)
     attempts = Attempts(time.monotonic, rng)
@@ -88,7 +108,7 @@ def make_agent(settings: Settings) -> Agent:
         rounds.look_at_all()
         wake()
 
-    pods = PodTable(queue.add, first_list_complete)
+    pods = PodTable(queue.add, first_list_complete, store.attachments, partial(confirm_gone, api))
     rounds = Rounds(pods, store, queue, settings.resync_period, rng, time.monotonic)
     core = _make_core(settings, pods, store, runtime, api, outcomes)
     reconciler = Reconciler(*core, stop.is_set)
@@ -97,6 +117,7 @@ def make_agent(settings: Settings) -> Agent:
     workers = Workers(queue, reconcile, heartbeats.register, settings.workers)
     watch = PodWatch(api, settings.node, pods, rng=rng, beat=heartbeats.register("the pod watch"))
     following = Following(api, watch, wake)
+    upkeep = Upkeep(store, heartbeats.register("the state directory"), wake)
     control = Control(api, following, pods, store, queue, attempts, rounds)
     watchdog = Watchdog(heartbeats, notifier, os.environ)
     follow_sandboxes = partial(runtime.follow, rounds.look_at, rounds.look_at_all)
@@ -105,7 +126,12 @@ def make_agent(settings: Settings) -> Agent:
         loop=Loop(watchdog, notifier, rounds, control.status, queue.__len__, control.reload, received),
         notifier=notifier,
         workers=workers,
-        bodies={"watch": following.run, "events": events.run, "runtime": follow_sandboxes},
+        bodies={
+            "watch": upkeep.loading_first(following.run),
+            "events": events.run,
+            "runtime": follow_sandboxes,
+            "state": upkeep.run,
+        },
         closers=(queue.close, watch.close),
         received=received,
         stop=stop,

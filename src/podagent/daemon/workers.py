@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from podagent import shortage
 from podagent.act.ports import Beat, Expect, Reconcile
 from podagent.act.reconciler import LOOKUP_ALLOWANCE_S
 from podagent.daemon.workqueue import WorkQueue
@@ -46,13 +47,15 @@ class Workers:
         ]
 
     def start(self) -> None:
+        """Raises OutOfThreads; those that were started run on."""
         for thread in self._threads:
-            thread.start()
+            shortage.start(thread)
 
     def join(self, timeout: float) -> int:
         """Waits up to `timeout` seconds for the workers to end. Returns the number that still run."""
         deadline = time.monotonic() + timeout
-        for thread in self._threads:
+        started = [thread for thread in self._threads if thread.ident is not None]
+        for thread in started:
             thread.join(max(0.0, deadline - time.monotonic()))
         return sum(thread.is_alive() for thread in self._threads)
 

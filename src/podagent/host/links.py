@@ -5,10 +5,14 @@ from __future__ import annotations
 import errno
 import os
 
+from podagent.errors import NetnsUnavailable
 from podagent.validate import is_interface_name
 
 GONE = frozenset({errno.ENOENT, errno.ESRCH, errno.ENOTDIR})
 """Only these errors say that a file, or the process whose file it is, does not exist: all others may be over soon."""
+
+# sysfs answers like this while a link is being removed.
+_LINK_GONE = GONE | {errno.EINVAL, errno.ENODEV}
 
 _BEFORE, _AFTER = "/proc/", "/ns/net"
 
@@ -21,27 +25,37 @@ def process_of(path: str) -> str:
 
 
 def host_macs(name: str) -> frozenset[str]:
-    """The MAC addresses of a link of the host and, for a bridge, of its ports; empty if there is no such link."""
+    """The MAC addresses of a link of the host and, for a bridge, of its ports; empty if there is no such link.
+
+    Raises NetnsUnavailable if they cannot be read now.
+    """
     if not is_interface_name(name):
         return frozenset()
     base = f"/sys/class/net/{name}"
-    ports = _names_in(f"{base}/brif")
-    return frozenset(filter(None, map(_mac_at, [base, *(f"{base}/brif/{port}/.." for port in ports)])))
+    try:
+        ports = _names_in(f"{base}/brif")
+        return frozenset(filter(None, map(_mac_at, [base, *(f"{base}/brif/{port}/.." for port in ports)])))
+    except OSError as fault:
+        raise NetnsUnavailable(f"link {name} of the host cannot be read now: {fault}") from None
 
 
 def _names_in(directory: str) -> list[str]:
     try:
         return os.listdir(directory)  # noqa: PTH208 - not pathlib, for kactus
-    except OSError:
-        return []
+    except OSError as fault:
+        if fault.errno in _LINK_GONE:
+            return []
+        raise
 
 
 def _mac_at(directory: str) -> str:
     try:
         with open(f"{directory}/address", encoding="ascii") as file:  # noqa: PTH123
             return file.read().strip()
-    except OSError:
-        return ""
+    except OSError as fault:
+        if fault.errno in _LINK_GONE:
+            return ""
+        raise
 
 
 def ifindex(name: str) -> int:

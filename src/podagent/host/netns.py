@@ -16,16 +16,14 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from typing import Generic, TypeVar
 
-from podagent.errors import HostNetworkRefused, NetnsGone, NetnsUnavailable, PodagentError
+from podagent import shortage
+from podagent.errors import HostNetworkRefused, NetnsGone, NetnsUnavailable, OutOfThreads, PodagentError
 from podagent.host.links import GONE, ifindex, link_names, process_of
 from podagent.model import NetnsRef
 
 _REMEDIES = {
     errno.EACCES: "SELinux or AppArmor denies it, or the service lacks CAP_SYS_PTRACE: see ausearch -m avc",
     errno.EPERM: "the service lacks CAP_SYS_ADMIN, or a security module denies it: see ausearch -m avc",
-    errno.EMFILE: "raise LimitNOFILE of the service",
-    errno.ENFILE: "the host has too many open files: raise fs.file-max",
-    errno.ENOMEM: "the host is out of memory",
 }
 _CLONE_NEWNET = 0x40000000
 _SIOCGIFHWADDR = 0x8927
@@ -61,8 +59,9 @@ def unusable(path: str, error: OSError) -> PodagentError:
     """The meaning of a failed system call on the namespace at `path`: NetnsGone or NetnsUnavailable."""
     if error.errno in GONE:
         return NetnsGone(f"network namespace {path} is gone: {error}")
-    name, remedy = errno.errorcode.get(error.errno or 0, "?"), _REMEDIES.get(error.errno or 0)
-    hint = f"; {remedy}" if remedy else ""
+    name = errno.errorcode.get(error.errno or 0, "?")
+    way_out = _REMEDIES.get(error.errno or 0) or shortage.remedy(error.errno)
+    hint = f"; {way_out}" if way_out else ""
     return NetnsUnavailable(f"network namespace {path} cannot be used now: {error.strerror} ({name}){hint}")
 
 
@@ -117,7 +116,10 @@ class HeldNetns:
 
     def _visit(self, look: Callable[[], _Seen]) -> _Seen:
         visitor = _Visitor(self._fd, self._enter, look)
-        visitor.start()
+        try:
+            shortage.start(visitor)
+        except OutOfThreads as fault:
+            raise NetnsUnavailable(f"network namespace {self.ref.path} cannot be entered now: {fault}") from None
         visitor.join()
         if not visitor.seen:
             # It is held open, so it is there, whatever the reason is.

@@ -8,6 +8,7 @@ this process and its ancestors, since a plugin with such an environment may itse
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import signal
@@ -25,12 +26,15 @@ _EXEC_PATIENCE_S = 0.1
 _EXEC_POLL_S = 0.001
 # Plugins get few variables. Others may have megabytes of them.
 _ENVIRONMENT_READ = 64 << 10
+# Of a process about which nothing is known then. Other errors say that it has ended, or is none of ours.
+_PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 
 def await_orphans(container_id: str, ifname: str, timeout_s: float) -> bool:
     """Waits until no plugin runs on interface `ifname` of sandbox `container_id`.
 
-    Kills plugins that still run after `timeout_s` seconds. Returns whether all are gone.
+    Kills plugins that still run after `timeout_s` seconds. Returns whether all are gone. Raises OSError if it cannot be
+    told now, like all functions here.
     """
     wanted = {"CNI_CONTAINERID": container_id, "CNI_IFNAME": ifname}
     return await_end(wanted, timeout_s) or kill(wanted)
@@ -88,7 +92,9 @@ def _works_on(pid: int, wanted: set[bytes]) -> bool:
             and os.path.samestat(os.stat(f"/proc/{pid}/ns/pid"), os.stat("/proc/self/ns/pid"))  # noqa: PTH116
             and _is_ours(pid)
         )
-    except OSError:
+    except OSError as fault:
+        if fault.errno in _PASSING:
+            raise
         return False
 
 

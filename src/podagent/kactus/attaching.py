@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
 from podagent.cni import result as results
+from podagent.cni.delegatefile import ADDING
 from podagent.decide.dialects.kaloom_names import attachment, interface_name
-from podagent.errors import CallRefused, CniError, MacRefused, PluginNotRun
-from podagent.foreign import Json
+from podagent.errors import CallRefused, CniError, MacRefused, NetnsUnavailable, PluginNotRun
+from podagent.foreign import Json, lenient
 from podagent.kactus.call import Call
 from podagent.kactus.config import Config
 from podagent.kactus.delegates import Delegates, ifname_of
-from podagent.kactus.failure import INTERNAL, INVALID_CONFIG, INVALID_ENVIRONMENT, Failure
+from podagent.kactus.failure import INTERNAL, INVALID_CONFIG, INVALID_ENVIRONMENT, TRY_AGAIN_LATER, Failure
 from podagent.kactus.links import Look, require_foreign
 from podagent.kactus.log import log
 from podagent.kactus.networks import Wanted, delegate_for, read_wanted
 from podagent.kactus.pods import Cluster
 from podagent.kactus.policy import definition_policy, mac_rule
-from podagent.kactus.state import ADDING, IFNAME, MAC, NAMESPACE, SavedDelegates, identity
+from podagent.kactus.state import IFNAME, MAC, NAMESPACE, SavedDelegates, identity
 from podagent.model import Attachment
 from podagent.netconf import parse
-from podagent.resolve.lookup import Read
+
+
+class _Planned(NamedTuple):
+    """A delegate that the pod needs, its interface and the requested MAC address."""
+
+    delegate: Json
+    ifname: str
+    mac: str | None
 
 
 class Attaching:
@@ -34,36 +45,38 @@ class Attaching:
         self._cluster = cluster
         self._look = look
         self._policy = definition_policy(call, config)
-        self._done: list[Json] = []
+        self._recorded: list[Json] = []  # by this call
+        self._begun: list[Json] = []  # of these, the ones that a plugin was run for
 
     def run(self) -> Json:
         """Attaches, and returns the result in the requested version. If it raises, it has rolled back."""
         require_foreign(self._call.netns)
         network = self._call.arg("K8S_POD_NETWORK")
         planned = [self._dynamic(network)] if network else self._at_start()
+        links = self._look(self._call.netns)
+        missing = [each for each in planned if not self._is_attached(each, links)]
         try:
-            first, *_ = [self._attach(delegate, mac) for delegate, mac in planned]
-            return results.convert(first, self._call.cni_version, _last_type(planned[0][0]))
+            if missing:
+                self._attach(missing)
+            return results.convert(self._result(planned[0]), self._call.cni_version, _last_type(planned[0].delegate))
         except Exception:  # a bug, too, must not leave a partial attach
             self._roll_back()
             raise
 
-    def _dynamic(self, network: str) -> tuple[Json, str | None]:
+    def _dynamic(self, network: str) -> _Planned:
         mac = self._call.arg("K8S_POD_IFMAC").lower() or None
-        kept = self._saved.find(network)
-        if kept is not None and ADDING not in kept and interface_name(network) in self._look(self._call.netns):
-            return kept, mac  # already attached by us: that needs no definition
-        wanted = attachment(network, self._call.arg("K8S_POD_NETWORK_NAMESPACE"), mac)
-        return self._delegate(wanted, self._cluster.definition), mac
+        kept, ifname = self._saved.find(network), interface_name(network)
+        if kept is not None and ADDING not in kept and ifname in self._look(self._call.netns):
+            return _Planned(kept, ifname, mac)  # already attached by us: that needs no definition
+        return self._plan(attachment(network, self._call.arg("K8S_POD_NETWORK_NAMESPACE"), mac))
 
-    def _at_start(self) -> list[tuple[Json, str | None]]:
+    def _at_start(self) -> list[_Planned]:
         wanted = self._wanted()
-        default: tuple[Json, str | None] = (self._config.master, None)
+        default = _Planned(self._config.master, self._call.ifname, None)
         if wanted.primary is not None:
-            primary = self._delegate(wanted.primary, self._cluster.definition)
-            default = ({**primary, "masterPlugin": True}, wanted.primary.mac)
-        others = [(self._delegate(network, self._cluster.definition), network.mac) for network in wanted.others]
-        return [default, *others]
+            primary = self._plan(wanted.primary)
+            default = _Planned({**primary.delegate, "masterPlugin": True}, self._call.ifname, primary.mac)
+        return [default, *map(self._plan, wanted.others)]
 
     def _wanted(self) -> Wanted:
         namespace, name = self._call.arg("K8S_POD_NAMESPACE"), self._call.arg("K8S_POD_NAME")
@@ -74,39 +87,57 @@ class Attaching:
         annotation = self._cluster.annotation(namespace, name)
         return read_wanted(annotation, namespace, self._config.global_namespaces)
 
-    def _delegate(self, network: Attachment, read: Read) -> Json:
-        pod_namespace = self._call.arg("K8S_POD_NAMESPACE")
-        return delegate_for(network, pod_namespace, read, self._config.global_namespaces, policy=self._policy)
+    def _plan(self, network: Attachment) -> _Planned:
+        namespace, read = self._call.arg("K8S_POD_NAMESPACE"), self._cluster.definition
+        delegate = delegate_for(network, namespace, read, self._config.global_namespaces, policy=self._policy)
+        return _Planned(delegate, ifname_of(delegate, self._call.ifname), network.mac)
 
-    def _attach(self, delegate: Json, mac: str | None) -> Json:
-        ifname = ifname_of(delegate, self._call.ifname)
-        kept = self._saved.find(identity(delegate))
-        if ifname in self._look(self._call.netns):
-            if kept is None:
-                raise Failure(
-                    INTERNAL, f"interface {ifname} already exists in the pod and is not owned by kactus: left alone"
-                )
-            if ADDING not in kept:
-                return self._result_of(kept, ifname)
-        if kept is not None:  # partial after an interrupted call, or its interface has vanished since
-            self._delegates.delete(kept, ifname, self._call.netns, lambda: delegate)
-        return self._add(delegate, ifname, mac)
+    def _is_attached(self, planned: _Planned, links: Collection[str]) -> bool:
+        """Whether an earlier call has attached it. Raises Failure if the interface is somebody else's."""
+        if planned.ifname not in links:
+            return False
+        kept = self._saved.find(identity(planned.delegate))
+        if kept is None:
+            what = f"interface {planned.ifname} already exists in the pod and is not owned by kactus: left alone"
+            raise Failure(INTERNAL, what)
+        return ADDING not in kept
 
-    def _add(self, delegate: Json, ifname: str, mac: str | None) -> Json:
-        own = {IFNAME: ifname, NAMESPACE: self._call.arg("K8S_POD_NAMESPACE")}
-        if mac is not None:
-            self._require_allowed(mac, delegate)
-            own[MAC] = mac
-        # Before ADD: DEL must find it even if this process is killed.
-        self._saved.put({**delegate, **own, ADDING: True})
-        self._done.append(delegate)
+    def _attach(self, missing: Sequence[_Planned]) -> None:
+        for each in missing:
+            self._delegates.require_addable(*each)
+        for each in missing:
+            self._remove_partial(each)
+        entries = [self._entry(each) for each in missing]
+        # Before the first ADD: DEL must find them even if this process is killed. All at once, and later all results:
+        # the file is written twice, however many networks there are.
+        self._saved.put(*({**entry, ADDING: True} for entry in entries))
+        self._recorded = entries
         try:
-            result = self._delegates.add(delegate, ifname, mac)
+            for each, entry in zip(missing, entries, strict=True):
+                entry["prevResult"] = self._add(each)
+        finally:  # SIGTERM, too, keeps the results
+            self._saved.put(*(each for each in entries if "prevResult" in each))
+
+    def _remove_partial(self, planned: _Planned) -> None:
+        kept = self._saved.find(identity(planned.delegate))
+        if kept is not None:  # its ADD was interrupted, or its interface has vanished since
+            self._delegates.delete(kept, planned.ifname, self._call.netns, lambda: planned.delegate)
+
+    def _entry(self, planned: _Planned) -> Json:
+        own = {IFNAME: planned.ifname, NAMESPACE: self._call.arg("K8S_POD_NAMESPACE")}
+        if planned.mac is not None:
+            self._require_allowed(planned.mac, planned.delegate)
+            own[MAC] = planned.mac
+        return {**planned.delegate, **own}
+
+    def _add(self, planned: _Planned) -> Json:
+        self._begun.append(planned.delegate)
+        try:
+            result = self._delegates.add(*planned)
         except (CallRefused, PluginNotRun):
-            self._saved.drop(delegate)  # nothing was created: DEL would fail for the same reason every time
+            self._begun.pop()  # nothing was created: DEL would fail for the same reason every time
             raise
-        self._saved.put({**delegate, **own, "prevResult": result})
-        log("info", f"{self._call.container_id[:12]}: attached {ifname} ({identity(delegate) or 'default'})")
+        log("info", f"{self._call.container_id[:12]}: attached {planned.ifname} ({_name(planned.delegate)})")
         return result
 
     def _require_allowed(self, mac: str, delegate: Json) -> None:
@@ -116,24 +147,36 @@ class Attaching:
             rule.require_allowed(mac, self._call.container_id, self._call.arg("K8S_POD_NAMESPACE"), netconf)
         except MacRefused as fault:
             raise Failure(INVALID_CONFIG, str(fault)) from None
+        except NetnsUnavailable as fault:
+            raise Failure(TRY_AGAIN_LATER, str(fault)) from None
 
     def _roll_back(self) -> None:
-        for delegate in reversed(self._done):
-            kept = self._saved.find(identity(delegate))
-            if kept is None:
-                continue
-            try:
-                self._delegates.delete(kept, ifname_of(kept, self._call.ifname), self._call.netns, lambda: None)
-                self._saved.drop(delegate)
-            except CniError as fault:
-                log("error", f"{self._call.container_id[:12]}: rolling back {identity(delegate) or 'default'}: {fault}")
+        begun = {identity(delegate) for delegate in self._begun}
+        try:
+            gone = [each for each in reversed(self._recorded) if identity(each) not in begun or self._undone(each)]
+            self._saved.drop(*gone)
+        except CniError as fault:
+            log("error", f"{self._call.container_id[:12]}: rolling back: {fault}")
 
-    def _result_of(self, kept: Json, ifname: str) -> Json:
-        previous = kept.get("prevResult")
-        if isinstance(previous, dict):
-            return previous
-        # An entry of Kaloom's kactus, which stores no result.
-        return {"cniVersion": "1.0.0", "interfaces": [{"name": ifname, "sandbox": self._call.netns}]}
+    def _undone(self, entry: Json) -> bool:
+        try:
+            self._delegates.delete(entry, entry[IFNAME], self._call.netns, lambda: None)
+        except CniError as fault:
+            log("error", f"{self._call.container_id[:12]}: rolling back {_name(entry)}: {fault}")
+            return False
+        return True
+
+    def _result(self, planned: _Planned) -> Json:
+        previous = lenient(self._saved.find(identity(planned.delegate)), "prevResult", dict)
+        # An entry of Kaloom's kactus has no result.
+        return previous or {
+            "cniVersion": "1.0.0",
+            "interfaces": [{"name": planned.ifname, "sandbox": self._call.netns}],
+        }
+
+
+def _name(delegate: Json) -> str:
+    return identity(delegate) or "default"
 
 
 def _last_type(delegate: Json) -> str:

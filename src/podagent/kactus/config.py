@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from podagent.cni.delegatefile import DIRECTORY
 from podagent.errors import NetConfError
 from podagent.foreign import Json
 from podagent.kactus.failure import INVALID_CONFIG, Failure
@@ -11,7 +12,6 @@ from podagent.netconf import parse
 from podagent.resolve.rules import ANY, DEFAULT_PLUGINS, NONE, OWN_NAMESPACE, Rules
 from podagent.validate import is_dns1123_label
 
-DEFAULT_CNI_DIR = "/var/lib/cni/kactus"
 DEFAULT_GLOBAL_NAMESPACES = ("default",)
 
 
@@ -44,7 +44,7 @@ def read_config(conf: Json) -> Config:
     """Parses the configuration passed by the runtime. Raises Failure (code 7)."""
     return Config(
         kubeconfig=_path(conf, "kubeconfig", ""),
-        cni_dir=_path(conf, "cniDir", DEFAULT_CNI_DIR),
+        cni_dir=_path(conf, "cniDir", DIRECTORY),
         master=_master(conf),
         global_namespaces=_namespaces(conf, "globalNamespaces", DEFAULT_GLOBAL_NAMESPACES),
         rules=_rules(conf),

@@ -36,7 +36,7 @@ def load_credentials(
     try:
         found = _from_kubeconfig(kubeconfig) if kubeconfig else _from_service_account(environ, service_account)
     except OSError as fault:
-        where = printable(str(fault.filename), 300)
+        where = printable(str(fault.filename or kubeconfig), 300)
         raise Failure(TRY_AGAIN_LATER, f"cannot read {where}: {fault.strerror}") from None
     _require_usable(found)
     return found

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 
+from podagent.cni.delegatefile import ADDING
 from podagent.cni.runtime import CniRuntime
 from podagent.decide.dialects.kaloom_names import interface_name, mac_args
 from podagent.errors import CallRefused, CniError, NetConfError
@@ -14,7 +15,7 @@ from podagent.kactus.call import Call
 from podagent.kactus.failure import INVALID_CONFIG, Failure
 from podagent.kactus.lock import MARK
 from podagent.kactus.log import log
-from podagent.kactus.state import ADDING, OWN_PREFIX, identity
+from podagent.kactus.state import OWN_PREFIX, identity
 from podagent.model import Invocation, Target
 from podagent.netconf import NetConf, parse
 
@@ -34,12 +35,15 @@ class Delegates:
         self._call = call
         self._runtime = _runtime_for(call.container_id, environ)
 
+    def require_addable(self, delegate: Json, ifname: str, mac: str | None) -> None:
+        """Raises CallRefused or PluginNotRun if `add` would run nothing."""
+        with _refusals():
+            self._runtime.require_addable(self._call_of(delegate, mac), self._target(ifname, self._call.netns))
+
     def add(self, delegate: Json, ifname: str, mac: str | None) -> Json:
         """ADD; returns the delegate's result. Raises CniError; CallRefused or PluginNotRun only if nothing was run."""
-        try:
+        with _refusals():
             return self._runtime.add(self._call_of(delegate, mac), self._target(ifname, self._call.netns))
-        except NetConfError as fault:
-            raise CallRefused(str(fault), INVALID_CONFIG) from None
 
     def delete(self, delegate: Json, ifname: str, netns: str, today: Today) -> None:
         """DEL with the saved configuration; if that fails, with the current one (`today`). Raises CniError."""
@@ -92,10 +96,8 @@ class Delegates:
     def _netconf(self, delegate: Json) -> NetConf:
         """Raises CallRefused."""
         named = {**_shown(delegate), "name": delegate.get("name") or identity(delegate) or self._call.conf["name"]}
-        try:
+        with _refusals():
             return parse(named, f"delegate {delegate.get('networkName') or delegate.get('type')}")
-        except NetConfError as fault:
-            raise CallRefused(str(fault), INVALID_CONFIG) from None
 
     def _netconf_of(self, delegate: Json | None) -> NetConf | None:
         try:
@@ -108,6 +110,14 @@ class Delegates:
         left_out = (*_DYNAMIC, *_OF_DEFAULT_INTERFACE) if one_of_many else _DYNAMIC
         kept = [(key, value) for key, value in dict(self._call.args).items() if key not in left_out]
         return (("IgnoreUnknown", "1"), *kept, *mac_args(mac))
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    try:
+        yield
+    except NetConfError as fault:
+        raise CallRefused(str(fault), INVALID_CONFIG) from None
 
 
 def _shown(delegate: Json) -> Json:

@@ -17,22 +17,32 @@ def is_there(netns: str) -> bool:
     try:
         os.stat(netns)  # noqa: PTH116 - not pathlib, for kactus
     except OSError as fault:
-        from podagent.host.links import GONE  # noqa: PLC0415 - DEL seldom comes after the namespace
-
-        if fault.errno in GONE:
+        unusable = _unusable(netns, fault)
+        if unusable.code == INVALID_NETNS:
             return False
-        raise Failure(TRY_AGAIN_LATER, f"network namespace {netns} cannot be used now: {fault.strerror}") from None
+        raise unusable from None
     return True
 
 
 def require_foreign(netns: str) -> None:
-    """Rejects a namespace that does not exist or is our own, like CNI's reference library. Raises Failure (code 8)."""
+    """Rejects a namespace that does not exist or is our own, like CNI's reference library.
+
+    Raises Failure (code 8; 11 if it cannot be told now).
+    """
     try:
         own = os.path.samestat(os.stat("/proc/self/ns/net"), os.stat(netns))  # noqa: PTH116
     except OSError as fault:
-        raise Failure(INVALID_NETNS, f"network namespace {netns} cannot be used: {fault.strerror}") from None
+        raise _unusable(netns, fault) from None
     if own:
         raise Failure(INVALID_NETNS, f"plugin's netns and netns from CNI_NETNS should not be the same: {netns}")
+
+
+def _unusable(netns: str, fault: OSError) -> Failure:
+    from podagent.host.links import GONE  # noqa: PLC0415 - seldom needed
+
+    if fault.errno in GONE:
+        return Failure(INVALID_NETNS, f"network namespace {netns} cannot be used: {fault.strerror}")
+    return Failure(TRY_AGAIN_LATER, f"network namespace {netns} cannot be used now: {fault.strerror}")
 
 
 def link_names(netns: str) -> Collection[str]:

@@ -88,9 +88,10 @@ class ContainerLock:
     def release(self) -> None:
         """Releases the lock if it is held."""
         if self._fd >= 0:
-            with suppress(OSError):
+            with suppress(OSError):  # a file that is left holds the next call up only briefly
                 os.unlink(self._path)  # noqa: PTH108
-            os.close(self._fd)
+            with suppress(OSError):
+                os.close(self._fd)
             self._fd = -1
 
     def _await(self, fd: int, deadline: float) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from podagent import versions
+from podagent.cni.delegatefile import ADDING
 from podagent.errors import CniError
 from podagent.foreign import Json
 from podagent.kactus.call import Call
@@ -12,7 +13,7 @@ from podagent.kactus.config import read_config
 from podagent.kactus.delegates import Delegates, called_by_itself, ifname_of
 from podagent.kactus.failure import INCOMPATIBLE_VERSION, INTERNAL, INVALID_CONFIG, NOT_AVAILABLE, Failure
 from podagent.kactus.links import Look, link_names, require_foreign
-from podagent.kactus.state import ADDING, IFNAME, SavedDelegates, containers, identity
+from podagent.kactus.state import IFNAME, SavedDelegates, containers, identity
 from podagent.model import Target
 
 _DEFAULT_IFNAME = "eth0"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import http.client
+import socket
 import ssl
-import time
 from urllib.parse import urlsplit
 
 from podagent.foreign import Json, excerpt, json_object
 from podagent.kactus.credentials import Credentials
 from podagent.kactus.failure import INVALID_CONFIG, TRY_AGAIN_LATER, Failure
+from podagent.timelimit import TimeLimit, connect
 
 _SILENCE_S = 10.0
 _WHOLE_ANSWER_S = 30.0
@@ -30,7 +31,7 @@ def get_json(
         credentials: for the server.
         path: absolute, quoted.
         silence_s: timeout of each read, in seconds.
-        whole_answer_s: time limit for the whole response, in seconds.
+        whole_answer_s: time limit from the connection to the last byte, in seconds.
 
     Raises:
         NotReached: a retry may succeed.
@@ -56,9 +57,10 @@ def _get(credentials: Credentials, path: str, silence_s: float, whole_answer_s: 
     url = urlsplit(credentials.server)
     connection = _connection(credentials, url.hostname or "", url.port, silence_s)
     try:
-        connection.request("GET", url.path.rstrip("/") + path, headers=headers)
-        answer = connection.getresponse()
-        return answer.status, _body(answer, whole_answer_s)
+        with TimeLimit(whole_answer_s):
+            connection.request("GET", url.path.rstrip("/") + path, headers=headers)
+            answer = connection.getresponse()
+            return answer.status, _body(answer)
     except (OSError, http.client.HTTPException) as fault:
         raise NotReached(f"{credentials.server} does not answer: {fault}") from None
     except ValueError:  # an invalid host name; its error text may contain the token
@@ -69,8 +71,18 @@ def _get(credentials: Credentials, path: str, silence_s: float, whole_answer_s: 
 
 def _connection(credentials: Credentials, host: str, port: int | None, silence_s: float) -> http.client.HTTPConnection:
     if credentials.server.startswith("http://"):
-        return http.client.HTTPConnection(host, port, timeout=silence_s)
+        return _PlainConnection(host, port, timeout=silence_s)
     return _TlsConnection(host, port, silence_s, _context(credentials), credentials.tls_server_name or host)
+
+
+def _connected(connection: http.client.HTTPConnection) -> socket.socket:
+    options = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
+    return connect(connection.host, connection.port, connection.timeout, options)
+
+
+class _PlainConnection(http.client.HTTPConnection):
+    def connect(self) -> None:
+        self.sock = _connected(self)
 
 
 class _TlsConnection(http.client.HTTPSConnection):
@@ -84,8 +96,7 @@ class _TlsConnection(http.client.HTTPSConnection):
         self._server_name = server_name
 
     def connect(self) -> None:
-        http.client.HTTPConnection.connect(self)
-        self.sock = self._tls.wrap_socket(self.sock, server_hostname=self._server_name)
+        self.sock = self._tls.wrap_socket(_connected(self), server_hostname=self._server_name)
 
 
 def _context(credentials: Credentials) -> ssl.SSLContext:
@@ -102,15 +113,13 @@ def _context(credentials: Credentials) -> ssl.SSLContext:
     return context
 
 
-def _body(answer: http.client.HTTPResponse, whole_answer_s: float) -> bytes:
-    """Reads the body. Raises NotReached if it is too slow. Truncated at the size limit, it is invalid JSON."""
-    taken, deadline = bytearray(), time.monotonic() + whole_answer_s
+def _body(answer: http.client.HTTPResponse) -> bytes:
+    """Reads the body. Truncated at the size limit, it is invalid JSON."""
+    taken = bytearray()
     announced = answer.length
     wanted = _LARGEST_BODY if announced is None else min(announced, _LARGEST_BODY)
     while len(taken) < wanted and (portion := answer.read1(_PORTION)):
         taken += portion
-        if time.monotonic() > deadline:
-            raise NotReached(f"the answer takes longer than {whole_answer_s:g} s")
     if announced is not None and len(taken) < wanted:
         raise http.client.IncompleteRead(b"", wanted - len(taken))
     return bytes(taken)

@@ -2,7 +2,7 @@
 
 The file is a JSON list of delegate configurations, each with ``networkName`` or ``masterPlugin``, so that a node can
 switch between Kaloom's kactus and ours while pods are running. Keys of our own start with ``kactus``; ``prevResult`` is
-the delegate's result. The file is removed with its last delegate.
+the delegate's result. The file is removed with its last delegate. An ADD rewrites it, so its size has a limit.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 
+from podagent.cni.delegatefile import read_delegates
 from podagent.foreign import Json
 from podagent.kactus.config import is_master
 from podagent.kactus.failure import IO_FAILURE, Failure
@@ -24,13 +25,15 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 OWN_PREFIX = "kactus"
-ADDING = "kactusAdding"
 IFNAME = "kactusIfName"
 DEFINITION = "kactusDefinition"
 NAMESPACE = "kactusNamespace"
 MAC = "kactusMac"
 _LOCKS = ".locks"
-_LARGEST_FILE = 256 << 20
+LARGEST_WRITTEN = 4 << 20
+"""The most bytes of a file that is added to: 8 KiB for each of the 512 networks that a pod can have."""
+# Versions up to 0.4 wrote larger files, whose delegates must be detached all the same.
+_LARGEST_READ = 256 << 20
 
 
 def identity(delegate: Json) -> str:
@@ -43,7 +46,8 @@ def containers(cni_dir: str) -> list[str]:
     """The containers that have a file. Raises Failure."""
     try:
         with os.scandir(cni_dir) as entries:
-            return sorted(each.name for each in entries if is_cni_name(each.name) and each.is_file())
+            files = [each.name for each in entries if each.is_file(follow_symlinks=False)]
+            return sorted(filter(is_cni_name, files))
     except FileNotFoundError:
         return []
     except OSError as fault:
@@ -51,13 +55,16 @@ def containers(cni_dir: str) -> list[str]:
 
 
 def read_all(cni_dir: str) -> Iterator[tuple[str, Json]]:
-    """Container and saved delegate, as far as they are readable. Takes no lock: files are replaced at once."""
+    """Container and saved delegate. Takes no lock: files are replaced at once. Raises Failure."""
     for container in containers(cni_dir):
+        path = f"{cni_dir}/{container}"
         try:
-            saved = json.loads(_content(f"{cni_dir}/{container}"))
-        except (OSError, ValueError, RecursionError):
+            saved = read_delegates(path, _LARGEST_READ)
+        except (FileNotFoundError, ValueError):
             continue  # removed meanwhile, or to be set aside by its own call
-        for delegate in filter(_is_delegate, saved if isinstance(saved, list) else ()):
+        except OSError as fault:
+            raise _unusable(path, fault) from None
+        for delegate in saved:
             yield container, delegate
 
 
@@ -91,7 +98,7 @@ class SavedDelegates:
             self.delegates = self._read()
         except OSError as fault:
             self._lock.release()
-            raise Failure(IO_FAILURE, f"cannot use {fault.filename or self._path}: {fault.strerror}") from None
+            raise _unusable(self._path, fault) from None
         except BaseException:
             self._lock.release()
             raise
@@ -104,13 +111,16 @@ class SavedDelegates:
         """The delegate with this `identity`, None if there is none."""
         return next((each for each in self.delegates if identity(each) == name), None)
 
-    def put(self, delegate: Json) -> None:
-        """Saves a delegate; replaces the one with the same identity."""
-        name = identity(delegate)
-        if self.find(name) is None:
-            self._write([*self.delegates, delegate])
-        else:
-            self._write([delegate if identity(each) == name else each for each in self.delegates])
+    def put(self, *delegates: Json) -> None:
+        """Saves delegates in a single write; each replaces the one with its identity.
+
+        Fails, and saves none, if the file would become larger than `LARGEST_WRITTEN`.
+        """
+        if not delegates:
+            return
+        new = {identity(each): each for each in delegates}
+        kept = [new.pop(identity(each), each) for each in self.delegates]
+        self._write([*kept, *new.values()], LARGEST_WRITTEN)
 
     def drop(self, *delegates: Json) -> None:
         """Removes delegates in a single write."""
@@ -119,23 +129,22 @@ class SavedDelegates:
 
     def _read(self) -> list[Json]:
         try:
-            content = _content(self._path)
+            return read_delegates(self._path, _LARGEST_READ)
         except FileNotFoundError:
             return []
-        try:
-            saved = json.loads(content)
-        except (ValueError, RecursionError):
-            saved = None
-        if not isinstance(saved, list) or not all(map(_is_delegate, saved)):
+        except ValueError:
             os.replace(self._path, self._aside)  # noqa: PTH105
             log("error", f"{self._path} is not a list of delegates; it was set aside as {self._aside}")
             return []
-        return saved
 
-    def _write(self, delegates: list[Json]) -> None:
+    def _write(self, delegates: list[Json], largest: int | None = None) -> None:
+        content = json.dumps(delegates).encode()
+        if largest is not None and len(content) > largest:
+            what = f"{self._path} would have more than {largest >> 20} MiB"
+            raise Failure(IO_FAILURE, f"{what}: give the pod fewer networks, or shorten their definitions")
         try:
             if delegates:
-                self._replace(json.dumps(delegates).encode())
+                self._replace(content)
             else:
                 with suppress(FileNotFoundError):
                     os.unlink(self._path)  # noqa: PTH108
@@ -146,24 +155,18 @@ class SavedDelegates:
     def _replace(self, content: bytes) -> None:
         fd = os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
-            rest = memoryview(content)
-            while rest:  # a nearly full disk may accept only a part
-                rest = rest[os.write(fd, rest) :]
-            os.fsync(fd)
+            try:
+                rest = memoryview(content)
+                while rest:  # a nearly full disk may accept only a part
+                    rest = rest[os.write(fd, rest) :]
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+            os.replace(self._temporary, self._path)  # noqa: PTH105
         except OSError:
             os.unlink(self._temporary)  # noqa: PTH108
             raise
-        finally:
-            os.close(fd)
-        os.replace(self._temporary, self._path)  # noqa: PTH105
 
 
-def _is_delegate(value: object) -> bool:
-    return isinstance(value, dict) and isinstance(value.get("type"), str) and value["type"] != ""
-
-
-def _content(path: str) -> bytes:
-    # Follows no symbolic link, and does not block on a pipe without a writer.
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    with open(fd, "rb") as file:  # noqa: PTH123
-        return file.read(_LARGEST_FILE)
+def _unusable(path: str, fault: OSError) -> Failure:
+    return Failure(IO_FAILURE, f"cannot use {fault.filename or path}: {fault.strerror}")

@@ -6,7 +6,6 @@ It sends nothing.
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Iterator
 from http import HTTPStatus
 from http.client import HTTPException
@@ -17,6 +16,7 @@ from urllib3.response import BaseHTTPResponse
 
 from podagent.errors import AnswerTooLarge, ApiError
 from podagent.foreign import Json, excerpt, json_object, lenient
+from podagent.timelimit import TookTooLong
 
 # Exceptions of the client library without a usable HTTP response: its own wrapping of TLS errors, urllib3's, and those
 # that urllib3 does not wrap when its retries are off.
@@ -38,16 +38,12 @@ def transport_errors(what: str) -> Iterator[None]:
         raise ApiError(f"{what}: {_quoted(_cause(error))}") from error
 
 
-def read_body(response: BaseHTTPResponse, limit: int, deadline: float, what: str) -> bytes:
-    """Reads the whole body and returns the connection to the pool.
-
-    Args:
-        limit: maximum size in bytes.
-        deadline: end of the body in `time.monotonic()` seconds; the read timeout applies only to each piece.
+def read_body(response: BaseHTTPResponse, limit: int, what: str) -> bytes:
+    """Reads the whole body, of at most `limit` bytes, and returns the connection to the pool.
 
     Raises:
         AnswerTooLarge: the body exceeds `limit`.
-        ApiError: the connection broke, or the deadline passed.
+        ApiError: the connection broke, or the time limit passed.
     """
     pieces: list[bytes] = []
     size = 0
@@ -57,8 +53,6 @@ def read_body(response: BaseHTTPResponse, limit: int, deadline: float, what: str
             size += len(piece)
             if size > limit:
                 raise AnswerTooLarge(f"{what}: the answer is larger than {limit} bytes", response.status)
-            if time.monotonic() > deadline:
-                raise ApiError(f"{what}: the answer did not end in time")
     return b"".join(pieces)
 
 
@@ -80,10 +74,10 @@ def decode_object(body: bytes, what: str, status: int) -> Json:
         raise ApiError(f"{what}: the answer cannot be used: {error}", status) from error
 
 
-def refusal(response: BaseHTTPResponse, deadline: float, what: str) -> ApiError:
+def refusal(response: BaseHTTPResponse, what: str) -> ApiError:
     """Converts a response with a status other than 2xx to an error; consumes its body."""
     try:
-        body = read_body(response, _LARGEST_ERROR, deadline, what)
+        body = read_body(response, _LARGEST_ERROR, what)
     except ApiError:
         body = b""
     return ApiError(
@@ -115,6 +109,8 @@ def _retry_after(text: str | None) -> float | None:
 
 
 def _cause(error: BaseException) -> str:
+    if isinstance(error.__cause__, TookTooLong):
+        return str(error.__cause__)  # which urllib3 words like any silence
     # The client library re-raises TLS errors with the text in `reason` and an uninformative `str`.
     return str(error.reason if isinstance(error, ApiException) else error) or type(error).__name__
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 import threading
-import time
 from collections.abc import Callable, Iterable
-from typing import Any
+from http import HTTPStatus
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from kubernetes.client import ApiClient, Configuration
@@ -20,9 +20,15 @@ from podagent import __version__
 from podagent.errors import ApiError, KubeconfigError
 from podagent.foreign import Json
 from podagent.kube.answers import TRANSPORT_ERRORS, decode_object, read_body, refusal, transport_errors
+from podagent.kube.connections import POOLS
+from podagent.kube.credentials import LONGEST_LOAD_S
 from podagent.kube.stream import LineStream
+from podagent.timelimit import TimeLimit
 
 Query = Iterable[tuple[str, str]]
+Guard = Callable[[Callable[[str], Json]], None]
+"""Checks a server by GETs, each from a path to the object. Raises ApiError if no request may go to this server."""
+_Answer = TypeVar("_Answer")
 
 _LARGEST_BODY = 16 << 20
 _CONNECT_TIMEOUT_S = 5.0
@@ -45,10 +51,19 @@ class KubeApi:
     repeated once.
     """
 
-    def __init__(self, load: Callable[[], Configuration], timeout_s: float = 10.0) -> None:
-        """`load`: reads the credentials. `timeout_s`: limit for the response to start, and again for it to end."""
+    def __init__(
+        self, load: Callable[[], Configuration], timeout_s: float = 20.0, guard: Guard = lambda _: None
+    ) -> None:
+        """
+        Args:
+            load: reads the credentials, within `LONGEST_LOAD_S`.
+            timeout_s: limit for a request and the guard's, from the connection to the last byte of the response.
+            guard: called before the first request with new credentials, and after `distrust`.
+        """
         self._load = load
         self._timeout_s = timeout_s
+        self._guard = guard
+        self._trusted: Any = None
         self._lock = threading.Lock()
         self._client: Any = None
 
@@ -60,8 +75,11 @@ class KubeApi:
 
     @property
     def patience_s(self) -> float:
-        """Upper bound in seconds for one call without its own read timeout."""
-        return 2 * (_CONNECT_TIMEOUT_S + 2 * self._timeout_s)
+        """Upper bound in seconds for one call.
+
+        It may send the request twice, and load credentials between, after another thread has.
+        """
+        return 2 * (self._timeout_s + LONGEST_LOAD_S)
 
     def get(self, path: str, query: Query = ()) -> Json:
         return self._json("GET", path, query)
@@ -74,13 +92,22 @@ class KubeApi:
         return self._json("PATCH", path, (), body, "application/merge-patch+json")
 
     def stream(self, path: str, query: Query, read_timeout_s: float) -> LineStream:
-        """Streams the lines of the response until the server ends it; `read_timeout_s` limits silence."""
-        return LineStream(self._accepted("GET", path, query, read_timeout_s=read_timeout_s), f"GET {path}")
+        """Streams the lines of the response until the server ends it; `read_timeout_s` limits silence before a line."""
+
+        def ask(client: Any) -> LineStream:
+            response = self._accepted(client, "GET", path, query, read_timeout_s=read_timeout_s)
+            return LineStream(response, f"GET {path}", read_timeout_s, self._timeout_s)
+
+        return self._with_credentials(ask)
 
     def reload(self) -> None:
         """Reloads the credentials for later requests. Raises KubeconfigError, which leaves the old ones in use."""
         with self._lock:
             self._replace_client()
+
+    def distrust(self) -> None:
+        """Has the guard check the server before the next request."""
+        self._trusted = None
 
     def close(self) -> None:
         """Closes idle connections."""
@@ -89,12 +116,36 @@ class KubeApi:
                 self._client.close()
 
     def _json(self, method: str, path: str, query: Query, body: Json | None = None, content_type: str = "") -> Json:
-        response = self._accepted(method, path, query, body, content_type)
+        return self._with_credentials(lambda client: self._object(client, method, path, query, body, content_type))
+
+    def _object(
+        self, client: Any, method: str, path: str, query: Query = (), body: Json | None = None, content_type: str = ""
+    ) -> Json:
+        response = self._accepted(client, method, path, query, body, content_type)
         what = f"{method} {path}"
-        return decode_object(read_body(response, _LARGEST_BODY, self._deadline(), what), what, response.status)
+        return decode_object(read_body(response, _LARGEST_BODY, what), what, response.status)
+
+    def _with_credentials(self, ask: Callable[[Any], _Answer]) -> _Answer:
+        """Asks within the time limit, and once more with new credentials if the server rejects these."""
+        client = self._current_client()
+        try:
+            return self._in_time(client, ask)
+        except ApiError as refused:
+            if refused.status != HTTPStatus.UNAUTHORIZED:
+                raise
+            client = self._renewed_client(client, refused)
+        return self._in_time(client, ask)
+
+    def _in_time(self, client: Any, ask: Callable[[Any], _Answer]) -> _Answer:
+        with TimeLimit(self._timeout_s):
+            if client is not self._trusted:
+                self._guard(lambda path: self._object(client, "GET", path))
+                self._trusted = client
+            return ask(client)
 
     def _accepted(
         self,
+        client: Any,
         method: str,
         path: str,
         query: Query,
@@ -107,17 +158,9 @@ class KubeApi:
             raise ValueError(f"{path!r} is not an API path")
         headers = {"Accept": "application/json"} | ({"Content-Type": content_type} if content_type else {})
         timeouts = (_CONNECT_TIMEOUT_S, read_timeout_s or self._timeout_s)
-
-        def send(client: Any) -> BaseHTTPResponse:
-            return self._send(client, method, path, list(query), dict(headers), body, timeouts)
-
-        client = self._current_client()
-        response = send(client)
-        if response.status == 401:
-            refused = refusal(response, self._deadline(), f"{method} {path}")
-            response = send(self._renewed_client(client, refused))
+        response = self._send(client, method, path, list(query), headers, body, timeouts)
         if not 200 <= response.status < 300:
-            raise refusal(response, self._deadline(), f"{method} {path}")
+            raise refusal(response, f"{method} {path}")
         return response
 
     def _send(
@@ -167,12 +210,10 @@ class KubeApi:
     def _replace_client(self) -> None:
         client = ApiClient(self._load())
         client.user_agent = f"podagent/{__version__}"
+        client.rest_client.pool_manager.pool_classes_by_scheme = POOLS
         previous, self._client = self._client, client
         if previous:
             previous.close()
-
-    def _deadline(self) -> float:
-        return time.monotonic() + self._timeout_s
 
 
 def _exchange(client: Any, request: Any, timeouts: tuple[float, float]) -> BaseHTTPResponse:

@@ -18,6 +18,7 @@ from kubernetes.utils.keepalive import tcp_keepalive_socket_options
 
 from podagent.errors import KubeconfigError
 from podagent.foreign import YAML_FAULTS, Json, lenient, printable, shown, yaml_fault
+from podagent.timelimit import TimeLimit
 
 _LONGEST_FAULT = 300
 # The other one takes seconds for what is nested deeply.
@@ -32,6 +33,9 @@ _CREDENTIALS = (
     "client-certificate",
     "client-certificate-data",
 )
+LONGEST_LOAD_S = 15.0
+"""Upper bound in seconds for `load`: the agent's main loop, which a reload blocks, must still ping its watchdog."""
+_KILL_AFTER_S = 1.0
 # A dead peer of an idle connection is detected within idle + interval * count = 30 s.
 _KEEPALIVE_IDLE_S, _KEEPALIVE_INTERVAL_S, _KEEPALIVE_COUNT = 15, 5, 3
 
@@ -70,8 +74,10 @@ def load(
 
 def _from_file(path: Path, configuration: Configuration) -> None:
     document = _parse(path)
+    _limit_exec_plugin(_current_user(document))
     try:
-        KubeConfigLoader(config_dict=document, config_base_path=str(path.parent)).load_and_set(configuration)
+        with TimeLimit(LONGEST_LOAD_S):  # of the requests that an auth-provider may need
+            KubeConfigLoader(config_dict=document, config_base_path=str(path.parent)).load_and_set(configuration)
     except ConfigException as error:
         raise KubeconfigError(f"kubeconfig {path}: {printable(str(error), _LONGEST_FAULT)}") from error
     except OSError as error:
@@ -100,6 +106,14 @@ def _parse(path: Path) -> Json:
         if not isinstance(document.get(section) or [], list):
             raise KubeconfigError(f"kubeconfig {path}: {section} is not a list")
     return document
+
+
+def _limit_exec_plugin(user: Json) -> None:
+    """Has timeout(1) run the exec plugin in a process group of its own: the library would wait for it without end."""
+    plugin = lenient(user, "exec", dict)
+    if command := lenient(plugin, "command", str):
+        limits = [f"--kill-after={_KILL_AFTER_S:g}", f"{LONGEST_LOAD_S - _KILL_AFTER_S:g}"]
+        plugin.update(command="timeout", args=[*limits, command, *lenient(plugin, "args", list)])
 
 
 def _check_server(path: Path, host: str) -> None:

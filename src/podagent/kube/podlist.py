@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 
-from podagent.errors import AnswerTooLarge, ApiError
+from podagent.errors import AnswerTooLarge, ApiError, PodNotGone
 from podagent.foreign import Json, json_object, lenient, optional, required, shown
 from podagent.kube.answers import status_error
-from podagent.kube.api import KubeApi
+from podagent.kube.api import KubeApi, api_path
 from podagent.kube.pods import parse_pod
 from podagent.kube.stream import LineStream
-from podagent.model import Pod
+from podagent.model import Pod, PodKey
 
 PODS = "/api/v1/pods"
 # Enough for any node at 500 objects per page; an endless list must not exhaust our memory.
@@ -83,12 +84,35 @@ def parse_event(line: bytes) -> Event:
     """Parses a line of a watch. Raises GarbledWatch for a malformed line, ApiError for an event of type ERROR."""
     try:
         event = json_object(line)
-        kind, obj = required(event, "type", str), required(event, "object", dict)
+        event_type, obj = required(event, "type", str), required(event, "object", dict)
     except ValueError as error:
         raise GarbledWatch(f"watch of {PODS}: a line of {len(line)} bytes is not an event") from error
-    if kind == "ERROR":
+    if event_type == "ERROR":
         raise status_error(obj, f"watch of {PODS}")
-    return Event(kind, _metadata(obj, "resourceVersion"), None if kind == "BOOKMARK" else parse_pod(obj))
+    if obj.get("kind") != "Pod":
+        raise GarbledWatch(f"watch of {PODS}: an event is about {shown(obj.get('kind'))}, not about a Pod")
+    return Event(event_type, _metadata(obj, "resourceVersion"), None if event_type == "BOOKMARK" else parse_pod(obj))
+
+
+def confirm_gone(api: KubeApi, key: PodKey) -> None:
+    """Asks for one pod by name. Returns if it is gone: not found, ended, or replaced by another one of its name.
+
+    Raises:
+        PodNotGone: it exists.
+        ApiError: there is no answer, or it is not about this pod.
+    """
+    path = api_path("api", "v1", "namespaces", key.namespace, "pods", key.name)
+    try:
+        answer = api.get(path)
+    except ApiError as error:
+        if error.status == HTTPStatus.NOT_FOUND:
+            return
+        raise
+    pod = parse_pod(answer)
+    if answer.get("kind") != "Pod" or pod.key[:2] != key[:2]:
+        raise ApiError(f"GET {path}: the answer is not this pod")
+    if pod.key == key and not pod.ended:
+        raise PodNotGone(f"the API server no longer lists pod {key} for this node, but still has it: its networks stay")
 
 
 def _list_query(node: str, page_size: int, token: str) -> list[tuple[str, str]]:
@@ -110,7 +134,7 @@ def _parse_items(page: Json) -> list[Pod]:
         raise ApiError(f"GET {PODS}: the answer is not a list of pods: its kind is {shown(kind)}")
     pods = [parse_pod(item) for item in items if isinstance(item, dict)]
     if len(pods) != len(items) or not all(all(pod.key) for pod in pods):
-        raise ApiError(f"GET {PODS}: the answer is not a list of pods: an item has no namespace, name or UID")
+        raise ApiError(f"GET {PODS}: the answer is not a list of pods: an item has no valid namespace, name or UID")
     return pods
 
 

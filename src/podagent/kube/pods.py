@@ -14,6 +14,7 @@ from podagent.decide.desired import Unreadable, kept
 from podagent.decide.wanted import ANNOTATIONS
 from podagent.foreign import Json, json_kind, lenient
 from podagent.model import Pod, PodKey
+from podagent.validate import is_pod_key, is_uid
 
 MIRROR_ANNOTATION = "kubernetes.io/config.mirror"
 # The kubelet uses a hash as the UID of a static pod. Anybody who may create pods can write this annotation: a value
@@ -22,13 +23,14 @@ _ORDINARY_UID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12
 
 
 def parse_pod(obj: Json) -> Pod:
-    """Converts a JSON object (core/v1 Pod). Never raises; absent names become empty strings."""
+    """Converts a JSON object (core/v1 Pod). Never raises; its key is all empty if no pod can have it."""
     metadata, status = lenient(obj, "metadata", dict), lenient(obj, "status", dict)
     annotations = lenient(metadata, "annotations", dict)
     object_uid = lenient(metadata, "uid", str)
     mirror = _mirrored(annotations)
+    names = lenient(metadata, "namespace", str), lenient(metadata, "name", str), mirror or object_uid
     return Pod(
-        key=PodKey(lenient(metadata, "namespace", str), lenient(metadata, "name", str), mirror or object_uid),
+        key=PodKey(*names) if is_pod_key(*names) else PodKey("", "", ""),
         object_uid=object_uid,
         annotations=_networks(metadata.get("annotations")),
         phase=lenient(status, "phase", str),
@@ -50,7 +52,7 @@ def _networks(annotations: object) -> dict[str, str]:
 def _mirrored(annotations: Json) -> str:
     """The UID of the static pod that this object mirrors, "" for other pods."""
     uid = lenient(annotations, MIRROR_ANNOTATION, str)
-    return "" if _ORDINARY_UID.fullmatch(uid) else uid
+    return "" if _ORDINARY_UID.fullmatch(uid) or not is_uid(uid) else uid
 
 
 def _incarnation(status: Json) -> str:

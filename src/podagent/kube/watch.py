@@ -37,6 +37,10 @@ _ADVICE: Mapping[int | None, str] = {
 class PodSink(Protocol):
     """Receives the pods."""
 
+    @property
+    def confirmed(self) -> bool:
+        """Whether the last list is believed. If not, another one is read soon."""
+
     def replace(self, pods: Iterable[Pod]) -> None:
         """Handles a complete list."""
 
@@ -53,6 +57,7 @@ class Pace:
 
     Attributes:
         lifetime_s: bounds of the random lifetime of a watch; the jitter spreads the load of many nodes.
+        confirm_s: lifetime of the watch between a list and the one that must confirm it.
         slack_s: how much a read timeout exceeds the lifetime.
         settled_s: a watch that lasted this long (or half its lifetime) was good: earlier failures no longer count.
         page_size: pods per page of a list.
@@ -61,6 +66,7 @@ class Pace:
     """
 
     lifetime_s: tuple[float, float] = (25.0, 35.0)
+    confirm_s: float = 5.0
     slack_s: float = 10.0
     settled_s: float = 5.0
     page_size: int = 500
@@ -92,6 +98,7 @@ class PodWatch:
         self._backoff = Backoff(self._rng, self._pace.retry_first_s, self._pace.retry_cap_s)
         self._contact = Contact(lambda: api.server, clock)
         self._version = ""
+        self._lifetime_s = 0.0
         self._listed_from = ""  # resource versions are only valid on the server that issued them
         self._garbled = False  # a watch was garbled, and none has lasted since
         self._watching_since: float | None = None
@@ -115,23 +122,22 @@ class PodWatch:
     def _session(self, stop: threading.Event) -> float:
         """Runs one watch, after a list if there is no version to resume from. Returns the seconds to wait."""
         self._watching_since = None
-        lifetime_s = max(1, round(self._rng.uniform(*self._pace.lifetime_s)))
         failure: Failure | None = None
         try:
             if not self._version or self._api.server != self._listed_from:
                 self._list()
-            self._follow(lifetime_s, stop)
+            self._follow(stop)
         except (ApiError, KubeconfigError) as error:
             failure = error
         if stop.is_set():
             return 0.0  # `close` broke the connection
-        step = self._next_step(failure, lifetime_s)
+        step = self._next_step(failure)
         self._carry_out(step, failure)
         return self._pause(step, failure)
 
-    def _next_step(self, failure: Failure | None, lifetime_s: float) -> Next:
+    def _next_step(self, failure: Failure | None) -> Next:
         since = self._watching_since
-        lasted = since is not None and self._clock() - since >= min(self._pace.settled_s, lifetime_s / 2)
+        lasted = since is not None and self._clock() - since >= min(self._pace.settled_s, self._lifetime_s / 2)
         end = what_ended(
             failure,
             watching=since is not None,
@@ -144,7 +150,7 @@ class PodWatch:
         if step.forgive:
             self._backoff.reset()
         self._garbled = isinstance(failure, GarbledWatch) or (self._garbled and not step.forgive)
-        if step.relist:
+        if step.relist or not self._sink.confirmed:
             self._version = ""
         if step.drop_idle:
             self._api.close()
@@ -170,6 +176,7 @@ class PodWatch:
         return min(self._backoff.next(asked_s, first_free=step.pause is Pause.UNLESS_FIRST), step.longest_s)
 
     def _list(self) -> None:
+        self._api.distrust()
         listing = list_pods(
             self._api,
             self._node,
@@ -181,17 +188,21 @@ class PodWatch:
         self._sink.replace(listing.pods)
         self._version, self._listed_from = listing.version, self._api.server
 
-    def _follow(self, lifetime_s: int, stop: threading.Event) -> None:
+    def _follow(self, stop: threading.Event) -> None:
+        bounds = self._pace.lifetime_s if self._sink.confirmed else (self._pace.confirm_s, self._pace.confirm_s)
+        self._lifetime_s = lifetime_s = max(1, round(self._rng.uniform(*bounds)))
         read_timeout_s = lifetime_s + self._pace.slack_s
-        self._beat.working(self._api.patience_s + read_timeout_s + _GRACE_S)
+        self._beat.working(self._api.patience_s + _GRACE_S)
         with watch_pods(self._api, self._node, self._version, lifetime_s, read_timeout_s) as stream:
             self._stream, lines = stream, iter(stream)
             self._watching_since = self._clock()
             self._contact.made()
             try:
                 # Checked before every read, even the first: `close` may have been called before there was a stream.
-                while not stop.is_set() and (line := next(lines, None)) is not None:
-                    self._beat.working(read_timeout_s + _GRACE_S)
+                while not stop.is_set():
+                    self._beat.working(stream.patience_s + _GRACE_S)
+                    if (line := next(lines, None)) is None:
+                        break
                     self._apply(parse_event(line))
             finally:
                 self._stream = None

@@ -58,7 +58,8 @@ def _invalid(outcome: Outcome) -> None:
 def _waiting(outcome: Outcome) -> None:
     if outcome.news:
         level = logging.DEBUG if isinstance(outcome.error, NotYet) else logging.WARNING
-        fields = _pod_fields(outcome.key, RESULT=outcome.result.value) | Message.SANDBOX_MISSING.field
+        unmet = Message.GONE_UNCONFIRMED if outcome.operation is Operation.CONFIRM else Message.SANDBOX_MISSING
+        fields = _pod_fields(outcome.key, RESULT=outcome.result.value) | unmet.field
         _log.log(level, "pod %s: waiting: %s", outcome.key, error_text(outcome.error), extra=fields)
 
 

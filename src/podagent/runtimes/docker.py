@@ -8,25 +8,44 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import docker
 import requests
+import urllib3
 
 from podagent.errors import NetnsGone, RuntimeUnavailable, SandboxNotFound
+from podagent.foreign import Json, lenient, required, shown
 from podagent.messages import Message
 from podagent.model import NetnsRef, PodKey, Sandbox
+from podagent.timelimit import TimeLimit
+from podagent.validate import is_cni_name, is_pod_key
 
 _log = logging.getLogger(__name__)
 
+LOOKUP_S = 20.0
+"""Time limit for a lookup in Docker, all of its requests together."""
 _TYPE = "io.kubernetes.docker.type"
 _NAMESPACE, _NAME, _UID = (f"io.kubernetes.pod.{part}" for part in ("namespace", "name", "uid"))
+_LONGEST_ID = 128  # Docker's have 64 digits; file and cgroup names are made of them
 _SANDBOX_ID = "io.kubernetes.sandbox.id"
 _SANDBOX = f"{_TYPE}=podsandbox"
 _EVENTS = {"type": ["container"], "event": ["start", "die"], "label": [_SANDBOX]}
 
-_Errors = (docker.errors.DockerException, requests.RequestException, OSError, ValueError)
+# The library passes on what Docker answers, whatever its types: a malformed answer surfaces as one of the latter.
+_Errors = (
+    docker.errors.DockerException, requests.RequestException, urllib3.exceptions.HTTPError, OSError,
+    ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError,
+)  # fmt: skip
+
+
+class _Container(NamedTuple):
+    id: str
+    running: bool
+    created: int
+    host_network: bool
+    labels: Json
 
 
 class DockerRuntime:
@@ -36,7 +55,7 @@ class DockerRuntime:
         self,
         endpoint: str,
         identify: Callable[[str], NetnsRef],
-        timeout_s: float = 20.0,
+        timeout_s: float = LOOKUP_S,
         connect: Callable[..., Any] = docker.APIClient,
         retry_s: float = 1.0,
     ) -> None:
@@ -44,7 +63,7 @@ class DockerRuntime:
         Args:
             endpoint: ``unix://`` URL of the Docker socket, which need not respond yet.
             identify: converts the path of a network namespace to a reference; raises NetnsGone.
-            timeout_s: timeout per request, in seconds.
+            timeout_s: limit for a lookup, and for an event from its first byte, in seconds.
             connect: creates a client from the arguments of `docker.APIClient`.
             retry_s: seconds between two attempts to subscribe to events.
         """
@@ -66,21 +85,25 @@ class DockerRuntime:
             RuntimeUnavailable: Docker does not respond, or not as expected.
         """
         try:
-            labels = [f"{_NAMESPACE}={pod.namespace}", f"{_NAME}={pod.name}", f"{_UID}={pod.uid}"]
-            containers = self._api().containers(all=True, filters={"label": labels})
-            running = [c for c in containers if c["State"] == "running" and _label(c, _TYPE) == "podsandbox"]
-            if not running:
-                self._forget(containers)
-                raise SandboxNotFound(f"Docker has no running sandbox of pod {pod} (UID {pod.uid})")
-            newest = max(running, key=lambda container: container["Created"])
-            populated = any(_label(container, _SANDBOX_ID) == newest["Id"] for container in containers)
-            return Sandbox(newest["Id"], self._netns(newest), populated)
+            with TimeLimit(self._timeout_s):
+                return self._find(pod)
         except docker.errors.NotFound as error:
             raise SandboxNotFound(f"the sandbox of pod {pod} ended during the lookup") from error
-        except (*_Errors, KeyError, TypeError) as error:
+        except _Errors as error:
             self._renegotiate_after(error)
             reason = f"{type(error).__name__}: {error}"
             raise RuntimeUnavailable(f"Docker at {self._endpoint} does not answer: {reason}") from error
+
+    def _find(self, pod: PodKey) -> Sandbox:
+        labels = [f"{_NAMESPACE}={pod.namespace}", f"{_NAME}={pod.name}", f"{_UID}={pod.uid}"]
+        containers = [_container(each) for each in self._api().containers(all=True, filters={"label": labels})]
+        running = [each for each in containers if each.running and each.labels.get(_TYPE) == "podsandbox"]
+        if not running:
+            self._forget(containers)
+            raise SandboxNotFound(f"Docker has no running sandbox of pod {pod} (UID {pod.uid})")
+        newest = max(running, key=lambda container: container.created)
+        populated = any(container.labels.get(_SANDBOX_ID) == newest.id for container in containers)
+        return Sandbox(newest.id, self._netns(newest), populated)
 
     def follow(self, changed: Callable[[PodKey], None], reconnected: Callable[[], None], stop: threading.Event) -> None:
         """Reports sandbox starts and ends until `stop`. They are only hints that trigger a pass.
@@ -94,15 +117,15 @@ class DockerRuntime:
         while not stop.is_set():
             try:
                 with contextlib.closing(self._events_client()) as client:
-                    stream = client.events(filters=_EVENTS, decode=True)
+                    events = self._events(client)
                     if lost:
                         _log.info("Docker at %s answers again", self._endpoint)
                         lost = False
                     reconnected()
-                    for event in stream:
-                        labels = event["Actor"]["Attributes"]
-                        changed(PodKey(*(str(labels.get(label, "")) for label in (_NAMESPACE, _NAME, _UID))))
-            except (*_Errors, KeyError, TypeError) as error:
+                    for event in events:
+                        if pod := _pod_of(event):
+                            changed(pod)
+            except _Errors as error:
                 self._renegotiate_after(error)
                 if not lost:
                     message = "Docker at %s does not answer, trying again: %s"
@@ -110,9 +133,26 @@ class DockerRuntime:
                 lost = True
             stop.wait(self._retry_s)
 
+    def _events(self, client: Any) -> Iterator[object]:
+        """Subscribes at once."""
+        with TimeLimit(self._timeout_s):
+            stream = iter(client.events(filters=_EVENTS, decode=True))
+
+        def events() -> Iterator[object]:
+            while True:
+                with TimeLimit(None, once_begun_s=self._timeout_s):
+                    event = next(stream, None)
+                if event is None:
+                    return
+                yield event
+
+        return events()
+
     def _events_client(self) -> Any:
         # A separate client without a read timeout: silence is normal here, and the socket is local.
-        return self._connect(base_url=self._endpoint, timeout=None, version=self._api().api_version)
+        with TimeLimit(self._timeout_s):
+            version = self._api().api_version
+        return self._connect(base_url=self._endpoint, timeout=None, version=version)
 
     def _api(self) -> Any:
         client = self._client
@@ -127,28 +167,31 @@ class DockerRuntime:
         if isinstance(error, docker.errors.APIError) and error.status_code == 400:
             self._client = None
 
-    def _netns(self, container: dict[str, Any]) -> NetnsRef | None:
-        if container["HostConfig"]["NetworkMode"] == "host":
+    def _netns(self, container: _Container) -> NetnsRef | None:
+        if container.host_network:
             return None
-        known = self._namespaces.get(container["Id"])
+        known = self._namespaces.get(container.id)
         if known is not None and self._still(known):
             return known
-        pid = int(self._api().inspect_container(container["Id"])["State"]["Pid"])
+        pid = self._pid(container)
         try:
             if pid <= 0:
                 raise NetnsGone("its process has ended")
             found = self._identify(f"/proc/{pid}/ns/net")
         except NetnsGone as error:
-            raise SandboxNotFound(f"sandbox {container['Id'][:12]} is ending: {error}") from None
+            raise SandboxNotFound(f"sandbox {container.id[:12]} is ending: {error}") from None
         # The namespace was identified by PID: it is the sandbox's only if the PID still is.
-        if int(self._api().inspect_container(container["Id"])["State"]["Pid"]) != pid:
-            raise SandboxNotFound(f"sandbox {container['Id'][:12]} ended during the lookup")
-        self._namespaces[container["Id"]] = found
+        if self._pid(container) != pid:
+            raise SandboxNotFound(f"sandbox {container.id[:12]} ended during the lookup")
+        self._namespaces[container.id] = found
         return found
 
-    def _forget(self, containers: list[dict[str, Any]]) -> None:
+    def _pid(self, container: _Container) -> int:
+        return required(required(self._api().inspect_container(container.id), "State", dict), "Pid", int)
+
+    def _forget(self, containers: list[_Container]) -> None:
         for container in containers:
-            self._namespaces.pop(container["Id"], None)
+            self._namespaces.pop(container.id, None)
         while len(self._namespaces) > 1000:
             self._namespaces.pop(next(iter(self._namespaces), ""), None)
 
@@ -159,5 +202,22 @@ class DockerRuntime:
             return False
 
 
-def _label(container: dict[str, Any], name: str) -> str:
-    return str((container.get("Labels") or {}).get(name, ""))
+def _container(listed: Json) -> _Container:
+    """Raises one of `_Errors` for anything but a container."""
+    name = required(listed, "Id", str)
+    if not is_cni_name(name) or len(name) > _LONGEST_ID:
+        raise ValueError(f"{shown(name)} is not the ID of a container")
+    return _Container(
+        id=name,
+        running=required(listed, "State", str) == "running",
+        created=required(listed, "Created", int),
+        host_network=required(required(listed, "HostConfig", dict), "NetworkMode", str) == "host",
+        labels=lenient(listed, "Labels", dict),
+    )
+
+
+def _pod_of(event: object) -> PodKey | None:
+    """The pod that an event is about, None if no pod can be."""
+    labels = lenient(lenient(event, "Actor", dict), "Attributes", dict)
+    names = [lenient(labels, label, str) for label in (_NAMESPACE, _NAME, _UID)]
+    return PodKey(*names) if is_pod_key(*names) else None

@@ -1,71 +1,92 @@
-"""The record store: one file per attachment, written atomically and validated on load.
+"""The record store: all records in memory, and one file for each, written atomically and validated on load.
 
-Layout of the state directory: ``lock`` (one agent at a time), ``attachments/<hash>.json`` (the records) and
-``corrupt/`` (damaged files, kept for inspection). Files that a newer version wrote in an unknown schema stay in place
-and are never overwritten. All records are cached in memory; reads never access the disk. File names are hashes, never
-strings from outside.
+Memory counts while the agent runs: reads never access the disk, and files that something else removes meanwhile are
+written again. A record of an unknown schema stops the load.
 """
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import logging
-import os
 import threading
-from itertools import chain, count
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
-from podagent.errors import StoreError, UnknownSchema
+from podagent.decide.room import require_room
+from podagent.errors import StoreError
 from podagent.messages import Message
 from podagent.model import DefinitionRef, PodKey, Record
 from podagent.netconf import NetConf
 from podagent.state import recordfile
+from podagent.state.directory import StateDirectory
+from podagent.state.index import Index
+from podagent.state.reading import Reading, unwatched
 
 _log = logging.getLogger(__name__)
 
-_UNFINISHED = ".new"
-
 
 class Store:
-    """Thread-safe. A state directory belongs to one process at a time."""
+    """Thread-safe. A state directory belongs to one process at a time. Empty until `load`.
 
-    def __init__(self, directory: Path) -> None:
-        """Opens the directory, creating it if necessary, and loads all records.
+    Attributes:
+        loaded: whether all records of earlier processes are known.
+        trouble: what keeps the disk from holding what memory holds, "" if nothing does.
+    """
+
+    def __init__(self, files: StateDirectory, restore_others: Callable[[], None] = lambda: None) -> None:
+        """Claims the directory, creating it if necessary. Raises StoreError.
+
+        Args:
+            files: the directory.
+            restore_others: called after the directory was lost; writes what else belongs there. Raises StoreError.
+        """
+        self._files = files
+        self._restore_others = restore_others
+        self._reading = Reading(files)
+        self._lock = threading.Lock()
+        self._index = Index()
+        self._claiming = threading.Lock()
+        self._whole = True  # False: the files of a directory that replaced ours are yet to be read
+        self._unwritten: set[Path] = set()
+        self._sequence = count(1)
+        self.loaded = False
+        self.trouble = ""
+        files.claim()
+
+    def load(self, expect: Callable[[float], None] = unwatched) -> None:
+        """Reads the records of earlier processes.
+
+        Args:
+            expect: called before each file with the time limit for it in seconds.
 
         Raises:
-            StoreError: it is unusable, or in use by another agent.
+            UnknownSchema: a newer version wrote one of them; the text has the remedy.
+            StoreError: the directory cannot be read.
         """
-        self._lock = threading.Lock()
-        self._records: dict[PodKey, dict[str, Record]] = {}
-        self._attachments = directory / "attachments"
-        self._corrupt = directory / "corrupt"
-        self._too_new: set[Path] = set()
-        try:
-            for path in (directory, self._attachments, self._corrupt):
-                path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._own(directory)
-            self._load()
-            self._directory_fd = os.open(self._attachments, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except OSError as error:
-            raise StoreError(f"state directory {directory} cannot be used: {error}") from error
-        newest = max((record.sequence for of_pod in self._records.values() for record in of_pod.values()), default=0)
-        self._sequence = count(newest + 1)
+        self._learn_all(expect)
+        self._sequence = count(1 + max((record.sequence for record in self.all()), default=0))
+        self.loaded = True
 
     def of(self, pod: PodKey) -> list[Record]:
         """The records of one pod, in any order."""
         with self._lock:
-            return list(self._records.get(pod, {}).values())
+            return self._index.of(pod)
 
     def pods(self) -> list[PodKey]:
         """The pods that have records."""
         with self._lock:
-            return list(self._records)
+            return self._index.pods()
+
+    def attachments(self) -> dict[PodKey, int]:
+        """The number of records of each pod that has any."""
+        with self._lock:
+            return self._index.counts()
 
     def all(self) -> list[Record]:
         """The records of all pods."""
         with self._lock:
-            return [record for of_pod in self._records.values() for record in of_pod.values()]
+            return self._index.all()
 
     def definitions_in_use(self) -> list[tuple[DefinitionRef, NetConf]]:
         """The definitions of all attachments, each with the configuration it was attached with."""
@@ -73,11 +94,14 @@ class Store:
         return [(call.definition, call.netconf) for call in calls if call.definition is not None]
 
     def __len__(self) -> int:
-        with self._lock:
-            return sum(map(len, self._records.values()))
+        return len(self.all())
+
+    def may_have_records(self) -> bool:
+        """Whether there are records, as far as is known: before `load` there may always be some."""
+        return not self.loaded or len(self) > 0
 
     def next_sequence(self) -> int:
-        """A number greater than that of every readable record, including those of earlier processes."""
+        """A number greater than all before, and than that of every record of earlier processes."""
         with self._lock:
             return next(self._sequence)
 
@@ -85,99 +109,152 @@ class Store:
         """Writes a record durably: on return it survives a crash of the process and of the machine.
 
         Raises:
-            StoreError: it could not be written; neither disk nor memory changed.
+            TooManyRecords: it is a new one, and the pod or its namespace has no room for it.
+            StoreError: it could not be written.
         """
-        path = self._path_to_change(record)
+        content = recordfile.encode(record)
+        self._require_room(record, len(content))
+        self._require_whole()
+        self._write_durably(record, content)
+
+    def keep(self, record: Record) -> None:
+        """As `put`, of an interface with a record: if the disk fails, memory has it, and the file follows later."""
+        content = recordfile.encode(record)
         try:
-            _write_atomically(path, recordfile.encode(record))
-            os.fsync(self._directory_fd)
-        except OSError as error:
-            raise StoreError(f"cannot write {path}: {error}") from error
-        with self._lock:
-            self._records.setdefault(record.pod, {})[record.attachment.ifname] = record
+            self._require_whole()
+            self._write_durably(record, content)
+        except StoreError as error:
+            with self._lock:
+                self._index.keep(record, len(content))
+                self._unwritten.add(self._files.path_of(record))
+            self._report(error)
 
     def remove(self, record: Record) -> None:
         """Removes a record. No fsync: if it reappears after a power failure, DEL is merely repeated.
 
         Raises:
-            StoreError: it could not be removed; neither disk nor memory changed.
+            StoreError: its file could not be removed; neither disk nor memory changed.
         """
-        path = self._path_to_change(record)
+        with suppress(StoreError):  # it is reported; without a directory there is no file to remove
+            self._require_whole()
+        path = self._files.path_of(record)
         try:
-            path.unlink(missing_ok=True)
+            with self._lock:
+                self._files.remove(path)
+                self._index.drop(record)
+                self._unwritten.discard(path)
         except OSError as error:
             raise StoreError(f"cannot remove {path}: {error}") from error
-        with self._lock:
-            of_pod = self._records.get(record.pod, {})
-            of_pod.pop(record.attachment.ifname, None)
-            if not of_pod:
-                self._records.pop(record.pod, None)
 
-    def _path_to_change(self, record: Record) -> Path:
-        path = self._path(record)
-        if path in self._too_new and os.path.lexists(path):
-            raise StoreError(
-                f"{path} was written by a newer podagent, and is left as it is: install that version again, or move"
-                " the file away, which loses the record of the interface"
-            )
-        self._too_new.discard(path)
-        return path
+    def repair(self) -> None:
+        """Writes again from memory the files that something else removed or changed. Sets `trouble` if it cannot."""
+        try:
+            self._require_whole()
+            if lost := self._lost():
+                self._write_again(lost)
+                message = "state directory %s: %d records were missing or changed, and were written again"
+                _log.warning(message, self._files, len(lost), extra=Message.STATE_WRITTEN_AGAIN.field)
+        except StoreError as error:
+            self._report(error)
+        else:
+            self.trouble = ""
 
-    def _path(self, record: Record) -> Path:
+    def close(self) -> None:
+        """As the end of the process does."""
+        self._files.release()
+
+    # --- writing
+
+    def _require_room(self, record: Record, size: int) -> None:
         pod = record.pod
-        key = f"{pod.namespace}\0{pod.name}\0{pod.uid}\0{record.attachment.ifname}".encode("utf-8", "surrogatepass")
-        return self._attachments / f"{hashlib.sha256(key).hexdigest()[:40]}.json"
+        with self._lock:
+            if self._index.get(record) is None:
+                require_room(pod, size, self._index.used_by(pod), self._index.used_in(pod.namespace))
 
-    def _own(self, directory: Path) -> None:
-        directory.chmod(0o700)
-        self._lock_fd = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    def _write_durably(self, record: Record, content: bytes, *, if_current: bool = False) -> None:
+        """`if_current`: only if it is still the record of its interface."""
         try:
-            fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StoreError(
-                f"state directory {directory} is in use by another podagent: stop it, or choose another --state-dir"
-            ) from None
+            self._write(record, content, if_current=if_current)
+            self._files.sync()
+        except OSError as error:
+            raise StoreError(f"cannot write {self._files.path_of(record)}: {error}") from error
 
-    def _load(self) -> None:
-        for path in sorted(self._attachments.iterdir()):
-            if path.suffix == ".json":
-                self._load_file(path)
-            elif path.suffix == _UNFINISHED:
-                path.unlink()  # a write interrupted by a crash: the previous version of the record still exists
-
-    def _load_file(self, path: Path) -> None:
+    def _write(self, record: Record, content: bytes, *, if_current: bool) -> None:
+        path = self._files.path_of(record)
+        unfinished = self._files.write_beside(path, content)
         try:
-            record = recordfile.decode(path.read_bytes())
-            if self._path(record) != path:
-                raise StoreError("its name does not match its content: it was copied or renamed")
-        except UnknownSchema as error:
-            self._too_new.add(path)
-            message = "record %s is left as it is, and so is its interface: %s"
-            _log.error(message, path, error, extra=Message.RECORD_TOO_NEW.field)
+            with self._lock:
+                if if_current and self._index.get(record) is not record:
+                    return
+                self._files.replace(path, unfinished)
+                self._index.keep(record, len(content))
+                self._unwritten.discard(path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+
+    def _write_again(self, records: Iterable[Record]) -> None:
+        """Writes the files of these records, as many as possible. Raises StoreError."""
+        failures: list[StoreError] = []
+        for record in records:
+            try:
+                self._write_durably(record, recordfile.encode(record), if_current=True)
+            except StoreError as error:  # noqa: PERF203 - one file must not keep the others from being written
+                failures.append(error)
+        if failures:
+            raise failures[0]
+
+    # --- what others do to the directory
+
+    def _require_whole(self) -> None:
+        """Claims the directory again if it is not ours any more, and fills it. Raises StoreError."""
+        if self._is_whole():
             return
-        except (StoreError, OSError) as error:
-            kept = self._unused(path)
-            path.rename(kept)
-            message = "record %s is unusable and was set aside as %s: %s"
-            _log.error(message, path.name, kept, error, extra=Message.RECORD_SET_ASIDE.field)
-            return
-        self._records.setdefault(record.pod, {})[record.attachment.ifname] = record
+        with self._claiming:
+            if self._is_whole():
+                return  # another thread was faster
+            try:
+                self._start_again()
+            except StoreError as error:
+                self._report(error)
+                raise
 
-    def _unused(self, path: Path) -> Path:
-        """An unused name in ``corrupt/``; earlier files there are kept."""
-        places = (self._corrupt / f"{path.stem}{suffix}.json" for suffix in chain([""], map(".{}".format, count(2))))
-        return next(place for place in places if not os.path.lexists(place))
+    def _is_whole(self) -> bool:
+        return self._whole and self._files.is_claimed()
 
+    def _start_again(self) -> None:
+        self._whole = False
+        self._files.claim()
+        known = self.all()
+        with self._lock:
+            self._unwritten.update(map(self._files.path_of, known))
+        self._learn_all()  # of a file system that was mounted there, or of a directory that was put back
+        self._whole = True
+        self._restore_others()
+        self._write_again(known)
+        message = "state directory %s was removed or replaced while the agent ran: its %d records were written again"
+        _log.warning(message, self._files, len(known), extra=Message.STATE_WRITTEN_AGAIN.field)
+        self.trouble = ""
 
-def _write_atomically(path: Path, content: bytes) -> None:
-    temporary = path.with_suffix(_UNFINISHED)
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        with open(fd, "wb", closefd=True) as file:  # noqa: PTH123 (an open descriptor, not a path)
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)  # noqa: PTH105
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
+    def _lost(self) -> list[Record]:
+        """The records whose files are missing or changed."""
+        return [record for record in self.all() if self._is_lost(record)]
+
+    def _is_lost(self, record: Record) -> bool:
+        path = self._files.path_of(record)
+        with self._lock:
+            if self._index.get(record) is not record:
+                return False
+            return path in self._unwritten or not self._files.has(path, self._index.size_of(record))
+
+    def _report(self, error: StoreError) -> None:
+        if str(error) != self.trouble:
+            message = "%s: nothing is attached until the records can be written, which is tried again and again"
+            _log.error(message, error, extra=Message.STATE_UNUSABLE.field)
+        self.trouble = str(error)
+
+    def _learn_all(self, expect: Callable[[float], None] = unwatched) -> None:
+        """Reads the files; memory takes precedence."""
+        for record, size in self._reading.records(expect):
+            with self._lock:
+                if self._index.get(record) is None:
+                    self._index.keep(record, size)

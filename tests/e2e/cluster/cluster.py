@@ -95,9 +95,13 @@ class Cluster:
     def _install_ours(self) -> None:
         manifests = "manifests/networks-crd.yaml", "manifests/podagent-serviceaccount-and-rbac.yaml"
         self.kubectl("apply", *(f"--filename={each}" for each in manifests))
+        eventually(self._makes_accounts, 120, "the controller manager to make service accounts")
         self.run("scripts/create-kubeconfig.sh", str(layout.AGENT_KUBECONFIG.parent))
         self.kubectl("wait", "--for=condition=Established", "crd/networks.kaloom.com", "--timeout=60s")
         configure(self.system_plugin)
+
+    def _makes_accounts(self) -> bool:
+        return self.try_run("kubectl", "get", "serviceaccount", "default", "--namespace=kube-system").returncode == 0
 
     def _node_is_ready(self) -> bool:
         node = json.loads(self.control.get(f"/api/v1/nodes/{layout.NODE_NAME}") or "{}")

@@ -52,6 +52,8 @@ class Watching:
             lambda: self.pods["web"].annotations.get("networks") == networks, timeout, f"networks = {networks!r}"
         )
 
+    confirmed = True
+
     def replace(self, pods: Iterable[Pod]) -> None:
         self.pods = {pod.key.name: pod for pod in pods}
 

@@ -37,6 +37,7 @@ class History(Bench):
             return 0.0
 
     def annotate(self, pod: PodKey, text: str) -> None:
+        self.list_has(pod)
         if pod not in self.pods:
             self.start_sandbox(pod)
         self.pods[pod] = Pod(pod, pod.uid, {ANNOTATION: text}, "Running")
@@ -103,7 +104,9 @@ LOOKS = events(look_often, PODS, (1, 2), (False, True), (0.0, 0.5, 400.0))
 CRASHES = events(crash, PODS, range(15))
 HAPPENINGS = [
     events(lambda h, pod: h.annotate(pod, MALFORMED), PODS),
-    events(lambda h, pod: h.pods.pop(pod, None), PODS),
+    events(History.pod_is_gone, PODS),
+    events(History.list_lacks, PODS),
+    events(History.list_has, PODS),
     events(History.stop_sandbox, PODS),
     events(History.replace_sandbox, PODS, (False, True)),
     events(History.link_vanishes, PODS, NETWORKS),
@@ -142,6 +145,13 @@ def assert_malformed_detaches_nothing(node: History) -> None:
         assert not attached & {ifname for command, _, ifname in node.operations[before:] if command == "DEL"}
 
 
+def assert_an_absent_pod_that_may_exist_loses_nothing(node: History) -> None:
+    for pod in node.unlisted.keys() & node.running.keys():
+        before = len(node.operations)
+        node.survive(pod)
+        assert node.operations[before:] == []
+
+
 # --- what must hold in the end
 
 
@@ -149,6 +159,7 @@ def settle(node: History) -> None:
     """Everything works again, every pod has a sandbox, and the agent has looked often enough."""
     node.faults = Faults()
     for pod in PODS:
+        node.list_has(pod)
         if pod not in node.pods:
             node.stop_sandbox(pod)
         elif pod not in node.running:
@@ -195,6 +206,7 @@ def test_the_end_state_depends_only_on_the_last_desired_state(events: list[Event
         event(node)
         assert_nothing_is_forgotten(node)
         assert_malformed_detaches_nothing(node)
+        assert_an_absent_pod_that_may_exist_loses_nothing(node)
     settle(node)
     assert_as_desired(node)
     assert_a_restart_changes_nothing(node)

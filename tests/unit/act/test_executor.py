@@ -97,6 +97,20 @@ def test_no_add_runs_that_could_not_be_recorded(node: Attaching, monkeypatch: py
     assert node.operations == []
 
 
+def test_what_was_recorded_before_the_disk_failed_is_completed_and_detached(
+    node: Attaching, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        monkeypatch.setattr(node, "keep", node.put)
+        monkeypatch.setattr(node, "put", lambda record: pytest.fail("only memory is left"))
+
+    node.before_add = fail
+    made = node.attach()
+    assert (made.phase, node.links_of(POD)) == (Phase.ATTACHED, {RED: made.ifindex})
+    node.executor.detach(made)
+    assert node.is_clean()
+
+
 def test_an_interface_that_is_there_already_is_adopted_without_add_and_detached_like_any_other(node: Attaching) -> None:
     node.kubelet_attaches(POD, "red")
     before = node.links_of(POD)

@@ -302,6 +302,29 @@ def test_a_static_pod_whose_mirror_vanished_is_left_alone_while_it_runs(node: Be
     assert node.is_clean()
 
 
+def test_an_absent_pod_keeps_its_networks_while_its_sandbox_runs_and_the_api_server_has_it(node: Bench) -> None:
+    node.attached("red")
+    node.list_lacks(POD)
+    assert node.fails() > 0
+    (waiting,) = node.report.those(Result.WAITING)
+    assert (waiting.operation, str(waiting.error)) == (Operation.CONFIRM, f"pod {POD} still exists")
+    node.faults.runtime_down = True
+    node.fails()
+    assert node.commands() == ["ADD"], "it may still run"
+    node.faults.runtime_down = False
+    node.list_has(POD)
+    assert (node.look(), node.done()) == (None, {"red"})
+
+
+@pytest.mark.parametrize("end", [Bench.stop_sandbox, Bench.pod_is_gone])
+def test_an_absent_pod_is_gone_when_its_sandbox_or_its_object_is(node: Bench, end: Callable[..., None]) -> None:
+    node.attached("red")
+    node.list_lacks(POD)
+    end(node, POD)
+    assert node.look() is None
+    assert node.is_clean()
+
+
 def test_stops_between_two_actions_and_starts_no_other(node: Bench) -> None:
     def stop() -> None:
         node.stop = True

@@ -13,6 +13,7 @@ from podagent.cli import main, run_flags, settle
 from podagent.config import SETTINGS, Settings
 from podagent.daemon import wiring
 from podagent.errors import SettingsError
+from podagent.state.cluster import ClusterFile
 
 Environ = dict[str, str]
 Output = pytest.CaptureFixture[str]
@@ -91,6 +92,20 @@ def test_wrong_extra_arguments_name_their_variable(environ: Environ) -> None:
             settings(environ | {"PODAGENT_EXTRA_ARGS": text})
 
 
+def test_forget_removes_the_cluster_on_record_of_the_state_directory_in_the_settings(
+    tmp_path: Path, capsys: Output
+) -> None:
+    (tmp_path / "podagent.toml").write_text(f'state-dir = "{tmp_path}"\n')
+    ClusterFile(tmp_path).write("uid")
+    forget = ["forget", "--cluster", "--config", str(tmp_path / "podagent.toml")]
+    assert [main(forget), main(forget), ClusterFile(tmp_path).read()] == [0, 0, ""]
+    path = tmp_path / "cluster"
+    assert capsys.readouterr().out == f"{path}: removed\n{path}: there is no cluster to forget\n"
+    path.mkdir()
+    assert main(forget) == 1
+    assert f"cannot remove {path}: Is a directory" in capsys.readouterr().err
+
+
 def test_ifname_prints_the_names_that_kactus_uses(capsys: Output) -> None:
     assert main(["ifname", "green", "red", "data"]) == 0
     assert capsys.readouterr().out.split() == ["net9f27410725ab", "netbda9643ac660", "net8d777f385d3d"]
@@ -129,6 +144,7 @@ def test_help_teaches_with_examples_and_files_and_that_of_run_lists_every_settin
         (["-logtostderr=x"], "--logtostderr"),
         (["-v=loud"], "-v"),
         (["ifname"], "NAME"),
+        (["forget"], "--cluster"),
         *[(["ifname", "green", name], repr(name)[:100]) for name in ("Green", "a_b", "", "a/b", "x" * 254, "a\n")],
     ],
 )

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from podagent.cni.reply import Ended
-from podagent.errors import CniError
 from podagent.foreign import Json
 
 RESULT: Json = {"cniVersion": "0.4.0", "ips": [{"version": "4", "address": "10.1.0.5/16"}]}
@@ -29,7 +28,7 @@ class Plugins:
     """Every plugin there may be.
 
     Attributes:
-        links: that ADD has made and DEL has not removed.
+        links: that ADD has made and DEL has not removed, which needs the namespace.
         calls: as ``COMMAND plugin interface``.
         given: to each plugin by its last call.
         answers: of ADD, by plugin, where it is not `RESULT`.
@@ -42,7 +41,7 @@ class Plugins:
         self.calls: list[str] = []
         self.given: dict[str, Given] = {}
         self.answers: dict[str, Json | bytes] = {}
-        self.failures: dict[str, CniError | Json] = {}
+        self.failures: dict[str, BaseException | Json] = {}
         self.stderr = b""
 
     def fail(self, call: str, code: int = 104, message: str = "no") -> None:
@@ -52,13 +51,13 @@ class Plugins:
         """In the place of `podagent.cni.plugin.run`."""
         command, ifname = env["CNI_COMMAND"], env["CNI_IFNAME"]
         failure = self.failures.get(f"{command} {name}")
-        if isinstance(failure, CniError):
+        if isinstance(failure, BaseException):
             raise failure
         self.calls.append(f"{command} {name} {ifname}".rstrip())
         self.given[name] = Given(json.loads(stdin), env, timeout)
         if command == "ADD":
             self.links.add(ifname)
-        elif command == "DEL" and failure is None:
+        elif command == "DEL" and failure is None and env["CNI_NETNS"]:
             self.links.discard(ifname)
         if failure is not None:
             return Ended(1, json.dumps(failure).encode(), b"")

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
+import resource
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from lab.processes import is_alive, open_files
 from lab.waiting import eventually
-from podagent.cni import plugin
+from podagent.cni import plugin, start
 from podagent.cni.reply import Ended
-from podagent.errors import PluginError, PluginTimeout
+from podagent.errors import PluginError, PluginNotRun, PluginTimeout
 
 MakePlugin = Callable[[str], str]
 ENV = {"PATH": os.environ["PATH"]}
@@ -160,11 +165,11 @@ def test_an_executable_being_replaced_is_tried_again_for_a_while(
     make_plugin: MakePlugin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     executable = make_plugin("echo {}")
-    monkeypatch.setattr(plugin, "_BUSY_WAITS_S", (0.01, 0.01))
+    monkeypatch.setattr(start, "_BUSY_WAITS_S", (0.01, 0.01))
     with Path(executable).open("r+b"), pytest.raises(PluginError, match="it is still being written to") as raised:
         run(executable)
     assert raised.value.code == 5
-    monkeypatch.setattr(plugin, "_BUSY_WAITS_S", (0.01,) * 1000)
+    monkeypatch.setattr(start, "_BUSY_WAITS_S", (0.01,) * 1000)
     timer = threading.Timer(0.05, os.close, (os.open(executable, os.O_RDWR),))
     timer.start()
     assert run(executable).stdout == b"{}\n"
@@ -185,6 +190,55 @@ def test_a_file_that_cannot_be_run_is_an_error(tmp_path: Path, content: str, mod
     path.chmod(mode)
     with pytest.raises(PluginError, match=f"{path} cannot be run: {reason}"):
         run(str(path))
+
+
+@contextmanager
+def hanging_to_be_read(executable: str) -> Iterator[None]:
+    """The kernel lets nobody open a file with a write lease, as one on a file system without an answer."""
+    before = signal.signal(signal.SIGIO, signal.SIG_IGN)  # which asks for the lease
+    descriptor = os.open(executable, os.O_RDONLY)
+    fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+    yield
+    os.close(descriptor)
+    signal.signal(signal.SIGIO, before)
+
+
+def test_a_plugin_that_cannot_be_read_is_given_up_never_runs_and_keeps_no_other_from_its_start(
+    make_plugin: MakePlugin, tmp_path: Path
+) -> None:
+    executable = make_plugin('touch "$here/ran"; echo {}')
+    (tmp_path / "good").write_bytes(b"#!/bin/sh\necho {}\n")
+    (tmp_path / "good").chmod(0o755)
+    with hanging_to_be_read(executable), ThreadPoolExecutor(1) as threads:
+        hanging = threads.submit(run, executable, timeout=0.5)
+        while not hanging.done():
+            assert run(str(tmp_path / "good"), timeout=0.4) == Ended(0, b"{}\n", b"")
+        with pytest.raises(PluginTimeout, match=r"plugin could not be read within 0\.5 s: is its file system"):
+            hanging.result()
+    assert not (tmp_path / "ran").exists()
+    assert run(executable).exit_code == 0
+    with pytest.raises(ChildProcessError):
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG)  # all are reaped
+
+
+def test_too_many_descriptors_processes_or_threads_are_an_error_with_the_way_out(
+    make_plugin: MakePlugin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: threading.Thread) -> NoReturn:
+        raise RuntimeError("can't start new thread")
+
+    executable, few = make_plugin("echo {}"), len(open_files())
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (few, limit[1]))
+    try:
+        with pytest.raises(PluginNotRun, match="Too many open files; raise LimitNOFILE of the service"):
+            run(executable)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+    assert start.reason(BlockingIOError(errno.EAGAIN, "no")).startswith("no; too many processes and threads")
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(PluginNotRun, match="can't start new thread; too many processes and threads"):
+        run(executable)
 
 
 def test_a_nul_in_the_environment_is_an_error(make_plugin: MakePlugin) -> None:

@@ -11,7 +11,7 @@ import pytest
 from podagent.cni import plugin
 from podagent.cni.evidence import AttachmentEvidence
 from podagent.cni.runtime import CniRuntime
-from podagent.errors import NetConfError
+from podagent.errors import NetConfError, StoreError
 from podagent.foreign import Json
 from podagent.model import Invocation, Record, Via
 from podagent.netconf import NetConf
@@ -54,7 +54,7 @@ def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Node:
 
 @pytest.mark.parametrize("via", list(Via))
 def test_kactus_own_record_proves_it(node: Node, via: Via) -> None:
-    node.keep(json.dumps([{"type": "bridge", "masterPlugin": True}, "damaged", KEPT]))
+    node.keep(json.dumps([{"type": "bridge", "masterPlugin": True}, KEPT]))
     assert node.result(node.red(via, {"type": "bridge"})) == RESULT
     node.keep(json.dumps([{"type": "bridge", "networkName": "red"}]))  # Kaloom's keeps no result
     assert node.result(node.red(via, {"type": "bridge"})) == {}
@@ -63,11 +63,24 @@ def test_kactus_own_record_proves_it(node: Node, via: Via) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    ["", "{", "[[]]", json.dumps([{**KEPT, "networkName": "green"}]), json.dumps([{**KEPT, "kactusAdding": True}])],
+    [
+        "",
+        "{",
+        "[[]]",
+        json.dumps([KEPT, "damaged"]),
+        json.dumps([{**KEPT, "networkName": "green"}]),
+        json.dumps([{**KEPT, "kactusAdding": True}]),
+    ],
 )
 def test_another_or_damaged_record_proves_nothing(node: Node, content: str) -> None:
     node.keep(content)
     assert node.result(node.red(Via.DELEGATE, {"type": "bridge"})) is None
+
+
+def test_a_record_that_cannot_be_read_is_an_error(node: Node) -> None:
+    (node.directory / "sandbox-7").symlink_to("sandbox-7")
+    with pytest.raises(StoreError, match="sandbox-7, kactus's record: Too many levels"):
+        node.result(node.red(Via.DELEGATE, {"type": "bridge"}))
 
 
 def test_a_file_of_that_name_proves_nothing_where_kactus_is_not_the_system_plugin(node: Node) -> None:

@@ -12,12 +12,14 @@ from pathlib import Path
 import pytest
 
 from lab.waiting import eventually
+from podagent import signals
 from podagent.config import load
 from podagent.daemon.agent import Agent, Body
 from podagent.daemon.loop import LOOP_DIED, Loop
 from podagent.daemon.notify import Notifier
 from podagent.daemon.wiring import make_agent
 from podagent.daemon.workers import Workers
+from podagent.errors import OutOfThreads, UnknownSchema
 from unit.daemon.manager import Manager
 
 
@@ -106,6 +108,34 @@ def test_a_signal_reaches_the_loop() -> None:
     assert bench.loop.number == signal.SIGTERM
 
 
+def test_signals_held_back_at_the_start_reach_the_loop_and_no_thread_hands_a_mask_to_its_plugins() -> None:
+    masks: queue.SimpleQueue[set[int]] = queue.SimpleQueue()
+    bench = Bench(watch=lambda stop: masks.put({*signal.pthread_sigmask(signal.SIG_BLOCK, ())}))
+    signals.hold_back()
+    signal.pthread_kill(threading.get_ident(), signal.SIGHUP)
+    assert bench.agent.run() == 0
+    assert (bench.loop.number, masks.get(timeout=10)) == (signal.SIGHUP, set())
+
+
+def test_an_agent_whose_threads_cannot_all_be_started_ends_in_order_with_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name == "second":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    ended = threading.Event()
+    bench = Bench(first=lambda stop: ended.set() if stop.wait(10) else None, second=lambda stop: None)
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(OutOfThreads, match="'second' cannot be started: can't start new thread; too many processes"):
+        bench.agent.run()
+    assert ended.wait(10)
+    assert bench.happened == ["workers start", "stopping", "wake", "join within 6 s"]
+
+
 def test_it_does_not_go_on_without_a_thread_that_died_of_a_bug(caplog: pytest.LogCaptureFixture) -> None:
     def bug(stop: threading.Event) -> None:
         raise ZeroDivisionError("bug")
@@ -116,6 +146,16 @@ def test_it_does_not_go_on_without_a_thread_that_died_of_a_bug(caplog: pytest.Lo
     assert "internal error in the watch loop" in caplog.text
 
 
+def test_records_that_cannot_be_read_end_it_with_the_reason() -> None:
+    def load(stop: threading.Event) -> None:
+        raise UnknownSchema("x.json was written by a newer podagent")
+
+    bench = Bench(watch=load)
+    with pytest.raises(UnknownSchema, match=r"x\.json"):
+        bench.agent.run()
+    assert bench.happened[-3:] == ["stopping", "wake", "join within 6 s"]
+
+
 def test_a_node_that_has_nothing_yet_gets_an_agent_that_is_ready_and_waits(
     manager: Manager, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -124,7 +164,7 @@ def test_a_node_that_has_nothing_yet_gets_an_agent_that_is_ready_and_waits(
     caplog.set_level("INFO", "podagent")
     places = {name: str(tmp_path / name) for name in ("kubeconfig", "state_dir", "cni_conf_path", "inherit_dir")}
     endpoint = f"unix://{tmp_path}/docker.sock"
-    agent = make_agent(load({"node": "node-1", "docker_endpoint": endpoint, **places}, {}))
+    agent = make_agent(load({"node": "node-1", "docker_endpoint": endpoint, **places}, {}), tmp_path / "locks")
 
     def operate() -> None:
         manager.wait_for("READY=1")

@@ -6,9 +6,13 @@ import os
 import time
 
 import pytest
+from kubernetes.client import Configuration
 
+from podagent.act.reconciler import LOOKUP_ALLOWANCE_S
 from podagent.daemon.health import Heartbeats, Watchdog
 from podagent.daemon.notify import Notifier
+from podagent.kube.api import KubeApi
+from podagent.runtimes.docker import LOOKUP_S
 from unit.daemon.manager import Manager
 from unit.factory import Clock
 
@@ -38,6 +42,11 @@ def test_a_loop_is_overdue_when_a_step_outlives_its_allowance_until_it_moves_on_
         assert beats.overdue() == ["worker"]
         recover()
         assert beats.overdue() == []
+
+
+def test_no_answer_that_is_slow_or_drips_outlasts_the_time_that_a_step_may_take() -> None:
+    definition_of_the_pods_namespace_and_of_default = 2 * KubeApi(Configuration).patience_s
+    assert LOOKUP_S + definition_of_the_pods_namespace_and_of_default < LOOKUP_ALLOWANCE_S
 
 
 def test_every_stage_is_notified_the_status_in_one_line_of_utf8_and_once(manager: Manager) -> None:

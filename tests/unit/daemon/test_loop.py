@@ -18,9 +18,9 @@ from podagent.daemon.podtable import PodTable
 from podagent.daemon.rounds import Rounds
 from podagent.daemon.workqueue import WorkQueue
 from podagent.model import PodKey
-from podagent.state.store import Store
 from unit.daemon.manager import Manager
 from unit.factory import pod
+from unit.stores import store_in
 
 
 class Bench:
@@ -29,12 +29,12 @@ class Bench:
     def __init__(self, manager: Manager, directory: Path, resync_s: float = 0.0) -> None:
         environ = manager.environ | {"WATCHDOG_USEC": "180000000"}
         notifier = Notifier(environ)
-        table = PodTable(lambda pod: None, lambda: None)
+        table = PodTable(lambda pod: None, lambda: None, dict, lambda pod: None)
         table.replace([pod()])
         self.manager = manager
         self.queue: WorkQueue[PodKey] = WorkQueue(time.monotonic)
         self.pods_in_work = 0
-        rounds = Rounds(table, Store(directory), self.queue, resync_s, random.Random(1), time.monotonic)
+        rounds = Rounds(table, store_in(directory), self.queue, resync_s, random.Random(1), time.monotonic)
         self._received: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._turns = 0
         self._script: list[int | None] = []

@@ -13,8 +13,8 @@ from podagent.daemon.podtable import PodTable
 from podagent.daemon.rounds import Rounds
 from podagent.daemon.workqueue import WorkQueue
 from podagent.model import PodKey
-from podagent.state.store import Store
 from unit.factory import key, pod, record
+from unit.stores import store_in
 
 LISTED, RECORDED = key("listed"), key("recorded")
 
@@ -25,8 +25,8 @@ class Bench:
     def __init__(self, directory: Path, period_s: float = 100.0) -> None:
         self.now = 0.0
         self.queue: WorkQueue[PodKey] = WorkQueue(lambda: self.now)
-        self.table = PodTable(lambda pod: None, lambda: None)
-        store = Store(directory)
+        store = store_in(directory)
+        self.table = PodTable(lambda pod: None, lambda: None, store.attachments, lambda pod: None)
         store.put(record("red", RECORDED.uid))
         self.rounds = Rounds(self.table, store, self.queue, period_s, random.Random(1), lambda: self.now)
         self.verified: list[tuple[PodKey, bool]] = []

@@ -9,6 +9,7 @@ import errno
 import os
 import socket
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -117,6 +118,17 @@ def test_a_call_that_fails_does_not_make_a_namespace_gone(
     with pytest.raises(NetnsUnavailable, match=errno.errorcode[number]), namespaces.hold(ref) as held:
         held.links()
     monkeypatch.undo()
+
+
+def test_a_namespace_is_not_gone_when_no_thread_can_be_started_to_enter_it(
+    namespaces: NetworkNamespaces, netns: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: threading.Thread) -> NoReturn:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(NetnsUnavailable, match="raise TasksMax"), namespaces.hold(identify(str(netns))) as held:
+        held.links()
 
 
 @pytest.mark.parametrize("number", [errno.ENOENT, errno.ESRCH])

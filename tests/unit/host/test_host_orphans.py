@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import podagent
 from lab.processes import open_files
 from lab.waiting import eventually
 from podagent.host.orphans import await_end, await_orphans, kill
+from unit.failing import FailingCalls
 
 SANDBOX, IFNAME = f"sandbox-{uuid.uuid4().hex}", "net0"
 WANTED = {"CNI_CONTAINERID": SANDBOX, "CNI_IFNAME": IFNAME}
@@ -139,3 +141,14 @@ def test_neither_this_process_nor_one_of_its_parents_is_waited_for() -> None:
     script = f'{sys.executable} -ISc "{call}"; echo alive'
     done = subprocess.run(["/bin/sh", "-c", script], env=ENV, capture_output=True, text=True, timeout=60)
     assert done.stdout.split() == ["True", "alive"]
+
+
+def test_a_process_about_which_nothing_can_be_told_is_not_taken_for_gone(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = FailingCalls(monkeypatch, f"/proc/{start().pid}/")
+    calls.fail(0, errno.ENFILE)
+    with pytest.raises(OSError, match="Too many open files"):
+        await_end(WANTED, 0)
+    assert not await_end(WANTED, 0)
+    assert kill(WANTED)

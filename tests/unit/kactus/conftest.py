@@ -8,12 +8,7 @@ import pytest
 from podagent.cni import plugin
 from podagent.kactus import pods
 from unit.kactus.scripted import PodNode
-from unit.kube.loopback import Authority, Server, make_authority
-
-
-@pytest.fixture(scope="session")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return make_authority(tmp_path_factory.mktemp("tls"))
+from unit.kube.loopback import Server
 
 
 @pytest.fixture

@@ -3,11 +3,13 @@ from __future__ import annotations
 import pytest
 
 from podagent import versions
+from podagent.cni.delegatefile import ADDING
 from podagent.errors import CallRefused, CniError, PluginError, PluginNotRun
 from podagent.foreign import Json
 from podagent.kactus.log import setup
-from podagent.kactus.state import ADDING
+from podagent.kactus.state import LARGEST_WRITTEN
 from unit.cni.plugins import RESULT
+from unit.failing import FailingCalls
 from unit.kactus.scripted import GREEN, RED, PodNode
 
 MAC = "02:00:00:00:00:0a"
@@ -155,6 +157,49 @@ def test_an_interface_that_is_not_ours_is_left_alone(node: PodNode) -> None:
     assert (node.calls, node.links, node.kept) == ([], {RED}, [])
 
 
-def test_a_delegate_is_kept_before_it_is_run(node: PodNode) -> None:
-    node.add("red")
-    assert [ADDING in each for each in (*node.kept_then, *node.kept)] == [True, False]
+def test_all_delegates_are_kept_before_the_first_is_run_and_their_results_in_one_more_write(
+    node: PodNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = FailingCalls(monkeypatch, str(node.cni_dir))
+    node.annotate({"name": "red"}, {"name": "green"})
+    node.add()
+    assert [ADDING in each for each in (*node.kept_then, *node.kept)] == [True] * 3 + [False] * 3
+    assert [each["prevResult"] for each in node.kept] == [RESULT] * 3
+    assert len([each for each in calls.made if each.startswith("write")]) == 2
+
+
+def test_a_signal_keeps_the_results_so_far(node: PodNode) -> None:
+    node.annotate({"name": "red"}, {"name": "green"})
+    node.failures["ADD green"] = SystemExit(143)
+    with pytest.raises(SystemExit):
+        node.add()
+    assert [(ADDING in each, "prevResult" in each) for each in node.kept] == [(False, True)] * 2 + [(True, False)]
+
+
+def test_a_plugin_that_is_missing_fails_the_call_before_anything_is_run(node: PodNode) -> None:
+    node.annotate({"name": "red"}, {"name": "green"})
+    (node.directory / "bin" / "green").unlink()
+    assert "CNI plugin green: not found" in node.refused(5, "ADD")
+    assert (node.calls, node.kept) == ([], [])
+
+
+def test_a_plugin_that_cannot_be_executed_takes_back_all_before_it_and_leaves_nothing_to_be_detached(
+    node: PodNode,
+) -> None:
+    node.annotate({"name": "red"}, {"name": "green"})
+    for command in ("ADD", "DEL"):
+        node.failures[f"{command} red"] = PluginNotRun("red", "cannot be run", 5)
+    assert "red: cannot be run" in node.refused(5, "ADD")
+    assert (node.calls, node.kept) == (["ADD master eth0", "DEL master eth0"], [])
+
+
+def test_a_file_that_would_become_too_large_fails_the_call_before_anything_is_run_and_a_result_is_taken_back(
+    node: PodNode,
+) -> None:
+    long = "x" * LARGEST_WRITTEN
+    master = {"type": "master", "masterPlugin": True}
+    assert "more than 4 MiB" in node.refused(5, "ADD", args="", conf=node.conf(delegates=[{**master, "long": long}]))
+    assert node.calls == []
+    node.answers["master"] = {**RESULT, "dns": {"domain": long}}
+    assert "more than 4 MiB" in node.refused(5, "ADD", args="")
+    assert (node.calls, node.links, node.kept) == (["ADD master eth0", "DEL master eth0"], set(), [])

@@ -4,11 +4,12 @@ from typing import Any
 
 import pytest
 
+from podagent.cni.delegatefile import ADDING
 from podagent.errors import CallRefused, PluginError
 from podagent.foreign import Json
 from podagent.kactus.delegates import Delegates
 from podagent.kactus.lock import MARK
-from podagent.kactus.state import ADDING, DEFINITION, IFNAME
+from podagent.kactus.state import DEFINITION, IFNAME
 from unit.cni.plugins import RESULT
 from unit.kactus.scripted import PodNode
 

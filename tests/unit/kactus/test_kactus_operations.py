@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from podagent.cni.delegatefile import ADDING
 from podagent.foreign import Json
 from podagent.kactus.lock import MARK
-from podagent.kactus.state import ADDING, DEFINITION
+from podagent.kactus.state import DEFINITION
 from unit.kactus.scripted import GREEN, RED, PodNode
 
 FAULTY_MASTER: Json = {"cniVersion": "0.4.0", "name": "cluster", "type": "faulty", "masterPlugin": True, ADDING: True}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from podagent.foreign import Json
 from podagent.host.claims import LinkClaims
 from podagent.kactus import policy
+from unit.failing import FailingCalls
 from unit.kactus.scripted import PodNode
 
 BRIDGE: Json = {"type": "bridge", "bridge": "br-red", "cniVersion": "0.4.0", "name": "red-net"}
@@ -80,4 +82,23 @@ def test_the_mac_address_of_a_pod_of_another_namespace_is_refused(node: PodNode)
     refused = node.refused(7, "ADD", "red", args=f"{args.format('elsewhere')};K8S_POD_IFMAC={MAC}")
     assert f"{MAC} is in use" in refused
     assert "allowMac" in refused
+    assert node.kept == []
+
+
+@pytest.mark.parametrize(
+    ("below", "code", "fault"),
+    [
+        ("{}/c1", 5, "cannot use {}/c1: Input/output error"),
+        ("/sys/class/net/", 11, "link br-red of the host cannot be"),
+    ],
+)
+def test_addresses_of_others_that_cannot_be_read_fail_the_call(
+    node: PodNode, monkeypatch: pytest.MonkeyPatch, below: str, code: int, fault: str
+) -> None:
+    node.start("red")
+    FailingCalls(monkeypatch, below.format(node.cni_dir)).fail(0, errno.EIO)
+    node.container = "c2"
+    node.links.clear()
+    args = f"IgnoreUnknown=1;K8S_POD_NAMESPACE=shop;K8S_POD_IFMAC={MAC}"
+    assert node.refused(code, "ADD", "red", args=args).startswith(fault.format(node.cni_dir))
     assert node.kept == []

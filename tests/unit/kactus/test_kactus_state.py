@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from podagent.cni.delegatefile import ADDING
 from podagent.decide.dialects.kaloom_names import interface_name
 from podagent.foreign import Json
 from podagent.kactus.delegates import ifname_of
 from podagent.kactus.failure import Failure
 from podagent.kactus.log import setup
-from podagent.kactus.state import ADDING, DEFINITION, IFNAME, SavedDelegates, containers, identity
+from podagent.kactus.state import DEFINITION, IFNAME, LARGEST_WRITTEN, SavedDelegates, containers, identity
 
 ID = "c" * 64
 IPAM: Json = {"type": "host-local", "subnet": "10.1.0.0/16"}
@@ -181,4 +182,33 @@ def test_a_full_disk_leaves_the_file_as_it_was(cni_dir: Path) -> None:
         assert "cannot write" in refused(lambda: saved.put(DATA))
         assert saved.delegates == [{"type": "bridge"}]
     assert kept(cni_dir) == [{"type": "bridge"}]
+    assert files(cni_dir) == [ID]
+
+
+LONG: Json = {**DATA, "bridge": "x" * LARGEST_WRITTEN}
+
+
+def test_a_file_does_not_grow_beyond_its_limit(cni_dir: Path) -> None:
+    keep(cni_dir, FLANNEL)
+    with hold(cni_dir) as saved:
+        what = refused(lambda: saved.put(LONG))
+        assert (
+            what
+            == f"{cni_dir}/{ID} would have more than 4 MiB: give the pod fewer networks, or shorten their definitions"
+        )
+    assert kept(cni_dir) == [FLANNEL]
+
+
+def test_a_larger_file_of_an_older_version_can_be_read_and_shortened(cni_dir: Path) -> None:
+    write(cni_dir, json.dumps([FLANNEL, LONG, {**LONG, "networkName": "other"}]).encode())
+    with hold(cni_dir) as saved:
+        refused(lambda: saved.put(FLANNEL))
+        saved.drop(DATA)
+    assert [identity(each) for each in kept(cni_dir)] == ["", "other"]
+
+
+def test_a_file_that_is_too_large_to_be_read_stays(cni_dir: Path) -> None:
+    write(cni_dir, b"[")
+    os.truncate(cni_dir / ID, (256 << 20) + 1)
+    assert refused(lambda: kept(cni_dir)) == f"cannot use {cni_dir}/{ID}: it has more than 256 MiB"
     assert files(cni_dir) == [ID]

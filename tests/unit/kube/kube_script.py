@@ -129,6 +129,8 @@ class World:
         self.stop = self.api.clock
         self.waits = self.stop.waits
         self.pods: list[str] = []
+        self.lists = 0
+        self.doubts = 0  # so many lists are not believed
         self.beats: list[float | None] = []  # None: idle
         self.watch = PodWatch(self.api, NODE, self, self, rng=random.Random(1), clock=self.stop, pace=pace)
 
@@ -137,7 +139,12 @@ class World:
         self.watch.run(self.stop)
         return self.api.requests
 
+    @property
+    def confirmed(self) -> bool:
+        return self.lists > self.doubts
+
     def replace(self, pods: Iterable[Pod]) -> None:
+        self.lists += 1
         self.pods.append(" ".join(["all:", *(pod.key.name for pod in pods)]))
 
     def upsert(self, pod: Pod) -> None:
@@ -161,5 +168,5 @@ def page(*names: str, version: str = "1", more: str = "") -> Json:
 
 def line(kind: str, name: str = "", version: str = "", **obj: Any) -> bytes:
     """An event about a pod, which a bookmark does not name; or about another object."""
-    metadata = {"namespace": "default", "name": name, "resourceVersion": version}
-    return json.dumps({"type": kind, "object": obj or {"metadata": metadata}}).encode() + b"\n"
+    metadata = {"namespace": "default", "name": name, "uid": "uid", "resourceVersion": version}
+    return json.dumps({"type": kind, "object": obj or {"kind": "Pod", "metadata": metadata}}).encode() + b"\n"

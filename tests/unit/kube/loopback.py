@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import socket
+import socketserver
 import ssl
 import subprocess
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -38,6 +41,18 @@ def raw(answer_bytes: bytes) -> Answer:
     return give
 
 
+def dripping(begin: bytes, drop: bytes) -> Answer:
+    """An answer that never ends, a drop at a time."""
+
+    def give(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(begin)
+        while True:
+            handler.wfile.write(drop)
+            time.sleep(0.02)
+
+    return give
+
+
 DROP = raw(b"")
 
 
@@ -54,8 +69,8 @@ class Server(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, tls: ssl.SSLContext | None = None, address: Any = ("127.0.0.1", 0)) -> None:
+        super().__init__(address, _Handler)
         if tls:
             self.socket = tls.wrap_socket(self.socket, server_side=True)
         self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.server_port}"
@@ -72,6 +87,19 @@ class Server(ThreadingHTTPServer):
 
     def handle_error(self, *_: object) -> None:
         """The client has hung up."""
+
+
+class UnixServer(Server):
+    """The same on a Unix socket."""
+
+    address_family = socket.AF_UNIX
+    server_port = 0
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(address=str(path))
+
+    def server_bind(self) -> None:
+        socketserver.TCPServer.server_bind(self)
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -12,6 +12,7 @@ from kubernetes.client import Configuration
 
 from podagent.errors import KubeconfigError
 from podagent.foreign import Json
+from podagent.kube import credentials
 from podagent.kube.credentials import load
 
 IN_CLUSTER = {"KUBERNETES_SERVICE_HOST": "10.96.0.1", "KUBERNETES_SERVICE_PORT": "443"}
@@ -78,6 +79,12 @@ def test_takes_the_token_of_an_exec_plugin(path: Path) -> None:
     credential = {"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": {"token": "t"}}
     command = {"apiVersion": credential["apiVersion"], "command": "echo", "args": [json.dumps(credential)]}
     assert load_kubeconfig(path, {"exec": command}).api_key == {"BearerToken": "Bearer t"}
+
+
+def test_an_exec_plugin_that_hangs_is_given_up(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(credentials, "LONGEST_LOAD_S", 1.1)
+    with pytest.raises(KubeconfigError, match="exec of the current user yields no credentials"):
+        load_kubeconfig(path, {"exec": {"apiVersion": "v1", "command": "sh", "args": ["-c", "sleep 600; true"]}})
 
 
 def test_a_user_without_credentials_stays_anonymous_and_a_path_with_a_colon_is_one_file(tmp_path: Path) -> None:

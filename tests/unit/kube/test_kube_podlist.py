@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from podagent.errors import AnswerTooLarge, ApiError
-from podagent.kube.podlist import GarbledWatch, Listing, list_pods, parse_event
+from podagent.errors import AnswerTooLarge, ApiError, PodNotGone
+from podagent.foreign import Json
+from podagent.kube.podlist import GarbledWatch, Listing, confirm_gone, list_pods, parse_event
+from unit.factory import key
 from unit.kube.kube_script import Answer, ScriptedApi, page
 
 TOO_LARGE = AnswerTooLarge("too large", 200)
@@ -41,7 +43,7 @@ def test_a_list_without_items_has_no_pods(items: object) -> None:
 
 @pytest.mark.parametrize("item", [{}, 7, None, "x", {"metadata": {"uid": "1"}}, {"metadata": []}])
 def test_an_item_that_is_no_pod_is_an_error_and_nothing_is_taken_as_gone(item: object) -> None:
-    with pytest.raises(ApiError, match="an item has no namespace, name or UID"):
+    with pytest.raises(ApiError, match="an item has no valid namespace, name or UID"):
         listing(page() | {"items": [*page("a")["items"], item]})
 
 
@@ -75,8 +77,38 @@ def test_a_list_without_a_version_is_an_error(metadata: object) -> None:
         b'{"type":7,"object":{}}',
         b'{"type":"ADDED","object":7}',
         b'{"type":"ERROR","object":"x"}',
+        b'{"type":"DELETED","object":{"kind":"Node","metadata":{"name":"web"}}}',
     ],
 )
 def test_half_a_line_or_one_that_is_no_event_is_garbled(text: bytes) -> None:
     with pytest.raises(GarbledWatch):
         parse_event(text)
+
+
+def about(uid: str = "uid", phase: str = "Running", kind: str = "Pod", name: str = "web") -> Json:
+    return {
+        "kind": kind,
+        "metadata": {"namespace": "default", "name": name, "uid": uid},
+        "status": {"phase": phase},
+    }
+
+
+@pytest.mark.parametrize("answer", [ApiError("no", 404), about("another"), about(phase="Succeeded")])
+def test_a_pod_is_gone_if_it_is_not_found_by_name_was_made_again_or_has_ended(answer: Answer) -> None:
+    confirm_gone(ScriptedApi(answer), key("uid"))
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (about(), PodNotGone),
+        (about(kind="Node"), ApiError),
+        (about(name="other"), ApiError),
+        ({}, ApiError),
+        (ApiError("gone?", 410), ApiError),
+        (ApiError("unreachable"), ApiError),
+    ],
+)
+def test_any_other_answer_means_that_it_may_exist(answer: Answer, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        confirm_gone(ScriptedApi(answer), key("uid"))

@@ -11,6 +11,7 @@ from podagent.foreign import Json
 from podagent.kube.pods import MIRROR_ANNOTATION, parse_pod
 from podagent.model import Pod, PodKey
 
+NAMES: Json = {"namespace": "n", "name": "w", "uid": "u"}
 UUID = "0f0b5bd8-62a4-4d9e-b1a3-5d3b63e9a0de"
 ONE, TWO = {"containerID": "docker://1", "restartCount": 0}, {"containerID": "docker://2"}
 
@@ -28,8 +29,9 @@ def test_takes_the_fields_in_use() -> None:
 def test_a_static_pod_has_the_hash_that_its_mirror_names_but_nobody_becomes_another_pod_by_naming_its_uid() -> None:
     pod = parsed({MIRROR_ANNOTATION: "b1946ac92492d2347c6235b4d2611184"})
     assert (pod.static, pod.key.uid, pod.object_uid) == (True, "b1946ac92492d2347c6235b4d2611184", UUID)
-    pod = parsed({MIRROR_ANNOTATION: "11111111-2222-3333-4444-555555555555"})
-    assert (pod.static, pod.key.uid) == (False, UUID)
+    for other in ("11111111-2222-3333-4444-555555555555", "../x", "x" * 300, "\ud800", "a\nb"):
+        pod = parsed({MIRROR_ANNOTATION: other})
+        assert (pod.static, pod.key.uid) == (False, UUID)
 
 
 @pytest.mark.parametrize(
@@ -40,6 +42,11 @@ def test_a_static_pod_has_the_hash_that_its_mirror_names_but_nobody_becomes_anot
         {"metadata": {"annotations": None}, "status": {"containerStatuses": None}},
         {"metadata": [], "spec": "x", "status": {"containerStatuses": [], "initContainerStatuses": [None, {}, 7]}},
         {"metadata": {"annotations": {"networks": None}}, "status": {"containerStatuses": {"containerID": "x"}}},
+        *(
+            {"metadata": {**NAMES, odd: value}}
+            for odd in ("namespace", "name", "uid")
+            for value in ("\ud800", "a\0", "../x", "A b", "x" * 254, 7, "")
+        ),
         {"status": {"podIP": "\ud800", "containerStatuses": [{"containerID": ["docker://x"]}]}},
     ],
 )

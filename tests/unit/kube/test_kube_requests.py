@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 from kubernetes.client import Configuration
@@ -11,16 +13,16 @@ from urllib3.connection import HTTPConnection
 from urllib3.response import HTTPResponse
 
 from podagent import __version__
-from podagent.errors import AnswerTooLarge, ApiError, DefinitionError, KubeconfigError
+from podagent.errors import AnswerTooLarge, ApiError, DefinitionError, KubeconfigError, OtherCluster
 from podagent.foreign import Json
-from podagent.kube.answers import read_body, status_error
+from podagent.kube.answers import status_error
 from podagent.kube.api import KubeApi, api_path
 from podagent.kube.definitions import NetworkDefinitions
 from podagent.kube.stream import LineStream
 from podagent.model import DefinitionRef
 from unit.factory import Clock
 from unit.kube.kube_script import ScriptedResponse
-from unit.kube.loopback import DROP, Server, answer
+from unit.kube.loopback import DROP, Answer, Authority, Server, answer, dripping
 
 BREAK = ConnectionResetError("reset by peer")
 DATA = DefinitionRef("networks.kaloom.com/v1", "tenant", "data")
@@ -31,7 +33,9 @@ class ApiServer(Server):
 
     def __init__(self) -> None:
         super().__init__()
-        self.api = KubeApi(self._load, timeout_s=5)
+        self.api = KubeApi(self.load, timeout_s=5, guard=self._guard)
+        self.refuses: ApiError | None = None
+        self.guarded = 0
         self.broken: KubeconfigError | None = None
         self.loads = 0
 
@@ -40,7 +44,13 @@ class ApiServer(Server):
         """Those of the requests, in order."""
         return [request.headers["authorization"].removeprefix("Bearer ") for request in self.requests]
 
-    def _load(self) -> Configuration:
+    def _guard(self, get: Callable[[str], Json]) -> None:
+        self.guarded += 1
+        if self.refuses:
+            get("/who")
+            raise self.refuses
+
+    def load(self) -> Configuration:
         if self.broken:
             raise self.broken
         self.loads += 1
@@ -70,6 +80,31 @@ def test_a_request_carries_its_query_or_its_kind_of_json_the_agents_name_and_a_t
     assert server.requests[0].headers["user-agent"] == f"podagent/{__version__}"
     assert server.requests[0].headers["accept"] == "application/json"
     assert server.tokens == ["token1"] * 3
+
+
+def test_no_request_reaches_a_server_that_the_guard_refuses(server: ApiServer) -> None:
+    server.refuses = OtherCluster("not ours")
+    for _ in range(2):
+        with pytest.raises(OtherCluster):
+            server.api.post("/api/v1/events", {})
+    assert [request.path for request in server.requests] == ["/who"] * 2
+    server.refuses = None
+    server.api.get("/x")
+    server.api.get("/x")
+    assert server.guarded == 3, "once for the same credentials"
+    server.api.distrust()
+    server.api.get("/x")
+    server.api.reload()
+    server.api.get("/x")
+    assert server.guarded == 5
+
+
+def test_credentials_that_expired_before_the_guard_asks_are_renewed(server: ApiServer) -> None:
+    server.refuses = OtherCluster("not ours")
+    server.answers += [answer(401), answer(200)]
+    with pytest.raises(OtherCluster):
+        server.api.get("/x")
+    assert server.tokens == ["token1", "token2"]
 
 
 def test_a_stream_hands_out_lines(server: ApiServer) -> None:
@@ -172,11 +207,49 @@ def test_an_answer_that_is_no_object_or_too_large_to_hold_is_an_error_and_the_ne
     assert server.api.get("/x") == {}
 
 
-def test_an_answer_that_trickles_in_is_given_up_and_its_connection_closed() -> None:
-    response = HTTPResponse(body=io.BytesIO(b"{}"), preload_content=False)
-    with pytest.raises(ApiError, match="GET /x: the answer did not end in time"):
-        read_body(response, limit=10, deadline=-1, what="GET /x")
-    assert response.closed
+HEADERS = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "answered",
+    [
+        dripping(b"HTTP/1.1 200 OK\r\nX: ", b"x"),
+        dripping(b"HTTP/1.1 200 OK\r\n", b"X: x\r\n"),
+        dripping(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n", b"x"),
+        dripping(HEADERS, b"1\r\nx\r\n"),
+        dripping(HEADERS + b"1;", b"x"),
+    ],
+    ids=["a header", "headers", "the body", "chunks", "the size of a chunk"],
+)
+@pytest.mark.parametrize("how", ["whole", "lines"])
+def test_an_answer_that_drips_is_given_up_in_time(server: ApiServer, answered: Answer, how: str) -> None:
+    server.api = KubeApi(server.load, timeout_s=0.3)
+    server.answers.append(answered)
+    begun = time.monotonic()
+    with pytest.raises(ApiError, match=r"the answer did not end within 0\.3 s") as caught:
+        server.api.get("/x") if how == "whole" else list(server.api.stream("/x", (), read_timeout_s=20))
+    assert (caught.value.status, time.monotonic() - begun < 5) == (0, True)
+
+
+def test_an_answer_over_tls_that_drips_is_given_up_in_time(authority: Authority) -> None:
+    with Server(authority.context()) as server:
+        configuration = Configuration(host=server.url)
+        configuration.ssl_ca_cert, configuration.retries = str(authority.certificate), False
+        server.answers.append(dripping(HEADERS, b"1\r\nx\r\n"))
+        with pytest.raises(ApiError, match=r"the answer did not end within 0\.3 s"):
+            KubeApi(lambda: configuration, timeout_s=0.3).get("/x")
+
+
+def test_silence_between_two_lines_may_last_longer_than_a_line(server: ApiServer) -> None:
+    def lines(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(HEADERS)
+        for portion in (b"4\r\none\n", b"\r\n", b"4\r\ntwo\n\r\n0\r\n\r\n"):
+            handler.wfile.write(portion)
+            time.sleep(0.4)
+
+    server.api = KubeApi(server.load, timeout_s=0.3)
+    server.answers.append(lines)
+    assert list(server.api.stream("/x", (), read_timeout_s=20)) == [b"one", b"two"]
 
 
 def test_a_path_that_could_mean_another_one_is_never_asked_for_and_its_segments_are_quoted(server: ApiServer) -> None:
@@ -195,7 +268,7 @@ def test_the_name_of_the_server_and_the_longest_a_call_takes(server: ApiServer) 
     assert (server.api.server, server.loads) == ("the API server", 0)
     server.api.get("/x")
     assert (server.api.server, server.loads) == (server.url, 1)
-    assert server.api.patience_s == 2 * (5 + 2 * 5)
+    assert server.api.patience_s == 2 * (5 + 15), "a retry, and new credentials before it"
 
 
 def test_a_network_definition_is_read_by_its_reference_and_none_if_it_is_not_there(server: ApiServer) -> None:

@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
 from collections.abc import Iterator
-from typing import Any, Protocol
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol, cast
 
 import docker
 import pytest
@@ -13,12 +16,14 @@ from podagent.errors import NetnsGone, RuntimeUnavailable, SandboxNotFound
 from podagent.foreign import Json
 from podagent.model import NetnsRef, PodKey, Sandbox
 from podagent.runtimes.docker import DockerRuntime
+from unit.kube.loopback import UnixServer, answer, dripping
 
 POD = PodKey("shop", "web-0", "uid-1")
+UID = "io.kubernetes.pod.uid"
 POD_LABELS = {
     "io.kubernetes.pod.namespace": POD.namespace,
     "io.kubernetes.pod.name": POD.name,
-    "io.kubernetes.pod.uid": POD.uid,
+    UID: POD.uid,
 }
 ENDPOINT = "unix:///run/docker.sock"
 
@@ -116,7 +121,8 @@ def test_a_sandbox_with_a_container_of_its_own_is_populated(daemon: Docker) -> N
 
 def test_of_several_sandboxes_the_newest_that_runs_counts(daemon: Docker) -> None:
     ended = sandbox("s3", Created=3, State="exited")
-    daemon.listed = [sandbox("s1"), sandbox("s2", Created=2), ended, sandbox("x", Labels=None)]
+    odd: list[Any] = [None, [], "x", {7: 7}]
+    daemon.listed = [sandbox("s1"), sandbox("s2", Created=2), ended, *(sandbox("x", Labels=labels) for labels in odd)]
     daemon.pids["s2"] = [8]
     assert daemon.find().id == "s2"
 
@@ -186,9 +192,17 @@ def test_a_sandbox_that_does_not_run_or_ends_meanwhile_is_not_found(
         ({"fails": requests.ConnectionError("refused")}, "ConnectionError: refused"),
         ({"fails": OSError("gone")}, "OSError: gone"),
         ({"fails": ValueError("JSON")}, "ValueError: JSON"),
-        ({"listed": [{}]}, "KeyError"),
-        ({"listed": [sandbox(HostConfig=None)]}, "TypeError"),
-        ({"listed": [sandbox(Created=None), sandbox("s2")]}, "TypeError"),
+        ({"fails": RecursionError("deep")}, "RecursionError: deep"),
+        ({"listed": None}, "TypeError"),
+        ({"listed": ["s1"]}, "AttributeError"),
+        ({"listed": [{}]}, "ValueError: 'Id' is missing"),
+        *(
+            ({"listed": [sandbox(name)]}, r"ValueError: '.* is not the ID")
+            for name in ("", "../x", "\ud800", "x" * 129)
+        ),
+        ({"listed": [sandbox(HostConfig=None)]}, "ValueError: 'HostConfig' is missing"),
+        ({"listed": [sandbox(Created=None), sandbox("s2")]}, "ValueError: 'Created' is missing"),
+        ({"pids": {"s1": ["7"]}}, "ValueError: 'Pid' must be a number, not a string"),
     ],
 )
 def test_a_docker_without_a_usable_answer_is_reported_with_its_address(
@@ -248,7 +262,17 @@ def follow(daemon: Docker) -> Follow:
 
 
 def test_the_pod_of_every_event_is_reported_however_long_there_is_none(daemon: Docker, follow: Follow) -> None:
-    assert follow(stream(EVENT, {"Actor": {"Attributes": {}}})) == [RECONNECTED, POD, PodKey("", "", "")]
+    odd: tuple[Any, ...] = (
+        {},
+        [],
+        None,
+        "x",
+        {**POD_LABELS, UID: 7},
+        {**POD_LABELS, UID: "\ud800"},
+        {**POD_LABELS, UID: "x" * 300},
+    )
+    events = ({"Actor": {"Attributes": labels}} for labels in odd)
+    assert follow(stream(*events, {"Actor": None}, cast(Json, []), EVENT)) == [RECONNECTED, POD]
     assert daemon.filters[0]["label"] == ["io.kubernetes.docker.type=podsandbox"]
     assert daemon.clients[1] == {"base_url": ENDPOINT, "timeout": None, "version": "1.41"}
     assert daemon.closed == 1
@@ -256,7 +280,6 @@ def test_the_pod_of_every_event_is_reported_however_long_there_is_none(daemon: D
 
 def test_events_that_may_have_been_missed_are_reported_when_a_stream_ends(follow: Follow) -> None:
     assert follow(stream(EVENT), stream()) == [RECONNECTED, POD, RECONNECTED]
-    assert follow(stream({"Actor": None}), stream(EVENT)) == [RECONNECTED, RECONNECTED, POD]
 
 
 @pytest.mark.parametrize("fault", [requests.ConnectionError("refused"), ValueError("no JSON"), OSError("gone")])
@@ -269,3 +292,34 @@ def test_a_lost_docker_and_its_return_are_logged_once_each(
     assert heard == [RECONNECTED] * 3
     lost, back = f"Docker at {ENDPOINT} does not answer, trying again: ", f"Docker at {ENDPOINT} answers again"
     assert caplog.messages == [f"{lost}{fault}", back, f"{lost}away", back]
+
+
+@contextmanager
+def dripping_daemon(directory: Path, begin: bytes) -> Iterator[DockerRuntime]:
+    """The runtime of a daemon that answers one question, and drips in its answer to the next."""
+    path = directory / "docker.sock"
+    with UnixServer(path) as server:
+        server.answers.extend([answer(200, b'{"ApiVersion": "1.41"}'), dripping(begin, b"x")])
+        yield DockerRuntime(f"unix://{path}", Docker().identify, timeout_s=0.3, retry_s=0)
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize("begin", [b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n"])
+def test_a_docker_whose_answer_drips_is_given_up_in_time(tmp_path: Path, begin: bytes) -> None:
+    with dripping_daemon(tmp_path, begin) as runtime:
+        begun = time.monotonic()
+        with pytest.raises(RuntimeUnavailable, match=r"Read timed out|did not end"):
+            runtime.find_sandbox(POD)
+        assert time.monotonic() - begun < 5
+
+
+@pytest.mark.parametrize("begin", [CHUNKED + b"1;", CHUNKED + b"9000\r\n{"])
+def test_an_event_that_drips_counts_as_a_lost_docker(
+    tmp_path: Path, begin: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    stopped, reconnected = threading.Event(), itertools.count()
+    with dripping_daemon(tmp_path, begin) as runtime:
+        runtime.follow(print, lambda: stopped.set() if next(reconnected) else None, stopped)
+    assert "does not answer, trying again" in caplog.text

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,8 @@ from podagent.decide.dialects import kaloom
 from podagent.decide.plan import plan_pod
 from podagent.model import DefinitionRef, Operation, Phase, Record, Sandbox, Via
 from podagent.state.recordfile import decode, encode
-from podagent.state.store import Store
 from unit.factory import record
+from unit.stores import store_in
 
 FILES = sorted((Path(__file__).parent / "records-0.3.0").glob("*.json"))
 ENTRIES: list[dict[str, Any]] = [
@@ -95,8 +95,7 @@ def test_its_state_directory_is_used_as_it_is(tmp_path: Path) -> None:
     attachments = tmp_path / "attachments"
     shutil.copytree(FILES[0].parent, attachments, ignore=shutil.ignore_patterns("README"))
     before = {path.name: path.read_bytes() for path in attachments.iterdir()}
-    store = Store(tmp_path)
-    try:
+    with closing(store_in(tmp_path)) as store:
         assert len(store) == len(before) == len(FILES)
         assert {path.name: path.read_bytes() for path in attachments.iterdir()} == before
         assert list((tmp_path / "corrupt").iterdir()) == []
@@ -107,9 +106,6 @@ def test_its_state_directory_is_used_as_it_is(tmp_path: Path) -> None:
         for made in READ.values():
             store.remove(made)
         assert (len(store), list(attachments.iterdir())) == (0, [])
-    finally:
-        os.close(store._lock_fd)
-        os.close(store._directory_fd)
 
 
 @pytest.mark.parametrize("made", [*READ.values(), record("red")], ids=lambda made: made.attachment.network)

@@ -1,0 +1,81 @@
+"""Somebody removes or renames the state directory of a running agent: nothing is forgotten, no second agent gets in."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from functional.bed import Bed
+from functional.expectations import ifname, wait_for_event
+from functional.outcomes import PINGED, plugged, record_files, restart
+from functional.ways import BOTH_WAYS
+from lab.agent import Agent
+from lab.waiting import eventually
+
+pytestmark = pytest.mark.root
+
+
+@pytest.fixture(scope="module")
+def agent_arguments() -> dict[str, object]:
+    return {"env": PINGED}
+
+
+def assert_refused(first: Agent, directory: Path) -> None:
+    """A second agent ends at once when it is started on the directory."""
+    options = first.options | {"state-dir": str(directory)}
+    # The options win.
+    made = Agent(first.directory / "second", kubeconfig="", docker_endpoint="", cni_bin_path="", options=options)
+    with closing(made) as second:
+        second.start(wait=False)
+        eventually(lambda: second.ended_by_itself, 30, "the second agent to end")
+        assert "is in use by another podagent" in second.log()
+        assert second.stop() == 1
+        assert second.notifications.all("READY") == []
+    shutil.rmtree(first.directory / "second")
+
+
+@BOTH_WAYS
+def test_a_directory_removed_at_run_time_is_written_again_while_a_second_agent_is_refused(bed: Bed) -> None:
+    running, data, red = bed.agent, bed.networks.bridge("data"), bed.networks.bridge("red")
+    stays, changes = bed.all_attached(2, data)
+    before, state = plugged(stays), running.state_dir
+    shutil.rmtree(state)
+    assert_refused(running, state)
+    changes.annotate(["red"])
+    bed.settles({stays: [data], changes: [red]})
+    running.wait_for_log(f"state directory {state} was removed or replaced while the agent ran: its 2 records")
+    state.rename(state.with_name("renamed"))
+    assert_refused(running, state.with_name("renamed"))
+    changes.annotate(["red", "data"])
+    bed.settles({stays: [data], changes: [red, data]})
+    shutil.rmtree(state.with_name("renamed"))
+    assert_refused(running, state)
+    bed.plugins.record("bridge")
+    running.stop()
+    restart(running)
+    assert bed.plugins.calls() == []
+    bed.settles({stays: [data], changes: [red, data]})
+    assert plugged(stays) == before
+
+
+def test_without_a_directory_networks_are_detached_but_not_attached_until_it_can_be_made(bed: Bed) -> None:
+    running, data = bed.agent, bed.networks.bridge("data")
+    leaves, stays, comes = bed.node.many(3, networks=["data"])
+    comes.annotate([])
+    bed.settles({leaves: [data], stays: [data], comes: []})
+    shutil.rmtree(running.state_dir)
+    running.state_dir.touch()
+    comes.annotate(["data"])
+    leaves.annotate([])
+    eventually(lambda: not plugged(leaves), what="the network to be detached")
+    wait_for_event(bed.api, comes, "NetworkAttachFailed", str(running.state_dir))
+    assert plugged(comes) == {}
+    assert set(plugged(stays)) == {ifname(data)}
+    eventually(lambda: running.notifications.status.startswith(f"Degraded: state directory {running.state_dir}"))
+    running.state_dir.unlink()
+    bed.settles({leaves: [], stays: [data], comes: [data]}, 40)
+    assert len(record_files(running)) == 2
+    eventually(lambda: running.notifications.status.startswith("3 pods, 2 attachments"))
