@@ -111,10 +111,10 @@ MUTATIONS = (
     ),
     Mutation(
         "one agent at a time uses a state directory",
-        "state/store.py",
-        "fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)",
-        "fcntl.flock(self._lock_fd, fcntl.LOCK_SH | fcntl.LOCK_NB)",
-        ("state/test_store.py",),
+        "state/lock.py",
+        "fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)",
+        "fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)",
+        ("state/test_store.py", "state/test_state_directory.py"),
     ),
     Mutation(
         "only processes of the agent's own user count as orphans",
