@@ -14,7 +14,7 @@ ARGS ?=
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo unit test coverage e2e cluster bench lint fmt rpm deb lock test-packages release setup clean
+.PHONY: help demo unit fuzz mutations test coverage e2e cluster bench lint fmt rpm deb lock test-packages release setup clean
 .PHONY: venv node kubernetes
 
 help: ## Show this list
@@ -31,6 +31,12 @@ demo: node venv ## See it work on real containers: the example of the README (ro
 
 unit: venv ## Run the unit tests: no root, no Docker, under a minute. ARGS="-k watch" chooses
 	@$(RUN) -m pytest tests/unit -n $(JOBS) $(ARGS)
+
+fuzz: venv ## Read hostile input for long: FUZZ_EXAMPLES=100000 for each reader; ARGS=--hypothesis-seed=1 repeats a run
+	@FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-20000} $(RUN) -m pytest tests/unit/fuzz -n $(JOBS) --timeout 0 $(ARGS)
+
+mutations: venv ## Take out one defence after the other, and see that tests turn red for each (under a minute)
+	@PYTHONPATH=tests $(RUN) -m mutations
 
 test: venv ## Run unit and functional tests; without root, those that need it are skipped. ARGS="-k watch" chooses
 	@[ "$$(id -u)" != 0 ] || $(SETUP) node

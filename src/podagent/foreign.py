@@ -6,6 +6,7 @@ For any input, the result is a value of the requested type, or a ValueError that
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -13,6 +14,8 @@ Json = dict[str, Any]
 """A JSON object."""
 
 EXCERPT_CHARS = 1000
+YAML_FAULTS = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError)
+"""Raised by the YAML library beside its own error: it converts numbers and dates without a check."""
 _LONGEST_VALUE = 80
 _LONGEST_TEXT = 4096
 _KINDS: Mapping[type, str] = {
@@ -30,7 +33,14 @@ def _refuse_constant(name: str) -> object:
     raise ValueError(f"{name} is not a JSON value")
 
 
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise ValueError(f"{digits[:40]} is too large a number")  # it would be written as Infinity
+    return number
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
 
 
 def json_object(text: str | bytes) -> Json:
@@ -46,6 +56,14 @@ def json_object(text: str | bytes) -> Json:
     if not isinstance(value, dict):
         raise ValueError(f"a JSON object is needed, not {json_kind(value)}")  # noqa: TRY004 - one error for all callers
     return value
+
+
+def yaml_fault(error: Exception) -> str:
+    """Where YAML text is wrong. Quotes nothing of it, unlike the library: it may be a credential."""
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    mark = getattr(error, "problem_mark", None)
+    return f"see line {mark.line + 1}, column {mark.column + 1}" if mark else "a character or a value cannot be read"
 
 
 def json_kind(value: object) -> str:

@@ -6,6 +6,7 @@ All types are immutable, so threads can share values without locks. They are nam
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from enum import Enum
 from types import MappingProxyType
@@ -14,6 +15,8 @@ from typing import Any, NamedTuple
 from podagent.foreign import Json
 from podagent.netconf import NetConf
 
+# Not every result was checked: adopted ones were read from files.
+_ADDRESS = re.compile(r"[0-9A-Fa-f:.]{2,45}/[0-9]{1,3}")
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -240,4 +243,4 @@ def result_addresses(result: Json | None) -> tuple[str, ...]:
         entry = result.get(legacy)
         if isinstance(entry, dict):
             found.append(entry.get("ip"))
-    return tuple(address for address in found if isinstance(address, str))
+    return tuple(address for address in found if isinstance(address, str) and _ADDRESS.fullmatch(address))

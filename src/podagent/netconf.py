@@ -13,6 +13,7 @@ from podagent.foreign import Json, json_kind, json_object, optional, require_kin
 from podagent.validate import is_cni_name
 
 _FLAGS = ("disableCheck", "disableGC", "loadOnlyInlinedPlugins")
+_LONGEST_NAME = 253  # files and directories are named after it
 _PLUGIN_KINDS = {"name": str, "cniVersion": str, "capabilities": dict, "ipam": dict}
 
 
@@ -130,7 +131,7 @@ def checked_plugin(conf: Any, where: str) -> Json:
         raise NetConfError(f"{where}: {fault}") from None
     for capability, declared in (conf.get("capabilities") or {}).items():
         if not isinstance(declared, bool):
-            raise NetConfError(f"{where}: capability {capability!r} must be true or false")
+            raise NetConfError(f"{where}: capability {shown(capability)} must be true or false")
     ipam_type = (conf.get("ipam") or {}).get("type")
     if ipam_type not in (None, ""):
         _check_plugin_type(ipam_type, f"{where}: 'ipam.type'")
@@ -145,8 +146,9 @@ def network_name(conf: Json, origin: str) -> str:
         raise NetConfError(f"{origin}: {fault}") from None
     if name is None:
         raise NetConfError(f"{origin}: missing 'name', the name of the network")
-    if not is_cni_name(name):
-        raise NetConfError(f"{origin}: 'name' {name[:80]!r} is not a network name (letters, digits, '_', '.' and '-')")
+    if not is_cni_name(name) or len(name) > _LONGEST_NAME:
+        accepted = f"at most {_LONGEST_NAME} letters, digits, '_', '.' and '-'"
+        raise NetConfError(f"{origin}: 'name' {name[:80]!r} is not a network name ({accepted})")
     return name
 
 

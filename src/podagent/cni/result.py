@@ -124,7 +124,7 @@ def _newest_ip(ip: Json) -> Json:
 def _to_middle(newest: Json, wanted: str) -> Json:
     older = {**newest, "cniVersion": wanted}
     if "interfaces" in newest:
-        older["interfaces"] = [_pick(each, "name", "mac", "sandbox") for each in newest["interfaces"]]
+        older["interfaces"] = [{"name": each["name"], **_pick(each, "mac", "sandbox")} for each in newest["interfaces"]]
     if "ips" in newest:
         older["ips"] = [{"version": "6" if ":" in ip["address"] else "4", **ip} for ip in newest["ips"]]
     return older

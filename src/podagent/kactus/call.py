@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from podagent import versions
-from podagent.foreign import Json, json_object
+from podagent.foreign import Json, json_object, printable
 from podagent.kactus.failure import DECODING_FAILURE, INCOMPATIBLE_VERSION, INVALID_CONFIG, INVALID_ENVIRONMENT, Failure
 from podagent.validate import is_cni_name, is_dns1123_label, is_dns1123_subdomain, is_interface_name, is_mac
 
@@ -78,7 +78,11 @@ def read_call(environ: Mapping[str, str], stdin: bytes) -> Call:
     """
     command = environ.get("CNI_COMMAND", "")
     if command not in _REQUIRED:
-        what = f"unknown CNI_COMMAND: {command[:40]}" if command else "required env variables [CNI_COMMAND] missing"
+        what = (
+            f"unknown CNI_COMMAND: {printable(command, 40)}"
+            if command
+            else "required env variables [CNI_COMMAND] missing"
+        )
         raise Failure(INVALID_ENVIRONMENT, what)
     missing = [name for name in _REQUIRED[command] if not environ.get(name)]
     if missing:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from podagent.foreign import json_object
+from podagent.foreign import YAML_FAULTS, json_object, printable, yaml_fault
 from podagent.kactus.failure import INVALID_CONFIG, TRY_AGAIN_LATER, Failure
 
 _SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
@@ -36,7 +36,8 @@ def load_credentials(
     try:
         found = _from_kubeconfig(kubeconfig) if kubeconfig else _from_service_account(environ, service_account)
     except OSError as fault:
-        raise Failure(TRY_AGAIN_LATER, f"cannot read {fault.filename or kubeconfig}: {fault.strerror}") from None
+        where = printable(str(fault.filename or kubeconfig), 300)
+        raise Failure(TRY_AGAIN_LATER, f"cannot read {where}: {fault.strerror}") from None
     _require_usable(found)
     return found
 
@@ -84,9 +85,11 @@ def _from_kubeconfig(path: str) -> Credentials:
 
 
 def _is_server(url: str) -> bool:
+    if not url.startswith(("https://", "http://")) or not url.isprintable():
+        return False
     try:
         parts = urlsplit(url)
-        return parts.scheme in ("https", "http") and bool(parts.hostname) and parts.port != 0
+        return bool(parts.hostname) and parts.port != 0
     except ValueError:
         return False
 
@@ -105,8 +108,8 @@ def _parse_yaml(path: str, text: str) -> Mapping[str, Any]:
 
     try:
         document = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - it is a safe one
-    except yaml.YAMLError as fault:
-        raise Failure(INVALID_CONFIG, f"kubeconfig {path} is not YAML: {fault}") from None
+    except (yaml.YAMLError, *YAML_FAULTS) as fault:
+        raise Failure(INVALID_CONFIG, f"kubeconfig {path} is not YAML: {yaml_fault(fault)}") from None
     if not isinstance(document, dict):
         raise Failure(INVALID_CONFIG, f"kubeconfig {path} is not a mapping of clusters, contexts and users")
     return document

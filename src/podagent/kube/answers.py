@@ -25,6 +25,8 @@ TRANSPORT_ERRORS = (ApiException, HTTPError, HTTPException, OSError)
 _PIECE = 1 << 16
 _LARGEST_ERROR = 1 << 16
 _LONGEST_MESSAGE = 600
+_LONGEST_DELAY_S = 86400  # JSON numbers have no bounds
+_CODES = range(100, 600)
 
 
 @contextlib.contextmanager
@@ -87,9 +89,10 @@ def refusal(response: BaseHTTPResponse, what: str) -> ApiError:
 
 def status_error(status: Json, what: str) -> ApiError:
     """Converts an object of kind Status inside a watch to an error."""
-    code = lenient(status, "code", int) or HTTPStatus.INTERNAL_SERVER_ERROR.value
+    code = lenient(status, "code", int)
+    code = code if code in _CODES else HTTPStatus.INTERNAL_SERVER_ERROR.value
     message = lenient(status, "message", str) or lenient(status, "reason", str) or "error without a message"
-    seconds = lenient(lenient(status, "details", dict), "retryAfterSeconds", int)
+    seconds = min(lenient(lenient(status, "details", dict), "retryAfterSeconds", int), _LONGEST_DELAY_S)
     return ApiError(f"{what}: {code} {_quoted(message)}", code, float(seconds) if seconds > 0 else None)
 
 

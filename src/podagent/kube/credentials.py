@@ -17,9 +17,12 @@ from kubernetes.config.kube_config import KubeConfigLoader
 from kubernetes.utils.keepalive import tcp_keepalive_socket_options
 
 from podagent.errors import KubeconfigError
-from podagent.foreign import Json, lenient
+from podagent.foreign import YAML_FAULTS, Json, lenient, printable, shown, yaml_fault
 from podagent.timelimit import TimeLimit
 
+_LONGEST_FAULT = 300
+# The other one takes seconds for what is nested deeply.
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _CREDENTIALS = (
     "token",
@@ -59,11 +62,13 @@ def load(
     configuration.host = ""
     if kubeconfig is not None and kubeconfig.exists():
         _from_file(kubeconfig, configuration)
+        origin = f"kubeconfig {kubeconfig}"
     elif "KUBERNETES_SERVICE_HOST" in environ and (service_account / "token").exists():
         _from_service_account(service_account, environ, configuration)
+        origin = f"service account in {service_account}"
     else:
         raise KubeconfigError(f"kubeconfig {kubeconfig or '(none given)'} does not exist, and this is not a pod")
-    _tune(configuration, connections)
+    _tune(configuration, connections, origin)
     return configuration
 
 
@@ -74,23 +79,25 @@ def _from_file(path: Path, configuration: Configuration) -> None:
         with TimeLimit(LONGEST_LOAD_S):  # of the requests that an auth-provider may need
             KubeConfigLoader(config_dict=document, config_base_path=str(path.parent)).load_and_set(configuration)
     except ConfigException as error:
-        raise KubeconfigError(f"kubeconfig {path}: {error}") from error
+        raise KubeconfigError(f"kubeconfig {path}: {printable(str(error), _LONGEST_FAULT)}") from error
     except OSError as error:
-        raise KubeconfigError(f"kubeconfig {path}: cannot read {error.filename}: {error.strerror}") from error
+        raise KubeconfigError(
+            f"kubeconfig {path}: cannot read {printable(str(error.filename), _LONGEST_FAULT)}: {error.strerror}"
+        ) from error
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         # The library does not validate types: a malformed document surfaces as one of these.
-        raise KubeconfigError(f"kubeconfig {path} is malformed: {error!r}") from error
+        raise KubeconfigError(f"kubeconfig {path} is malformed: {printable(repr(error), _LONGEST_FAULT)}") from error
     _check_server(path, configuration.host)
     _check_credentials(path, document, configuration)
 
 
 def _parse(path: Path) -> Json:
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)  # noqa: S506 - it is a safe one
     except OSError as error:
         raise KubeconfigError(f"kubeconfig {path} cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise KubeconfigError(f"kubeconfig {path} is not YAML: {error}") from error
+    except (yaml.YAMLError, *YAML_FAULTS) as error:
+        raise KubeconfigError(f"kubeconfig {path} is not YAML: {yaml_fault(error)}") from None
     if not isinstance(document, dict):
         raise KubeconfigError(f"kubeconfig {path} is not a mapping of clusters, contexts and users")
     if not document.get("current-context"):
@@ -113,7 +120,7 @@ def _check_server(path: Path, host: str) -> None:
     if not host:
         raise KubeconfigError(f"kubeconfig {path}: the cluster of the current context has no server")
     if not host.startswith(("https://", "http://")):
-        raise KubeconfigError(f"kubeconfig {path}: server {host!r} is not an https:// or http:// URL")
+        raise KubeconfigError(f"kubeconfig {path}: server {shown(host)} is not an https:// or http:// URL")
 
 
 def _check_credentials(path: Path, document: Json, configuration: Configuration) -> None:
@@ -143,12 +150,12 @@ def _from_service_account(directory: Path, environ: Mapping[str, str], configura
         raise KubeconfigError(f"service account in {directory}: {error}") from error
 
 
-def _tune(configuration: Configuration, connections: int) -> None:
+def _tune(configuration: Configuration, connections: int, origin: str) -> None:
     # The library's hook would re-read files on every request; we reload after a 401 instead.
     configuration.refresh_api_key_hook = None
     token = configuration.api_key.get("BearerToken")
     if token is not None:
-        configuration.api_key["BearerToken"] = _header_value(token)
+        configuration.api_key["BearerToken"] = _header_value(token, origin)
     configuration.retries = False  # urllib3 would retry at once, and sleep for Retry-After inside the call
     configuration.connection_pool_maxsize = connections
     configuration.socket_options = tcp_keepalive_socket_options(
@@ -156,9 +163,9 @@ def _tune(configuration: Configuration, connections: int) -> None:
     )
 
 
-def _header_value(token: str) -> str:
+def _header_value(token: str, origin: str) -> str:
     """Strips the trailing newline of token files, which is invalid in the Authorization header."""
     value = token.strip()
     if not value.isascii() or not value.isprintable():
-        raise KubeconfigError("the bearer token of the kubeconfig contains invalid characters")
+        raise KubeconfigError(f"{origin}: the bearer token contains invalid characters")
     return value

@@ -12,6 +12,7 @@ from hashlib import sha256
 from typing import Protocol
 
 from podagent.errors import DefinitionRefused
+from podagent.foreign import printable
 from podagent.model import DefinitionRef
 from podagent.netconf import NetConf
 from podagent.resolve.reach import (
@@ -27,6 +28,7 @@ from podagent.resolve.rules import Rules
 
 # IPAM plugins name files and directories after the network.
 _LONGEST_NAME = 200
+_LONGEST_SHOWN = 80
 
 InUse = tuple[DefinitionRef, NetConf]
 """A definition that has attachments on the node, and the configuration they were made with."""
@@ -87,7 +89,7 @@ class DefinitionPolicy:
     def _refuse_meta_plugins(self, netconf: NetConf, reference: DefinitionRef) -> None:
         for plugin in plugin_types(netconf):
             if plugin in META_PLUGINS or self._is_of_node(plugin):
-                what = f"CNI plugin {plugin} is a meta-plugin or the node's system plugin"
+                what = f"CNI plugin {printable(plugin, _LONGEST_SHOWN)} is a meta-plugin or the node's system plugin"
                 raise DefinitionRefused(f"network {reference}: {what}: no network definition may run it")
 
     def _is_of_node(self, plugin: str) -> bool:
@@ -98,7 +100,7 @@ class DefinitionPolicy:
     def _refuse_plugins(self, netconf: NetConf, reference: DefinitionRef) -> None:
         for plugin in plugin_types(netconf):
             if plugin not in self._rules.plugins:
-                raise self._refusal(reference, f"CNI plugin {plugin}", "allowed-plugins")
+                raise self._refusal(reference, f"CNI plugin {printable(plugin, _LONGEST_SHOWN)}", "allowed-plugins")
 
     def _refuse_options(self, netconf: NetConf, reference: DefinitionRef) -> None:
         for option in host_options(netconf):
@@ -109,7 +111,11 @@ class DefinitionPolicy:
     def _refuse_links(self, netconf: NetConf, reference: DefinitionRef) -> None:
         for link in host_links(netconf):
             if not self._may_use(link, reference.namespace):
-                what = f"link {link.name} of the host" if link.name else "the link of the host's default route"
+                what = (
+                    f"link {printable(link.name, _LONGEST_SHOWN)} of the host"
+                    if link.name
+                    else "the link of the host's default route"
+                )
                 raise self._refusal(reference, what, "allowed-links")
 
     def _may_use(self, link: HostLink, namespace: str) -> bool:

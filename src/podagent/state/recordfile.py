@@ -13,12 +13,13 @@ from typing import Any
 
 from podagent.decide.dialects import kaloom_names
 from podagent.errors import StoreError, UnknownSchema
-from podagent.foreign import Json, json_kind, objects, optional, required, shown
+from podagent.foreign import Json, json_kind, objects, optional, printable, required, shown
 from podagent.model import Attachment, DefinitionRef, Invocation, NetnsRef, Phase, PodKey, Record, Via
 from podagent.netconf import NetConf
 
 SCHEMA = 1
 _ROOM = 20
+_LONGEST_FAULT = 300
 
 
 def encode(record: Record) -> bytes:
@@ -54,7 +55,7 @@ def decode(content: bytes) -> Record:
     except RecursionError:
         raise StoreError("not a record: nested too deeply") from None
     except ValueError as fault:
-        raise StoreError(f"not a record: {fault}") from None
+        raise StoreError(f"not a record: {printable(str(fault), _LONGEST_FAULT)}") from None
 
 
 def _reader(document: Json) -> Callable[[Json], Record]:

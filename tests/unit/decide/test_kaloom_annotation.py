@@ -6,14 +6,11 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from podagent.decide.desired import Desired
 from podagent.decide.dialects import kaloom
 from podagent.decide.dialects.kaloom_names import interface_name
 from podagent.model import Attachment, DefinitionRef
-from podagent.validate import is_dns1123_label, is_dns1123_subdomain, is_interface_name, is_mac
 from unit.factory import annotation
 
 GOOD = {"name": "good"}
@@ -195,52 +192,3 @@ def test_kactus_which_attaches_more_can_tell_apart_what_the_agent_leaves_alone()
     assert (entries.primaries, entries.skipped) == (held("a"), held("b"))
     assert (entries.faulty, entries.nameless) == (held("c"), False)
     assert kaloom.read_entries(None, "shop", ()) == kaloom.Entries()
-
-
-anything = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=10), inner, max_size=3),
-    max_leaves=4,
-)
-HOSTILE = ("red", "green", "../../x", "a;b=c", "x" * 300, "red\n", "", "default", "victim")
-names = st.sampled_from(HOSTILE) | st.text(max_size=20)
-values = names | anything | st.booleans() | st.just("02:00:00:00:00:01") | st.lists(names, max_size=3)
-fields = st.sampled_from(["ifMac", "isPrimary", "podagentSkip", "namespace", "upperLayers", "other"])
-entries = st.builds(lambda name, more: {**more, "name": name}, names, st.dictionaries(fields, values, max_size=4))
-texts: st.SearchStrategy[str] = st.one_of(
-    st.text(st.characters()),  # lone surrogates too
-    anything.map(json.dumps),
-    st.lists(entries | anything, max_size=4).map(json.dumps),
-)
-
-
-@settings(max_examples=400, deadline=None)
-@given(texts)
-def test_any_text_is_read_only_checked_strings_come_of_it_and_every_fault_is_reported_and_held(text: str) -> None:
-    desired = kaloom.read(text, "shop", ("default",))
-    assert_checked(desired)
-    if desired.held or desired.hold_all:
-        assert desired.problems or "isPrimary" in text or "podagentSkip" in text
-    try:
-        value = json.loads(text) if text.strip() else []
-    except ValueError:
-        assert desired.hold_all
-    else:
-        assert not value or desired.attachments or desired.hold_all or desired.held
-
-
-def assert_checked(desired: Desired) -> None:
-    for each in desired.attachments:
-        assert is_dns1123_subdomain(each.network)
-        assert each.ifname == interface_name(each.network)
-        assert is_interface_name(each.ifname)
-        namespace = each.definition.namespace
-        assert not namespace or (is_dns1123_label(namespace) and namespace in ("shop", "default"))
-        assert each.mac is None or (is_mac(each.mac) and each.mac == each.mac.lower())
-        assert all(map(is_interface_name, each.upper_layers))
-    assert len({each.ifname for each in desired.attachments}) == len(desired.attachments)
-    assert not desired.held & {each.ifname for each in desired.attachments}
-    for problem in desired.problems:
-        assert problem.isascii()
-        assert problem.isprintable()
-        assert len(problem) < 600

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from podagent.decide.desired import Unreadable
 from podagent.foreign import Json
@@ -60,20 +58,6 @@ def test_absent_and_mistyped_fields_read_as_empty(obj: Json) -> None:
 @pytest.mark.parametrize("annotations", [{"networks": []}, {"networks": 7}, [], "networks", 7])
 def test_annotations_of_a_wrong_type_are_a_fault_and_never_no_networks(annotations: Any) -> None:
     assert isinstance(parsed(annotations).annotations["networks"], Unreadable)
-
-
-KEYS = ["metadata", "spec", "status", "annotations", "networks", "containerStatuses", "containerID"]
-ANYTHING = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS) | st.text(), inner, max_size=4),
-    max_leaves=20,
-)
-
-
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # the first draw loads the table of Unicode
-@given(st.dictionaries(st.sampled_from(["metadata", "spec", "status"]), ANYTHING))
-def test_no_content_of_an_object_makes_parsing_fail(obj: Json) -> None:
-    assert isinstance(parse_pod(obj), Pod)
 
 
 def test_the_incarnation_changes_with_containers_and_address_and_with_nothing_else() -> None:

@@ -6,15 +6,12 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from podagent.errors import DefinitionError
 from podagent.foreign import Json
 from podagent.model import DefinitionRef
 from podagent.netconf import NetConf
 from podagent.resolve.definition import to_netconf
-from podagent.validate import is_cni_name
 
 DATA = DefinitionRef("networks.kaloom.com/v1", "default", "data")
 BRIDGE: Json = {"cniVersion": "0.4.0", "bridge": "br0", "ipam": {"type": "host-local"}}
@@ -88,34 +85,3 @@ def test_a_configuration_is_bounded(largest: Json | str, too_large: Json | str, 
 def test_a_definition_without_its_parts_is_refused(spec: Any) -> None:
     with pytest.raises(DefinitionError, match="default/data"):
         to_netconf({"spec": spec}, DATA)
-
-
-anything = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
-    max_leaves=8,
-)
-keys = st.sampled_from(["name", "type", "cniVersion", "cniVersions", "plugins", "ipam", "capabilities", "disableCheck"])
-configs = st.one_of(
-    st.text(),
-    anything.map(json.dumps),
-    st.dictionaries(keys, anything | st.just([{"type": "bridge"}]) | st.just({"type": "x"})).map(json.dumps),
-)
-
-
-@given(configs, st.text() | st.just("bridge"))
-def test_whatever_is_written_either_may_be_run_or_is_refused(config: str, plugin: str) -> None:
-    try:
-        netconf = convert(config, plugin)
-    except DefinitionError as error:
-        message = str(error)
-        assert "default/data" in message
-        return
-    assert is_cni_name(netconf.name)
-    assert netconf.plugins
-    for each in netconf.plugins:
-        ipam = each.get("ipam") or {}
-        for name in filter(None, (each["type"], ipam.get("type"))):
-            assert not {"/", "\0"} & set(name)
-            assert name not in (".", "..")
-    json.dumps(netconf.json, allow_nan=False)

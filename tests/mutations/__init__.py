@@ -1,0 +1,1 @@
+"""Takes the defence of each of the most important promises out of the source, and expects the tests to turn red."""
