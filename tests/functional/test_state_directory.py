@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from contextlib import closing
 from pathlib import Path
 
@@ -79,3 +80,24 @@ def test_without_a_directory_networks_are_detached_but_not_attached_until_it_can
     bed.settles({leaves: [], stays: [data], comes: [data]}, 40)
     assert len(record_files(running)) == 2
     eventually(lambda: running.notifications.status.startswith("3 pods, 2 attachments"))
+
+
+def test_a_directory_unmounted_at_run_time_is_written_again(bed: Bed) -> None:
+    running, data, state = bed.agent, bed.networks.bridge("data"), bed.agent.state_dir
+    running.stop()
+    subprocess.run(["mount", "-t", "tmpfs", "podagent-lab", str(state)], check=True)
+    try:
+        running.start()
+        stays = bed.attached(data)
+    finally:
+        subprocess.run(["umount", "--lazy", str(state)], check=True)
+    before = plugged(stays)
+    comes = bed.node.pod(networks=["data"])
+    bed.settles({stays: [data], comes: [data]})
+    assert_refused(running, state)
+    bed.plugins.record("bridge")
+    running.stop()
+    restart(running)
+    assert bed.plugins.calls() == []
+    bed.settles({stays: [data], comes: [data]})
+    assert plugged(stays) == before
