@@ -41,7 +41,7 @@ def agent_arguments(remote: Remote) -> dict[str, Any]:
 
 
 @pytest.mark.promise(
-    "Node: any call to Docker or to the API server fails once",
+    "Node: calls to Docker and to the API server fail once each",
     "pods are attached and detached all the same",
 )
 def test_each_call_to_docker_and_to_the_api_server_may_fail_once(bed: Bed, remote: Remote) -> None:

@@ -159,7 +159,7 @@ def fails_once(node: Node, calls: Calls, act: Act, visit: Visit, number: int) ->
 
 
 @pytest.mark.promise(
-    "Node: any system call of an attach, detach or start fails once",
+    "Node: a system call of an attach, detach or recovery fails once",
     "in the end every pod is as its annotation asks",
 )
 @pytest.mark.parametrize("names", GROUPS, ids=" ".join)
