@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
+import pytest
+
 from functional.expectations import ifname, wait_for_line
 from functional.outcomes import Plugged, plugged, settles
 from lab.agent import AgentFactory
@@ -93,6 +95,10 @@ def test_a_deleted_pod_leaves_neither_interface_nor_lease(
     assert plugged(beside) == before
 
 
+@pytest.mark.promise(
+    "Agent: annotations change, pods come and go while the agent is stopped",
+    "the next start follows all of it; what did not change is not touched",
+)
 def test_changes_while_the_agent_was_away_are_followed(pods: AnyPods, networks: Networks, agent: AgentFactory) -> None:
     data, red = made = [networks.bridge(), networks.bridge()]
     away = agent()
@@ -111,6 +117,7 @@ def test_changes_while_the_agent_was_away_are_followed(pods: AnyPods, networks: 
     assert plugged(changes)[ifname(data)] == before[ifname(data)]
 
 
+@pytest.mark.promise("Annotations: an annotation is not JSON", "interfaces stay as they are until it is corrected")
 def test_an_unreadable_annotation_touches_nothing(pods: AnyPods, networks: Networks, agent: AgentFactory) -> None:
     data, red = made = [networks.bridge(), networks.bridge()]
     running, pod = agent(), pods.make(networks=[data.name])

@@ -41,6 +41,10 @@ def stopped(agent: AgentFactory) -> Iterator[Agent]:
     processes.end([held.pid], signal.SIGCONT)
 
 
+@pytest.mark.promise(
+    "API server: etcd drops the history that the watch needs",
+    "the pods are listed again, and no change is missed",
+)
 @pytest.mark.once
 def test_what_was_compacted_while_the_agent_was_disconnected_is_listed_again(
     cluster: Cluster, pods: NodePods, stopped: Agent, two: list[Network]

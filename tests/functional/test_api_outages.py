@@ -74,6 +74,10 @@ def away(api: ApiServer) -> Iterator[ClosedDoor]:
 # --- away ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise(
+    "API server: the API server is away",
+    "nothing is detached; what changed meanwhile is followed once it is back",
+)
 @pytest.mark.timeout(240)
 def test_everything_that_changed_while_the_api_server_was_away_is_made_up_for(fresh: Bed) -> None:
     seconds = 30
@@ -139,6 +143,10 @@ def test_a_definition_that_cannot_be_read_for_a_while_is_read_later(bed: Bed) ->
     assert messages(bed.api, pod, "NetworkAttachFailed")
 
 
+@pytest.mark.promise(
+    "Credentials: a token is rotated, on the node or on the server first",
+    "the agent takes the new token without a restart",
+)
 def test_takes_the_new_token_when_it_was_rotated_here_or_there_first(bed: Bed) -> None:
     running, data, red = bed.agent, bed.networks.bridge("data"), bed.networks.bridge("red")
     kubeconfig, token = bed.workdir / "kubeconfig", bed.workdir / "token"
@@ -169,6 +177,7 @@ def test_takes_the_new_token_when_it_was_rotated_here_or_there_first(bed: Bed) -
 # --- silent -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("API server: a connection falls silent", "it is replaced within a minute")
 @pytest.mark.timeout(180)
 def test_a_connection_that_fell_silent_is_noticed_within_a_minute(fresh: Bed) -> None:
     data, red = fresh.networks.bridge("data"), fresh.networks.bridge("red")
@@ -186,6 +195,7 @@ def test_a_connection_that_fell_silent_is_noticed_within_a_minute(fresh: Bed) ->
 # --- lying --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("API server: a list of pods is empty although the pods exist", "no pod is detached")
 @pytest.mark.attack
 @pytest.mark.parametrize("empty_lists", [1, 2])
 def test_lists_that_lack_every_pod_detach_nothing(fresh: Bed, empty_lists: int) -> None:
@@ -205,6 +215,10 @@ def test_lists_that_lack_every_pod_detach_nothing(fresh: Bed, empty_lists: int) 
     assert [call.command for call in fresh.plugins.calls()].count("DEL") == 1
 
 
+@pytest.mark.promise(
+    "API server: the kubeconfig leads to another cluster",
+    "interfaces stay until the operator confirms that the node has moved",
+)
 @pytest.mark.attack
 @pytest.mark.timeout(240)
 def test_the_api_server_of_another_cluster_is_refused_until_this_node_has_moved_there(

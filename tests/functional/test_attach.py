@@ -71,6 +71,10 @@ def test_definitions_are_those_of_the_pods_namespace_of_default_and_of_the_globa
     bed.settles({pod: [own]})
 
 
+@pytest.mark.promise(
+    "Definitions: a definition is missing or wrong, and is created or corrected later",
+    "an Event names the fault; the network is attached once the definition is right",
+)
 @BOTH_WAYS
 def test_a_network_is_attached_once_its_definition_is_there_and_correct(bed: Bed) -> None:
     late, misspelt, half_made, beside = made = [bed.networks.bridge() for _ in range(4)]
@@ -99,6 +103,10 @@ def define(bed: Bed, name: str, spec: dict[str, Any]) -> None:
     bed.api.patch("networks", "default", name, {"spec": spec})
 
 
+@pytest.mark.promise(
+    "Definitions: a definition in use is changed or deleted",
+    "interfaces stay, and are detached with the configuration that attached them",
+)
 def test_a_definition_changed_or_deleted_later_touches_nothing_and_detaches_as_it_attached(bed: Bed) -> None:
     changed, deleted, barrier = made = [bed.networks.bridge() for _ in range(3)]
     bed.plugins.record("bridge")

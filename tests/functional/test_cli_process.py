@@ -116,6 +116,7 @@ def blocked(pid: int) -> set[int]:
     return {number for number in range(1, 65) if mask >> (number - 1) & 1}
 
 
+@pytest.mark.promise("Agent: SIGHUP arrives during the start", "the agent starts, then reloads")
 def test_a_reload_at_any_moment_of_the_start_is_no_end_of_the_agent(started: Callable[[], Agent]) -> None:
     agent = started()
     while not agent.notifications.all("READY"):
@@ -125,6 +126,7 @@ def test_a_reload_at_any_moment_of_the_start_is_no_end_of_the_agent(started: Cal
     assert agent.stop() == 0
 
 
+@pytest.mark.promise("Agent: SIGTERM arrives during the start", "the agent ends in order, with exit code 0")
 @pytest.mark.parametrize("delay_s", [0.0, 0.1, 0.3, 0.6])
 def test_sigterm_at_any_moment_of_the_start_ends_the_agent_in_order(
     started: Callable[[], Agent], delay_s: float

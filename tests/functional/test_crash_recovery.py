@@ -57,6 +57,10 @@ def count_of_lists(agent: Agent) -> int:
     return agent.log().count("pods on node")
 
 
+@pytest.mark.promise(
+    "Agent: the agent is killed during ADD or DEL, with its plugins or without them",
+    "the next start waits for the plugins, rolls back, and does what is wanted by then",
+)
 @pytest.mark.parametrize(("via", "command", "plugin", "point", "death"), KILLS, indirect=["via"])
 def test_converges_after_a_kill_in_the_middle_of_an_operation(
     bed: Bed, command: str, plugin: str, point: str, death: str
@@ -112,6 +116,10 @@ def wait_for_changes(directory: Path, count: int, seconds: float) -> None:
         seen = now
 
 
+@pytest.mark.promise(
+    "Agent: the agent is killed again and again while annotations change",
+    "in the end every pod has exactly the networks of its annotation",
+)
 @BOTH_WAYS
 def test_converges_after_kills_at_arbitrary_times_in_a_burst_of_changes(bed: Bed) -> None:
     data, red = bed.networks.bridge("data"), bed.networks.bridge("red")

@@ -11,6 +11,10 @@ from functional.outcomes import plugged
 pytestmark = pytest.mark.root
 
 
+@pytest.mark.promise(
+    "Docker: Docker is away, and containers live on",
+    "interfaces stay; detaches go on, attaches follow once it is back",
+)
 def test_interfaces_live_through_a_restart_of_docker_and_what_changed_meanwhile_is_followed(bed: Bed) -> None:
     data, red = bed.networks.bridge("data"), bed.networks.bridge("red")
     steady, comes, goes, changes = bed.node.many(4)
@@ -37,6 +41,10 @@ def test_interfaces_live_through_a_restart_of_docker_and_what_changed_meanwhile_
     )
 
 
+@pytest.mark.promise(
+    "Docker: Docker restarts, and every container dies",
+    "replaced sandboxes get their networks; pods that are gone leave no address",
+)
 def test_sandboxes_that_died_with_docker_are_plugged_again_when_they_are_replaced(bed: Bed) -> None:
     data = bed.networks.bridge("data")
     replaced, deleted, unplugged = bed.all_attached(3, data)

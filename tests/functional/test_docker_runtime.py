@@ -153,6 +153,10 @@ def test_nothing_but_get_is_asked_and_little_of_it(node: Node, dockerd: PrivateD
     assert requests == {"GET /events", "GET /containers/json", "GET /containers/ID/json"}
 
 
+@pytest.mark.promise(
+    "Docker: Docker accepts connections and does not answer",
+    "all workers give up in time, none waits for another",
+)
 def test_a_docker_that_does_not_answer_is_given_up_in_time_by_all_workers_alike(workdir: Path) -> None:
     path = workdir / "docker.sock"
     unanswered = DockerRuntime(f"unix://{path}", identify, timeout_s=0.5)

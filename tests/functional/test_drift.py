@@ -21,6 +21,10 @@ def agent_arguments() -> dict[str, Any]:
     return {"options": {"resync-period": "1s", "log-level": "info"}}
 
 
+@pytest.mark.promise(
+    "Interfaces: somebody deletes an interface in a pod",
+    "the next resync attaches it again, and an Event says so",
+)
 @BOTH_WAYS
 def test_a_link_deleted_by_hand_comes_back_with_the_next_resync(bed: Bed) -> None:
     data, red = bed.networks.bridge("data"), bed.networks.bridge("red")

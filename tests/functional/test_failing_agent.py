@@ -40,6 +40,10 @@ def agent_arguments(remote: Remote) -> dict[str, Any]:
     return {"env": remote.env, "options": {"resync-period": "1s"}}
 
 
+@pytest.mark.promise(
+    "Node: calls to Docker and to the API server fail once each",
+    "pods are attached and detached all the same",
+)
 def test_each_call_to_docker_and_to_the_api_server_may_fail_once(bed: Bed, remote: Remote) -> None:
     data = bed.networks.bridge()
 
@@ -70,6 +74,10 @@ def assert_sound(bed: Bed) -> None:
     assert not any(words in bed.agent.log() for words in ("internal error", "Traceback"))
 
 
+@pytest.mark.promise(
+    "Node: SELinux denies a network namespace, or the host has no file handles left",
+    "an Event and the journal name the cause; nothing changes until it is over",
+)
 @pytest.mark.parametrize(
     ("act", "call", "fault", "reason"),
     [

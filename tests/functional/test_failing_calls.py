@@ -158,6 +158,10 @@ def fails_once(node: Node, calls: Calls, act: Act, visit: Visit, number: int) ->
     return list(play(node, act))
 
 
+@pytest.mark.promise(
+    "Node: a system call of an attach, detach or recovery fails once",
+    "in the end every pod is as its annotation asks",
+)
 @pytest.mark.parametrize("names", GROUPS, ids=" ".join)
 def test_a_call_that_fails_once_changes_nothing_in_the_end(node: Node, calls: Calls, names: list[str]) -> None:
     covered: set[Visit] = set()

@@ -48,6 +48,10 @@ FAILED_ADDS = [*(("delegate", fault) for fault in FAULTS), *BY_KACTUS]
 FAILED_DELS = [*(("delegate", fault) for fault in ("hangs", "fails", "dies")), *BY_KACTUS]
 
 
+@pytest.mark.promise(
+    "Plugins: a plugin hangs, fails, dies, prints rubbish or floods its output on ADD",
+    "the ADD is bounded, reported, undone and retried; the other networks of the pod are attached",
+)
 @pytest.mark.parametrize(("via", "fault"), FAILED_ADDS, indirect=["via"])
 def test_a_failed_attach_is_reported_undone_and_made_good_later(bed: Bed, fault: str) -> None:
     broken, good = bed.networks.bridge(tuning=True), bed.networks.bridge()
@@ -67,6 +71,10 @@ def test_a_failed_attach_is_reported_undone_and_made_good_later(bed: Bed, fault:
     assert plugged(pod)[ifname(good)] == attached
 
 
+@pytest.mark.promise(
+    "Plugins: a plugin hangs, fails or dies on DEL",
+    "the record stays, the failure is reported, and DEL is retried until it succeeds",
+)
 @pytest.mark.parametrize(("via", "fault"), FAILED_DELS, indirect=["via"])
 def test_a_failed_detach_is_reported_and_made_good_later(bed: Bed, fault: str) -> None:
     broken, good = bed.networks.bridge(tuning=True), bed.networks.bridge()
@@ -98,6 +106,7 @@ def test_a_plugin_of_a_former_life_that_hangs_is_ended(bed: Bed) -> None:
     assert not any(map(processes.is_alive, hanging))
 
 
+@pytest.mark.promise("Plugins: a plugin hangs for one pod", "other pods are attached and detached meanwhile")
 def test_other_pods_do_not_wait_for_a_plugin_that_hangs(own_bed: Callable[..., Bed]) -> None:
     bed = own_bed(options={"plugin-timeout": "20s", "workers": 4})
     broken, good = bed.networks.bridge(tuning=True), bed.networks.bridge()
@@ -120,6 +129,10 @@ def test_other_pods_do_not_wait_for_a_plugin_that_hangs(own_bed: Callable[..., B
     bed.settles({stuck: [broken], beside: []})
 
 
+@pytest.mark.promise(
+    "Plugins: a plugin fails again and again",
+    "it is retried with growing delays; a changed annotation is tried at once",
+)
 def test_failures_are_tried_again_with_growing_delays_and_another_wish_at_once(bed: Bed) -> None:
     broken, good = bed.networks.bridge(tuning=True), bed.networks.bridge()
     bed.plugins.fail("tuning", "ADD")

@@ -42,6 +42,10 @@ def assert_left_alone(bed: Bed, network: Network) -> None:
     bed.settles({pod: []})
 
 
+@pytest.mark.promise(
+    "Interfaces: the pod has an interface of the expected name that the agent did not make",
+    "it is not adopted and not deleted; the attach fails with an Event",
+)
 @BOTH_WAYS
 def test_a_link_that_the_pod_made_is_left_alone(bed: Bed) -> None:
     assert_left_alone(bed, bed.networks.bridge())

@@ -23,6 +23,10 @@ def pod_whose_sandbox_joined_by_a_detour(node: Node, other: Pod) -> Pod:
     return pod
 
 
+@pytest.mark.promise(
+    "Pods: a pod uses the network of the host, openly or by a detour",
+    "nothing is attached, and no interface of the host changes",
+)
 def test_the_network_of_the_host_is_refused_and_untouched(bed: Bed) -> None:
     network = bed.networks.bridge()
     bed.plugins.record("bridge")

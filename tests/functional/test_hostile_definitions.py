@@ -55,6 +55,10 @@ def evil_kubeconfig(bed: Bed) -> Path:
     return path
 
 
+@pytest.mark.promise(
+    "Definitions: a tenant's definition names a meta-plugin or a kubeconfig with a command",
+    "it is refused; no command runs on the host",
+)
 def test_no_command_of_the_tenants_runs_on_the_host(bed: Bed, pod: Pod, own: Network, evil_kubeconfig: Path) -> None:
     bed.plugins.alias("multus", Path("/bin/true"))
     mine = {"kubeconfig": str(evil_kubeconfig), "delegates": [{"type": "bridge", "masterPlugin": True}]}
@@ -68,6 +72,10 @@ def test_no_command_of_the_tenants_runs_on_the_host(bed: Bed, pod: Pod, own: Net
     assert not bed.plugins.calls(plugin="multus")
 
 
+@pytest.mark.promise(
+    "Definitions: a tenant's definition names files of the host",
+    "it is refused; no file is read or written",
+)
 def test_no_file_of_the_host_is_written_or_read(bed: Bed, pod: Pod, own: Network) -> None:
     outside = bed.workdir / "outside"
     pool = {"type": "host-local", "subnet": "198.51.100.0/24"}
@@ -78,6 +86,10 @@ def test_no_file_of_the_host_is_written_or_read(bed: Bed, pod: Pod, own: Network
     assert not outside.exists()
 
 
+@pytest.mark.promise(
+    "Definitions: a tenant's definition names interfaces of the host",
+    "it is refused; the interfaces stay as they are",
+)
 def test_the_hosts_links_and_addresses_stay_its_own(bed: Bed, pod: Pod, own: Network) -> None:
     pool = {"ipam": {"type": "host-local", "subnet": "198.51.100.0/24"}}
     mgmt = bed.networks.bridge().bridge
@@ -109,6 +121,10 @@ def test_a_tenant_neither_joins_anothers_bridge_nor_takes_addresses_of_its_pool(
     victim.annotate([])
 
 
+@pytest.mark.promise(
+    "Interfaces: a pod requests the MAC address of another tenant's pod or of the bridge",
+    "the attach is refused with an Event",
+)
 def test_a_tenant_gets_neither_the_mac_address_of_another_nor_that_of_the_bridge(
     bed: Bed, pod: Pod, own: Network
 ) -> None:

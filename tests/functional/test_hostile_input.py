@@ -93,6 +93,10 @@ BAD_ENTRIES: list[tuple[Any, str]] = [
 ]
 
 
+@pytest.mark.promise(
+    "Annotations: some entries are malformed or hostile",
+    "an Event for each of them; the others are attached",
+)
 def test_bad_entries_are_reported_one_by_one_and_the_others_are_served(bed: Bed, pod: Pod) -> None:
     pod.annotate(json.dumps([{"name": "keep"}, *(entry for entry, _ in BAD_ENTRIES)]))
     for number, (_, words) in enumerate(BAD_ENTRIES, 1):
@@ -126,6 +130,10 @@ def _bad_definitions(good: dict[str, Any]) -> dict[str, tuple[Any, str]]:
     }
 
 
+@pytest.mark.promise(
+    "Definitions: a definition is malformed, too large, or names a plugin by a path",
+    "an Event names the fault, nothing runs, the other networks are attached",
+)
 @BOTH_WAYS
 def test_every_malformed_definition_is_reported_and_the_siblings_are_served(
     bed: Bed, pod: Pod, keep: Network, sibling: Network

@@ -69,6 +69,10 @@ def test_adopts_what_the_kubelet_had_made_at_pod_start_and_detaches_it_like_any_
     bed.settles({})
 
 
+@pytest.mark.promise(
+    "kactus: the kubelet and the agent detach from one pod at once",
+    "one waits for the other, and nothing leaks",
+)
 @pytest.mark.parametrize("first", ["agent", "kubelet"])
 def test_the_kubelets_teardown_and_the_agents_detach_at_once_leave_nothing(
     bed: Bed, kactus: NodeKactus, first: str

@@ -40,6 +40,10 @@ def fill_with_annotations(bed: Bed) -> None:
         bed.api.create({"kind": "Pod", "metadata": metadata, "spec": spec, "status": {"phase": "Pending"}})
 
 
+@pytest.mark.promise(
+    "Load: a tenant floods with huge definitions and annotations",
+    "the agent's memory stays below twice what it was, and is given back",
+)
 def test_it_stays_bounded_and_returns(bed: Bed) -> None:
     data = bed.networks.bridge("data")
     quiet = bed.attached(data)

@@ -12,6 +12,10 @@ from functional.ways import BOTH_WAYS
 pytestmark = pytest.mark.root
 
 
+@pytest.mark.promise(
+    "Pods: a sandbox is replaced, with the agent at work or stopped",
+    "the new sandbox gets the networks of the annotation; the old addresses are released",
+)
 @BOTH_WAYS
 @pytest.mark.parametrize("away", [False, True], ids=["agent at work", "agent away"])
 def test_networks_come_back_in_a_replaced_sandbox_as_they_are_wanted_by_then(bed: Bed, away: bool) -> None:
@@ -31,6 +35,7 @@ def test_networks_come_back_in_a_replaced_sandbox_as_they_are_wanted_by_then(bed
     assert plugged(neighbour) == before
 
 
+@pytest.mark.promise("Pods: a sandbox is replaced during ADD", "the ADD is undone; the new sandbox gets the network")
 @BOTH_WAYS
 def test_a_sandbox_that_ends_during_an_attach_is_not_mistaken_for_the_next_one(bed: Bed) -> None:
     data = bed.networks.bridge("data")
@@ -42,6 +47,10 @@ def test_a_sandbox_that_ends_during_an_attach_is_not_mistaken_for_the_next_one(b
     bed.settles({pod: [data]})
 
 
+@pytest.mark.promise(
+    "Pods: a sandbox dies, then its pod is deleted, forced to go, or loses its annotation",
+    "no address leaks",
+)
 @BOTH_WAYS
 def test_a_pod_whose_sandbox_died_leaves_no_lease_however_it_goes(bed: Bed) -> None:
     data = bed.networks.bridge("data")
@@ -107,6 +116,10 @@ def test_two_pods_of_one_name_in_two_namespaces_are_never_crossed(bed: Bed) -> N
     assert plugged(blue) == staying
 
 
+@pytest.mark.promise(
+    "Pods: a pod is deleted and made again under its name",
+    "the new pod gets its own interfaces; those of the old one go",
+)
 @pytest.mark.parametrize("away", [False, True], ids=["agent at work", "agent away"])
 def test_a_pod_made_again_under_its_name_has_its_own_attachments(bed: Bed, away: bool) -> None:
     both, only_old, only_new = (bed.networks.bridge() for _ in range(3))
@@ -123,6 +136,10 @@ def test_a_pod_made_again_under_its_name_has_its_own_attachments(bed: Bed, away:
     assert {record["pod"]["uid"] for record in records(bed.agent)} == {pod.uid for pod in new}
 
 
+@pytest.mark.promise(
+    "Pods: the mirror object of a static pod is deleted",
+    "the pod keeps its networks until it ends itself",
+)
 def test_a_static_pod_keeps_its_networks_until_it_ends_itself_whatever_its_mirror_object_does(bed: Bed) -> None:
     network, barrier = made = [bed.networks.bridge(), bed.networks.bridge()]
     pod, beside = bed.node.pod(static=True, networks=[network.name]), bed.node.pod()

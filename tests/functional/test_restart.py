@@ -60,6 +60,10 @@ def test_a_pod_made_again_under_its_name_while_it_was_down_is_another_pod(bed: B
     assert first.uid not in content
 
 
+@pytest.mark.promise(
+    "Agent: the agent is stopped or killed, and nothing else changes",
+    "the next start runs no plugin and touches no interface",
+)
 @BOTH_WAYS
 def test_a_start_with_everything_in_place_runs_no_plugin_and_touches_no_interface(own_bed: Callable[..., Bed]) -> None:
     bed = own_bed(**OFTEN)
@@ -83,6 +87,10 @@ def test_a_start_with_everything_in_place_runs_no_plugin_and_touches_no_interfac
 # --- the first list ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise(
+    "API server: the list of pods is refused at the start",
+    "nothing is detached until a list is complete",
+)
 def test_detaches_nothing_before_the_first_complete_list(own_bed: Callable[..., Bed]) -> None:
     bed = own_bed(**OFTEN)
     down, data = bed.agent, bed.networks.bridge("data")
@@ -104,6 +112,10 @@ def test_detaches_nothing_before_the_first_complete_list(own_bed: Callable[..., 
     assert [call.command for call in bed.plugins.calls()] == ["DEL"]
 
 
+@pytest.mark.promise(
+    "API server: a list of pods breaks off after its first page",
+    "no pod of the missing pages is detached",
+)
 def test_detaches_nothing_on_half_a_list(bed: Bed) -> None:
     down, data = bed.agent, bed.networks.bridge("data")
     pod = bed.node.pod("on-the-second-page", networks=["data"])
@@ -167,6 +179,10 @@ def test_after_a_reboot_a_namespace_that_looks_like_a_recorded_one_is_another_po
 # --- records -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise(
+    "State directory: records are damaged or half written",
+    "they are set aside; the interfaces are found in the pods and adopted",
+)
 @BOTH_WAYS
 def test_sets_damaged_records_aside_drops_half_written_ones_and_goes_on(bed: Bed) -> None:
     down, made = bed.agent, [bed.networks.bridge("data"), bed.networks.bridge("red")]
@@ -193,6 +209,10 @@ def test_sets_damaged_records_aside_drops_half_written_ones_and_goes_on(bed: Bed
     bed.settles({pod: [] for pod in pods})
 
 
+@pytest.mark.promise(
+    "State directory: a newer version wrote a record in another format",
+    "the agent does not start, names the file and touches nothing",
+)
 def test_does_not_start_on_what_only_a_newer_version_can_read_and_touches_nothing(
     own_bed: Callable[..., Bed],
 ) -> None:

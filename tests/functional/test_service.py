@@ -31,6 +31,10 @@ def wait_for_status(running: Agent, words: str) -> None:
     eventually(lambda: words in running.notifications.status, what=f"{words!r} in the status")
 
 
+@pytest.mark.promise(
+    "Credentials: the kubeconfig is missing or unusable",
+    "the agent waits, and its status says why; it works once the file is right",
+)
 def test_is_ready_without_credentials_and_says_what_is_wrong_until_they_are_usable(
     own_bed: Callable[..., Bed], workdir: Path
 ) -> None:
@@ -97,6 +101,10 @@ def test_a_silent_api_server_or_a_slow_plugin_is_no_reason_to_restart_the_agent(
 # --- signals -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise(
+    "Agent: SIGTERM arrives during ADD or DEL",
+    "the plugin at work may end, no other one begins; the next start does the rest",
+)
 @pytest.mark.parametrize("command", ["ADD", "DEL"])
 def test_on_sigterm_a_plugin_may_end_and_no_other_one_begins(bed: Bed, command: str) -> None:
     running, data, red = bed.agent, bed.networks.bridge("data"), bed.networks.bridge("red")

@@ -65,6 +65,10 @@ ATTACKS = [
 ]
 
 
+@pytest.mark.promise(
+    "Load: a tenant floods with undefined networks, plugins that hang, or edits",
+    "the pods of other tenants are attached within three times the usual time",
+)
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_a_victim_is_attached_as_fast_as_ever(bed: Bed, attack: Attack) -> None:
     bed.plugins.breaks("ptp", script=pluginscripts.HANG)

@@ -38,6 +38,10 @@ def assert_refused(first: Agent, directory: Path) -> None:
     shutil.rmtree(first.directory / "second")
 
 
+@pytest.mark.promise(
+    "State directory: the directory is removed or renamed while the agent runs; a second agent starts",
+    "it is written again from memory; the second agent is refused",
+)
 @BOTH_WAYS
 def test_a_directory_removed_at_run_time_is_written_again_while_a_second_agent_is_refused(bed: Bed) -> None:
     running, data, red = bed.agent, bed.networks.bridge("data"), bed.networks.bridge("red")
@@ -62,6 +66,10 @@ def test_a_directory_removed_at_run_time_is_written_again_while_a_second_agent_i
     assert plugged(stays) == before
 
 
+@pytest.mark.promise(
+    "State directory: the directory cannot be made",
+    "networks are detached but not attached, and the status is Degraded",
+)
 def test_without_a_directory_networks_are_detached_but_not_attached_until_it_can_be_made(bed: Bed) -> None:
     running, data = bed.agent, bed.networks.bridge("data")
     leaves, stays, comes = bed.node.many(3, networks=["data"])

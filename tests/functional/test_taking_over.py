@@ -29,6 +29,10 @@ def leave(agent: Agent, pod: Pod, *networks: Network, state: str = "Active") -> 
         (agent.inherit_dir / f"{pod.name}-{network.name}.json").write_text(json.dumps(record))
 
 
+@pytest.mark.promise(
+    "Reboot and upgrade: Kaloom's podagent left interfaces, some half made",
+    "they are taken over; what is not wanted goes, what is half made is made again",
+)
 def test_what_is_attached_stays_or_goes_as_wanted_and_what_was_half_done_is_made_again(bed: Bed) -> None:
     data, red = made = [bed.networks.bridge("data"), bed.networks.bridge("red")]
     former = bed.agent

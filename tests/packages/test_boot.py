@@ -16,6 +16,10 @@ def power_cut(machine: Machine) -> None:
     machine.boot()
 
 
+@pytest.mark.promise(
+    "Reboot and upgrade: the node reboots, or loses power",
+    "pods get their networks again; no address of a pod that is gone leaks",
+)
 @pytest.mark.parametrize(
     ("booted", "goes_down"), [("deb12", Machine.reboot), ("deb13", power_cut)], indirect=["booted"]
 )

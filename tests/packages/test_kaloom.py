@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from functional.expectations import ifname
 from packages.bed import kaloom
 from packages.bed.host import Host
@@ -12,6 +14,10 @@ from packages.on import RPM_12
 pytestmark = RPM_12
 
 
+@pytest.mark.promise(
+    "Reboot and upgrade: Kaloom's package is replaced by this one",
+    "its settings stay in force, and pods get their networks",
+)
 def test_its_package_is_replaced_and_its_settings_stay_in_force(host: Host, node: Node) -> None:
     host.make_bare()
     service, machine = host.service, host.machine

@@ -89,6 +89,10 @@ def released(host: Host, node: Node, released_packages: Packages) -> Iterator[Ho
     host.make_bare()
 
 
+@pytest.mark.promise(
+    "Reboot and upgrade: podagent is upgraded, and downgraded again",
+    "no interface changes, and both versions detach what the other attached",
+)
 def test_from_the_released_version_and_back_to_it_no_interface_changes(
     released: Host, node: Node, newer_packages: Packages, released_packages: Packages
 ) -> None:

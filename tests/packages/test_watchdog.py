@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from lab.links import Links
 from packages.bed.host import Host
 from packages.bed.node import Node
@@ -31,6 +33,10 @@ sys.exit(main())
 """
 
 
+@pytest.mark.promise(
+    "Agent: a worker of the agent hangs",
+    "systemd restarts the agent; the stack is in the journal, interfaces stay",
+)
 def test_a_reconcile_that_never_returns_is_noticed_and_its_stack_is_in_the_journal(
     installed: Host, node: Node, attached: Links
 ) -> None:

@@ -14,6 +14,10 @@ SANDBOX, IFNAME = f"sandbox-{uuid.uuid4().hex}", "net0"
 ENV = {"CNI_COMMAND": "ADD", "CNI_CONTAINERID": SANDBOX, "CNI_IFNAME": IFNAME, "PATH": os.environ["PATH"]}
 
 
+@pytest.mark.promise(
+    "Node: a process of another user looks like a plugin at work",
+    "the agent neither waits for it nor ends it",
+)
 @pytest.mark.root
 @pytest.mark.attack
 @pytest.mark.parametrize("change", ["--reuid", "--ruid"], ids=["of another user", "set-user-ID"])

@@ -51,6 +51,10 @@ def test_one_network_comes_and_goes_and_its_result_is_printed(
         assert (pod.saved_names(), pod.leases(network), pod.leases(master)) == (["default"], [], ["eth0"])
 
 
+@pytest.mark.promise(
+    "kactus: pod object, definition, API server, kubeconfig and namespace are gone on DEL",
+    "DEL succeeds and releases the addresses",
+)
 def test_detaching_needs_no_pod_definition_server_kubeconfig_or_namespace(
     pod: Sandbox, red: Network, networks: Networks, api: ApiServer, kactus: Kactus, master: Network
 ) -> None:

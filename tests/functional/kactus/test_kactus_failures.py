@@ -43,6 +43,10 @@ def test_earlier_attachments_survive_a_failed_call(
     plugins.restore("bridge")
 
 
+@pytest.mark.promise(
+    "kactus: the API server is away at pod start",
+    "the call ends in time with CNI code 11, try again later",
+)
 def test_a_server_that_is_down_is_an_error_to_try_again_later_within_bounds(
     sandbox: SandboxFactory, networks: Networks, api: ApiServer
 ) -> None:

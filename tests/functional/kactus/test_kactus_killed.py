@@ -81,6 +81,10 @@ def asks_for_the_lock(pod: Sandbox, call: Running) -> bool:
     return not call.running or str(lock) in processes.open_files(call.pid)
 
 
+@pytest.mark.promise(
+    "kactus: kactus is killed during ADD or DEL, with its plugins or without them",
+    "the next call waits for the plugins and ends as usual; no address leaks",
+)
 @pytest.mark.parametrize(("plugin", "point", "command", "way", "how", "following"), KILLS)
 def test_the_next_call_after_a_kill_ends_as_if_there_had_been_none(
     pod: Sandbox, red: Network, master: Network, plugins: PluginDir,

@@ -87,6 +87,7 @@ def test_attaches_and_records_everything_that_detaching_will_need(node: Attachin
     assert dict(made.invocation.args) == {"MAC": "02:00:00:00:00:01"}
 
 
+@pytest.mark.promise("State directory: the disk is full before ADD", "no plugin runs")
 def test_no_add_runs_that_could_not_be_recorded(node: Attaching, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(record: Record) -> None:
         raise StoreError("disk full")

@@ -166,6 +166,10 @@ def test_nobody_floods_the_journal_with_faults(entries: list[Any]) -> None:
     assert len(problem) < 300
 
 
+@pytest.mark.promise(
+    "Annotations: an annotation lists more than 512 networks",
+    "it is refused as a whole, and interfaces stay",
+)
 def test_a_list_far_longer_than_any_pod_needs_is_refused_as_a_whole() -> None:
     desired = read([{"name": f"n{number}"} for number in range(513)])
     assert (desired.attachments, desired.hold_all) == ((), True)

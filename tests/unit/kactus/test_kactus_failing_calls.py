@@ -29,6 +29,10 @@ def recorded(node: PodNode) -> set[str]:
     return {interface_name(each["networkName"]) if "networkName" in each else "eth0" for each in node.kept}
 
 
+@pytest.mark.promise(
+    "kactus: any system call on kactus's files fails",
+    "every interface stays recorded; the next calls leave nothing",
+)
 @ERRNOS
 @pytest.mark.parametrize(
     ("at_first", "command", "network", "links"),

@@ -47,6 +47,7 @@ def test_an_item_that_is_no_pod_is_an_error_and_nothing_is_taken_as_gone(item: o
         listing(page() | {"items": [*page("a")["items"], item]})
 
 
+@pytest.mark.promise("API server: the answer is a list of another kind", "it is an error; no pod is taken as gone")
 @pytest.mark.parametrize("kind", [None, "", "List", "Status", "NodeList", 7])
 def test_a_list_of_another_kind_is_an_error(kind: object) -> None:
     with pytest.raises(ApiError, match="the answer is not a list of pods"):

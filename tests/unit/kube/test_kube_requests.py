@@ -210,6 +210,7 @@ def test_an_answer_that_is_no_object_or_too_large_to_hold_is_an_error_and_the_ne
 HEADERS = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
+@pytest.mark.promise("API server: an answer arrives a byte at a time", "the request is given up in time")
 @pytest.mark.parametrize(
     "answered",
     [
