@@ -29,8 +29,7 @@ Run = Callable[..., Ended]
 def server() -> Iterator[ApiServer]:
     with ApiServer() as server:
         server.create({"kind": "Pod", "metadata": {"name": "web-0"}, "spec": {}})
-        for name in ("infra", "kube-system"):
-            server.create({"kind": "Namespace", "metadata": {"name": name}})
+        server.create({"kind": "Namespace", "metadata": {"name": "infra"}})
         yield server
 
 
