@@ -1,7 +1,7 @@
 """Starts processes: the only module of the product that does.
 
-A start may hang, since the kernel reads the executable: on a network file system without an answer, for ever. No other
-start waits for it, and it is given up at a deadline.
+The kernel reads the executable at a start, so a start can hang indefinitely on a network file system that does not
+answer. No other start waits for it. It is given up at a deadline.
 """
 
 from __future__ import annotations

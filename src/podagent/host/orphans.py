@@ -125,7 +125,7 @@ def _require_none_of_ours(error: OSError) -> None:
 
 
 def _is_ours(pid: int) -> bool:
-    """Whether it was started by our own user too: set-user-ID programs keep the environment of whoever runs them."""
+    """Whether it was started by our own user too: set-user-ID programs keep the environment of their caller."""
     with open(f"/proc/{pid}/status", "rb", buffering=0) as status:  # noqa: PTH123
         users = next(line for line in status.read().splitlines() if line.startswith(b"Uid:"))
     return set(users.split()[1:]) == {b"%d" % os.geteuid()}

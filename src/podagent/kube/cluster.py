@@ -1,6 +1,6 @@
 """Refuses the API server of another cluster: its list of pods would empty this node.
 
-A cluster is identified by the UID of its namespace kube-system, which the API server makes once and nobody deletes.
+A cluster is identified by the UID of its namespace kube-system. The API server creates it once, and it is never deleted.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class ClusterGuard:
         """Asks the server, by `get`, which cluster it serves.
 
         Raises:
-            OtherCluster: it is another one, or there is no telling although it was known before.
+            OtherCluster: it is another one, or the server does not show it although the cluster is known.
             ApiError: there is no answer.
         """
         try:
@@ -50,7 +50,7 @@ class ClusterGuard:
             uid = self._ask(get, known)
             if not uid or uid == known:
                 return
-            if known and self._has_attachments() and not self._accept:
+            if self._must_stay_in(known):
                 raise OtherCluster(
                     "the API server is of another cluster than this node's attachments: its namespace kube-system has"
                     f" UID {uid}, theirs has {known}. Nothing is changed; {_REMEDY}"
@@ -68,7 +68,7 @@ class ClusterGuard:
         except ApiError as error:
             if error.status not in (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND):
                 raise
-            if known and self._has_attachments() and not self._accept:
+            if self._must_stay_in(known):
                 raise OtherCluster(
                     f"the API server does not show that it is of this node's cluster ({error}). Nothing is changed;"
                     f" let podagent get the namespace kube-system (its manifest does), or {_REMEDY}"
@@ -79,6 +79,10 @@ class ClusterGuard:
         if answer.get("kind") != "Namespace" or not uid:
             raise ApiError(f"GET {KUBE_SYSTEM}: the answer is not a namespace")
         return excerpt(uid, _LONGEST_UID)
+
+    def _must_stay_in(self, known: str) -> bool:
+        """Whether this node has something to lose in its cluster."""
+        return bool(known) and self._has_attachments() and not self._accept
 
     def _warn(self, error: ApiError) -> None:
         if not self._warned:

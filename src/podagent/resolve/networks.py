@@ -36,7 +36,7 @@ class ChosenNetworks:
         return None if corrected is None else record.invocation._replace(netconf=corrected)
 
     def via(self) -> Via:
-        """The mode in effect now. Raises NetConfError: with a faulty configuration of the node, nobody can tell."""
+        """The mode in effect now. Raises NetConfError: with a faulty configuration of the node it is unknown."""
         if self._attach_via != "auto":
             return Via(self._attach_via)
         try:

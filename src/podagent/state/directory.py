@@ -108,7 +108,7 @@ class StateDirectory:
                 yield path
 
     def read(self, path: Path) -> bytes:
-        """The content of a file. Waits for nobody, and follows no link.
+        """The content of a file. It never blocks, and follows no link.
 
         Raises:
             StoreError: it cannot be a record, by its kind or size.

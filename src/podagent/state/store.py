@@ -94,7 +94,7 @@ class Store:
         return [(call.definition, call.netconf) for call in calls if call.definition is not None]
 
     def __len__(self) -> int:
-        return len(self.all())
+        return sum(self.attachments().values())
 
     def may_have_records(self) -> bool:
         """Whether there are records, as far as is known: before `load` there may always be some."""
