@@ -1,6 +1,6 @@
 """Refuses the API server of another cluster: its list of pods would empty this node.
 
-A cluster is identified by the UID of its namespace kube-system. The API server creates it once, and it is never deleted.
+A cluster is identified by the UID of its namespace kube-system, which is created once and never deleted.
 """
 
 from __future__ import annotations
