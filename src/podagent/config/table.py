@@ -30,7 +30,7 @@ class Settings:
     container_type: Literal["docker"]
     docker_endpoint: str
     crio_endpoint: str
-    cni_bin_path: Path
+    cni_bin_path: tuple[str, ...]
     cni_conf_path: Path
     cni_vendor_name: str
     attach_via: Literal["auto", "system", "delegate"]
@@ -129,9 +129,9 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "cni-bin-path",
-        kinds.PATH,
+        kinds.DIRECTORIES,
         "/opt/cni/bin",
-        "Directory of the CNI plugins.",
+        "Directories of the CNI plugins. The first one that has a plugin is used.",
         "The directory that Kubernetes uses; some distributions install plugins to /usr/lib/cni.",
     ),
     Setting(

@@ -149,11 +149,11 @@ def _make_core(
     settings: Settings, pods: PodTable, records: Store, runtime: Runtime, api: KubeApi, outcomes: Outcomes
 ) -> _Core:
     """The parts that reconciliation and takeover share."""
-    bin_dir, namespaces = str(settings.cni_bin_path), settings.global_namespaces
-    system = SystemNetworks(SystemConf(settings.cni_conf_path).current, bin_dir, settings.cni_vendor_name)
+    bin_dirs, namespaces = settings.cni_bin_path, settings.global_namespaces
+    system = SystemNetworks(SystemConf(settings.cni_conf_path).current, bin_dirs, settings.cni_vendor_name)
     policy = DefinitionPolicy(_rules(settings), system.plugin_types, LinkClaims(), records.definitions_in_use)
     macs = MacRule(settings.allow_mac, lambda: map(_plugged, records.all()), host_macs)
-    delegate = DelegateNetworks(NetworkDefinitions(api).read, bin_dir, namespaces, policy, macs)
+    delegate = DelegateNetworks(NetworkDefinitions(api).read, bin_dirs, namespaces, policy, macs)
     networks = ChosenNetworks(settings.attach_via, system, delegate)
     cni = CniRuntime(settings.plugin_timeout, os.environ, partial(_log.debug, "CNI plugin %s wrote to stderr: %s"))
     evidence = AttachmentEvidence(cni, system.netconf)
