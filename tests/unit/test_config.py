@@ -109,6 +109,7 @@ def test_variables_of_others_and_of_a_service_called_podagent_are_no_settings(em
         ("workers", ["0", "65", "-1", "2.5", "²", "1" * 5000]),
         ("resync_period", ["0.5", "25h"]),
         ("plugin_timeout", ["0", "fast", "nan", "1 m"]),
+        ("stop_timeout", ["0", "2h"]),
         ("log_level", ["INFO"]),
         ("global_namespaces", ["default,,x", "a.b"]),
     ],

@@ -134,7 +134,7 @@ def make_agent(settings: Settings, locks: Path = LOCKS) -> Agent:
         closers=(queue.close, watch.close),
         received=received,
         stop=stop,
-        plugin_timeout_s=settings.plugin_timeout,
+        stop_timeout_s=settings.stop_timeout,
     )
 
 
