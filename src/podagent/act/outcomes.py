@@ -97,6 +97,7 @@ class Outcomes:
         self._failures = Budgets(_FAILURES_BURST, _FAILURES_PER_SECOND, clock, _MOST_PODS)
         self._summaries = Budgets(1, _SUMMARIES_PER_SECOND, clock, _MOST_PODS)
         self._unreported: Counter[PodKey] = Counter()
+        self._drifts: dict[PodKey, dict[str | None, Outcome]] = {}  # by interface: found, and not repaired yet
 
     def wait_for(self, key: PodKey, subject: Subject, aim: object) -> float:
         """Seconds until the subject may be tried with this aim."""
@@ -122,11 +123,17 @@ class Outcomes:
         self._attempts.failed(key, subject, None, "")
         return True
 
+    def drifted(self, drift: Outcome) -> None:
+        """Reports the drift of an interface once the attempt to repair it has succeeded or failed."""
+        self._drifts.setdefault(drift.key, {})[_ifname(drift)] = drift
+
     def succeeded(self, outcome: Outcome) -> None:
         """Clears earlier failures of the operation and reports its success."""
         self.refund(outcome.key, outcome.operation)
         self.found(outcome.key, outcome.operation, outcome.attachment)
         self.report(outcome)
+        if outcome.operation is Operation.ATTACH:
+            self._report_drift(outcome)
 
     def found(self, key: PodKey, operation: Operation, attachment: Attachment | None = None) -> None:
         """Clears earlier failures of the operation without a report."""
@@ -145,6 +152,8 @@ class Outcomes:
             self._unreported[outcome.key] += 1
         else:
             self.report(outcome._replace(result=result, retry_in=failure.retry_in, news=failure.news))
+        if not waits:
+            self._report_drift(outcome)
         return failure.retry_in
 
     def begin(self, pod: Pod, problems: Sequence[str], wanted: Collection[str], recorded: Collection[str]) -> None:
@@ -157,6 +166,8 @@ class Outcomes:
             recorded: interface names. Attempts to detach others are dropped.
         """
         self._attempts.keep_only(pod.key, wanted, recorded)
+        for ifname in self._drifts.get(pod.key, {}).keys() - wanted:
+            del self._drifts[pod.key][ifname]
         if not problems:
             self._attempts.succeeded(pod.key, Subject(Operation.READ))
         elif self._attempts.failed(pod.key, Subject(Operation.READ), None, "\n".join(problems)).news:
@@ -170,6 +181,7 @@ class Outcomes:
     def forget(self, key: PodKey) -> None:
         """Drops the attempts of a pod that is gone and fully detached."""
         self._attempts.forget(key)
+        self._drifts.pop(key, None)
         self._unreported.pop(key, None)
 
     def settled(self, key: PodKey, state: PodState) -> None:
@@ -179,12 +191,21 @@ class Outcomes:
             self.report(Outcome(key, state.pod, Operation.ATTACH, Result.FAILED, error=error))
         self._each(lambda sink: sink.settled(key, state))
 
+    def _report_drift(self, repair: Outcome) -> None:
+        drift = self._drifts.get(repair.key, {}).pop(_ifname(repair), None)
+        if drift is not None:
+            self.report(drift._replace(error=repair.error))
+
     def _each(self, tell: Callable[[Sink], None]) -> None:
         for sink in self._sinks:
             try:
                 tell(sink)
             except Exception:  # noqa: PERF203 - a bug in one sink must not affect the others
                 _log.exception("internal error in %s", type(sink).__name__)
+
+
+def _ifname(outcome: Outcome) -> str | None:
+    return outcome.attachment.ifname if outcome.attachment else None
 
 
 def _subject(operation: Operation, attachment: Attachment | None) -> Subject:

@@ -165,7 +165,7 @@ class Reconciler:
         subject = Subject(Operation.VERIFY, record.attachment.ifname)
         if self._outcomes.may_repeat(pod.key, subject):
             drift = Outcome(pod.key, pod, Operation.VERIFY, Result.DRIFTED, record.attachment, record)
-            self._outcomes.report(drift)
+            self._outcomes.drifted(drift)
             return 0.0
         return self._outcomes.wait_for(pod.key, subject, None)
 

@@ -30,6 +30,7 @@ LEASED = f"{RED.ifname} (network red, 10.0.0.2/24)"
 AS_RED = f"network red as {RED.ifname}"
 VANISHED = f"interface {RED.ifname} vanished from the pod and is attached again"
 REFUSED = "CNI plugin bridge: no such bridge [code 7]"
+GONE = f"interface {RED.ifname} vanished from the pod and is not attached again yet: {REFUSED}"
 WHO = {"POD": "web", "POD_NAMESPACE": "default", "POD_UID": KEY.uid}
 WHAT = WHO | {"NETWORK": "red", "IFNAME": RED.ifname}
 
@@ -105,6 +106,12 @@ REPORTED = [
         f"WARNING pod default/web: {VANISHED}",
         {"MESSAGE_ID": Message.DRIFTED},
         f"Warning NetworkDrifted: {VANISHED}",
+    ),
+    (
+        DRIFTED._replace(error=NOT_ATTACHED.error),
+        f"WARNING pod default/web: {GONE}",
+        {"MESSAGE_ID": Message.DRIFTED},
+        f"Warning NetworkDrifted: {GONE}",
     ),
     *[
         (
