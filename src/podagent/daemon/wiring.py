@@ -45,6 +45,7 @@ from podagent.kube.credentials import load as load_credentials
 from podagent.kube.definitions import NetworkDefinitions
 from podagent.kube.events import EventRecorder
 from podagent.kube.podlist import confirm_gone
+from podagent.kube.registration import Registration
 from podagent.kube.watch import PodWatch
 from podagent.model import PodKey, Record
 from podagent.report.events import PodEvents
@@ -114,10 +115,12 @@ def make_agent(settings: Settings, locks: Path = LOCKS) -> Agent:
     reconcile = _take_over_first(settings, core, rounds.verifying(reconciler.reconcile))
     heartbeats, notifier = Heartbeats(), Notifier(os.environ)
     workers = Workers(queue, reconcile, heartbeats.register, settings.workers)
-    watch = PodWatch(api, settings.node, pods, rng=rng, beat=heartbeats.register("the pod watch"))
+    registration = Registration(api, settings.node, wake)
+    beat = heartbeats.register("the pod watch")
+    watch = PodWatch(api, settings.node, pods, rng=rng, beat=beat, while_empty=registration.check)
     following = Following(api, watch, wake)
     upkeep = Upkeep(store, heartbeats.register("the state directory"), wake, memory.trim)
-    control = Control(api, following, pods, store, queue, attempts, rounds)
+    control = Control(api, following, registration, pods, store, queue, attempts, rounds)
     watchdog = Watchdog(heartbeats, notifier, os.environ)
     follow_sandboxes = partial(runtime.follow, rounds.look_at, rounds.look_at_all)
     return Agent(

@@ -87,7 +87,9 @@ class PodWatch:
         rng: random.Random | None = None,
         clock: Callable[[], float] = time.monotonic,
         pace: Pace | None = None,
+        while_empty: Callable[[], None] = lambda: None,
     ) -> None:
+        """`while_empty`: called before every watch until there was a pod; at most two requests. Raises ApiError."""
         self._api = api
         self._node = node
         self._sink = sink
@@ -97,6 +99,8 @@ class PodWatch:
         self._pace = pace or Pace()
         self._backoff = Backoff(self._rng, self._pace.retry_first_s, self._pace.retry_cap_s)
         self._contact = Contact(lambda: api.server, clock)
+        self._while_empty = while_empty
+        self._empty = True
         self._version = ""
         self._lifetime_s = 0.0
         self._listed_from = ""  # resource versions are only valid on the server that issued them
@@ -126,6 +130,9 @@ class PodWatch:
         try:
             if not self._version or self._api.server != self._listed_from:
                 self._list()
+            if self._empty:
+                self._beat.working(2 * self._api.patience_s + _GRACE_S)
+                self._while_empty()
             self._follow(stop)
         except (ApiError, KubeconfigError) as error:
             failure = error
@@ -185,6 +192,7 @@ class PodWatch:
         )
         self._contact.made()
         _log.info("%d pods on node %s", len(listing.pods), self._node)
+        self._empty = self._empty and not listing.pods
         self._sink.replace(listing.pods)
         self._version, self._listed_from = listing.version, self._api.server
 
@@ -210,6 +218,7 @@ class PodWatch:
     def _apply(self, event: Event) -> None:
         if event.pod and event.pod.key.name:
             if event.kind in ("ADDED", "MODIFIED"):
+                self._empty = False
                 self._sink.upsert(event.pod)
             elif event.kind == "DELETED":
                 self._sink.remove(event.pod)
