@@ -42,6 +42,7 @@ from podagent.host.orphans import await_orphans
 from podagent.kube.api import KubeApi
 from podagent.kube.cluster import ClusterGuard
 from podagent.kube.credentials import load as load_credentials
+from podagent.kube.credentials import stamp
 from podagent.kube.definitions import NetworkDefinitions
 from podagent.kube.events import EventRecorder
 from podagent.kube.podlist import confirm_gone
@@ -97,7 +98,7 @@ def make_agent(settings: Settings, locks: Path = LOCKS) -> Agent:
     store = Store(StateDirectory(settings.state_dir, locks), cluster.restore)
     guard = ClusterGuard(cluster, store.may_have_records, settings.other_cluster == "accept")
     credentials = partial(load_credentials, settings.kubeconfig, os.environ, connections=settings.workers + 4)
-    api = KubeApi(credentials, guard=guard.check)
+    api = KubeApi(credentials, guard=guard.check, stamp=partial(stamp, settings.kubeconfig))
     runtime = make_runtime(settings.container_type, settings.docker_endpoint, identify)
     events = EventRecorder(api, settings.node)
     attempts = Attempts(time.monotonic, rng)

@@ -141,6 +141,16 @@ def test_an_outage_is_reported_when_it_begins_when_its_kind_changes_and_when_it_
     assert back == f"back in contact with https://one after {sum(world.waits[:4]):.0f} s"
 
 
+def test_a_refusal_that_somebody_has_to_correct_is_a_warning_with_its_remedy_once(caplog: Log) -> None:
+    bad = ApiError("GET /api/v1/pods: 400 Bad Request", 400)
+    world = World(bad, bad, bad, page(), bad, page("web"), bad, page(), [LASTING])
+    assert world.run() == [*["list"] * 4, "watch from 1", "list", "watch from 1", "list", "watch from 1"]
+    assert world.waits == about(1, 2, 4, 8, 16)
+    assert caplog.messages == [
+        f"lost contact with https://one: {bad}; check the server in the kubeconfig: it may need https://"
+    ]
+
+
 def test_a_server_that_stays_out_of_reach_has_the_credentials_loaded_again_which_may_fail() -> None:
     world = World(UNREACHABLE, UNREACHABLE, UNREACHABLE, page("web"), [LASTING])
 
