@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 
 from podagent.decide.attempts import Attempts, Subject
 from podagent.decide.budget import Budgets
-from podagent.errors import AnnotationError, ManyFailures, NotYet
+from podagent.errors import AnnotationError, HostNetworkRefused, ManyFailures, NotYet
 from podagent.model import Attachment, Operation, Pod, PodKey, Record
 
 _log = logging.getLogger(__name__)
@@ -49,6 +49,7 @@ class Outcome(NamedTuple):
         error: the reason of a failure or a wait.
         seconds: duration.
         retry_in: seconds until the next retry, None if there is none.
+        tries: consecutive failures so far, with this one.
         news: it differs from the last report about the same operation.
     """
 
@@ -61,6 +62,7 @@ class Outcome(NamedTuple):
     error: Exception | None = None
     seconds: float = 0.0
     retry_in: float | None = None
+    tries: int = 1
     news: bool = True
 
 
@@ -140,18 +142,21 @@ class Outcomes:
         self._attempts.succeeded(key, _subject(operation, attachment))
 
     def failed(self, outcome: Outcome, aim: object) -> float:
-        """Reports `outcome.error` and schedules a retry. Returns the seconds until then."""
+        """Reports `outcome.error` and schedules a retry. Returns the seconds until then, infinite for no retry."""
         error = outcome.error
         waits = isinstance(error, NotYet) or outcome.operation in _PRECONDITIONS
+        final = isinstance(error, HostNetworkRefused) and not waits
         subject = _subject(outcome.operation, outcome.attachment)
         if waits:
             self.refund(outcome.key, outcome.operation)
-        failure = self._attempts.failed(outcome.key, subject, aim, str(error) or repr(error), waits=waits)
+        text = str(error) or repr(error)
+        failure = self._attempts.failed(outcome.key, subject, aim, text, waits=waits, final=final)
+        retry_in = None if final else failure.retry_in
         result = Result.WAITING if waits else Result.FAILED
         if result is Result.FAILED and not self._failures.allows(outcome.key):
             self._unreported[outcome.key] += 1
         else:
-            self.report(outcome._replace(result=result, retry_in=failure.retry_in, news=failure.news))
+            self.report(outcome._replace(result=result, retry_in=retry_in, tries=failure.tries, news=failure.news))
         if not waits:
             self._report_drift(outcome)
         return failure.retry_in

@@ -193,6 +193,22 @@ def test_a_failing_network_delays_neither_its_siblings_nor_other_pods(node: Benc
     assert "no such bridge" in str(failed.error)
 
 
+def test_a_pod_of_the_hosts_network_is_refused_once_until_it_changes(node: Bench) -> None:
+    node.run("red", host_network=True)
+    for _ in range(5):
+        assert node.look(verify=True) is None
+        node.now += 1000
+    (refused,) = node.report.those(Result.FAILED)
+    assert (refused.retry_in, str(refused.error)) == (
+        None,
+        f"pod {POD} uses the host's network: nothing is attached to it",
+    )
+    node.change(host_network=False)
+    node.start_sandbox(POD)
+    assert node.look() is None
+    assert node.done() == {"red"}
+
+
 def test_a_failing_detach_delays_neither_its_siblings_nor_an_attach(node: Bench) -> None:
     node.attached("red", "green")
     node.faults.delete_fails.add("red")

@@ -183,10 +183,24 @@ def test_a_pod_that_is_gone_gets_lines_but_no_events(reader: Reader) -> None:
     assert (len(reader.lines), reader.events) == (2, [])
 
 
-def test_every_failed_try_is_a_line_but_only_news_an_event_and_waiting_is_reported_once(reader: Reader) -> None:
-    for outcome in (NOT_ATTACHED, WAITING):
+def test_a_failure_is_repeated_in_lines_ever_less_often_but_only_news_is_an_event(reader: Reader) -> None:
+    reader.tell(NOT_ATTACHED, *(NOT_ATTACHED._replace(news=False, tries=tries) for tries in range(2, 40)))
+    attaching = f"ERROR attaching {AS_RED} to pod default/web"
+    assert reader.lines == [
+        f"{attaching} failed, next try in 4 s: {REFUSED}",
+        *(f"{attaching} still failing after {tries} tries, next try in 4 s: {REFUSED}" for tries in (2, 4, 8, 16, 32)),
+    ]
+    reader.tell(NOT_ATTACHED._replace(tries=41))
+    assert f"{attaching} failed" in reader.lines[-1], "another error"
+    assert len(reader.events) == 2
+
+
+def test_a_failure_that_is_not_retried_is_one_warning_and_waiting_one_line(reader: Reader) -> None:
+    for outcome in (NOT_ATTACHED._replace(retry_in=None), WAITING):
         reader.tell(outcome, outcome._replace(news=False), outcome._replace(news=False))
-    assert [line.split()[0] for line in reader.lines] == ["ERROR", "ERROR", "ERROR", "DEBUG"]
+    assert reader.lines == [
+        f"WARNING attaching {AS_RED} to pod default/web failed: {REFUSED}", "DEBUG pod default/web: waiting: none"
+    ]  # fmt: skip
     assert len(reader.events) == 1
 
 
