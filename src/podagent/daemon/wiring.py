@@ -51,6 +51,7 @@ from podagent.kube.watch import PodWatch
 from podagent.model import PodKey, Record
 from podagent.report.events import PodEvents
 from podagent.report.lines import JournalLines
+from podagent.report.plugins import report_slow
 from podagent.resolve.delegate import DelegateNetworks
 from podagent.resolve.macs import MacRule, Plugged
 from podagent.resolve.networks import ChosenNetworks
@@ -159,12 +160,12 @@ def _make_core(
     macs = MacRule(settings.allow_mac, lambda: map(_plugged, records.all()), host_macs)
     delegate = DelegateNetworks(NetworkDefinitions(api).read, bin_dirs, namespaces, policy, macs)
     networks = ChosenNetworks(settings.attach_via, system, delegate)
-    cni = CniRuntime(settings.plugin_timeout, os.environ, partial(_log.debug, "CNI plugin %s wrote to stderr: %s"))
+    on_stderr = partial(_log.debug, "CNI plugin %s wrote to stderr: %s")
+    timeout_s = settings.plugin_timeout
+    cni = CniRuntime(timeout_s, os.environ, on_stderr, partial(report_slow, timeout_s))
     evidence = AttachmentEvidence(cni, system.netconf)
     slow_lane = SlowLane(max(1, settings.workers // 4), time.monotonic)
-    executor = Executor(
-        NetworkNamespaces(), cni, records, evidence, await_orphans, boot_id(), slow_lane, settings.plugin_timeout
-    )
+    executor = Executor(NetworkNamespaces(), cni, records, evidence, await_orphans, boot_id(), slow_lane, timeout_s)
     return pods, records, runtime, networks, executor, outcomes, namespaces
 
 

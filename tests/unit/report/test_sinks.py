@@ -20,6 +20,7 @@ from podagent.messages import Message
 from podagent.model import Operation, Pod
 from podagent.report.events import PodEvents
 from podagent.report.lines import JournalLines
+from podagent.report.plugins import report_slow
 from unit.factory import attachment, pod, record
 
 POD = pod()
@@ -224,3 +225,13 @@ def test_the_end_of_a_pass_is_a_line_for_those_who_debug(reader: Reader) -> None
     start = "DEBUG pod default/web: 1 interfaces recorded, "
     assert reader.lines == [f"{start}no further pass", f"{start}next pass in 2.5 s"]
     assert reader.events == []
+
+
+def test_a_plugin_that_is_at_work_for_long_is_a_line_with_its_pod_and_its_limit(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    args = "IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=web"
+    report_slow(120, "bridge", {"CNI_COMMAND": "ADD", "CNI_IFNAME": RED.ifname, "CNI_ARGS": args}, 10)
+    what = f"ADD of {RED.ifname} for pod default/web"
+    assert caplog.messages == [f"CNI plugin bridge has been at work for 10 s on {what}; it is killed after 120 s"]
+    assert {"POD": "web", "CNI_COMMAND": "ADD"}.items() <= vars(caplog.records[0]).items()
