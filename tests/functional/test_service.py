@@ -137,8 +137,9 @@ def test_a_plugin_that_hangs_holds_up_the_end_until_the_second_signal(bed: Bed) 
     gate = bed.plugins.gate("bridge", "after", "ADD")
     pod, running = bed.node.pod(networks=["data"]), bed.agent
     gate.wait_reached()
+    since = time.monotonic()
     processes.end([running.pid], signal.SIGTERM)
-    eventually(lambda: running.notifications.all("STOPPING"), what="STOPPING=1")
+    eventually(lambda: running.notifications.all("STOPPING", since), what="STOPPING=1")
     assert running.stop(5) == 0
     assert "1 plugins are still running" in running.log()
     gate.open()
