@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from functional.bed import Bed
-from functional.expectations import ifname, messages, wait_for_event
+from functional.expectations import ifname, wait_for_event
 from functional.outcomes import PINGED, WATCHDOG_SECONDS, plugged
 from lab.apiserver import ApiServer
 from lab.waiting import eventually
@@ -140,7 +140,7 @@ def test_a_definition_that_cannot_be_read_for_a_while_is_read_later(bed: Bed) ->
     data, red = bed.networks.bridge("data"), bed.networks.bridge("red")
     bed.api.fail_next(2, 503, "/networks/data")
     pod = bed.attached(data, red)
-    assert messages(bed.api, pod, "NetworkAttachFailed")
+    wait_for_event(bed.api, pod, "NetworkAttachFailed")
 
 
 @pytest.mark.promise(
