@@ -39,6 +39,7 @@ from podagent.host.claims import LinkClaims
 from podagent.host.links import host_macs
 from podagent.host.netns import NetworkNamespaces, boot_id, identify
 from podagent.host.orphans import await_orphans
+from podagent.host.pins import DIRECTORY, Pin, Pins, pin_directory
 from podagent.kube.api import KubeApi
 from podagent.kube.cluster import ClusterGuard
 from podagent.kube.credentials import load as load_credentials
@@ -109,14 +110,24 @@ def make_agent(settings: Settings, locks: Path = LOCKS) -> Agent:
 
     pods = PodTable(queue.add, first_list_complete, store.attachments, partial(confirm_gone, api))
     rounds = Rounds(pods, store, queue, settings.resync_period, rng, time.monotonic)
-    core = _make_core(settings, pods, store, runtime, api, outcomes)
+    pins = Pins(pin_directory(settings.state_dir))
+    core = _make_core(settings, pods, store, runtime, api, outcomes, NetworkNamespaces(pins))
     reconciler = Reconciler(*core, stop.is_set)
     reconcile = _take_over_first(settings, core, rounds.verifying(reconciler.reconcile))
     heartbeats, notifier = Heartbeats(), Notifier(os.environ)
     workers = Workers(queue, reconcile, heartbeats.register, settings.workers)
     watch = PodWatch(api, settings.node, pods, rng=rng, beat=heartbeats.register("the pod watch"))
     following = Following(api, watch, wake)
-    upkeep = Upkeep(store, heartbeats.register("the state directory"), wake, memory.trim)
+
+    def records_loaded() -> None:
+        memory.freeze()
+        try:
+            pins.keep_only({Pin(record.sandbox_id, record.netns.inode) for record in store.all()})
+        except OSError as error:
+            _log.warning("namespaces of pods that are gone stay pinned below %s: %s", DIRECTORY, error)
+        wake()
+
+    upkeep = Upkeep(store, heartbeats.register("the state directory"), wake, records_loaded, memory.trim)
     control = Control(api, following, pods, store, queue, attempts, rounds)
     watchdog = Watchdog(heartbeats, notifier, os.environ)
     follow_sandboxes = partial(runtime.follow, rounds.look_at, rounds.look_at_all)
@@ -146,22 +157,28 @@ _Core = tuple[Pods, Records, Runtime, Networks, Executor, Outcomes, Collection[s
 
 
 def _make_core(
-    settings: Settings, pods: PodTable, records: Store, runtime: Runtime, api: KubeApi, outcomes: Outcomes
+    settings: Settings,
+    pods: PodTable,
+    records: Store,
+    runtime: Runtime,
+    api: KubeApi,
+    outcomes: Outcomes,
+    namespaces: NetworkNamespaces,
 ) -> _Core:
     """The parts that reconciliation and takeover share."""
-    bin_dir, namespaces = str(settings.cni_bin_path), settings.global_namespaces
+    bin_dir, global_namespaces = str(settings.cni_bin_path), settings.global_namespaces
     system = SystemNetworks(SystemConf(settings.cni_conf_path).current, bin_dir, settings.cni_vendor_name)
     policy = DefinitionPolicy(_rules(settings), system.plugin_types, LinkClaims(), records.definitions_in_use)
     macs = MacRule(settings.allow_mac, lambda: map(_plugged, records.all()), host_macs)
-    delegate = DelegateNetworks(NetworkDefinitions(api).read, bin_dir, namespaces, policy, macs)
+    delegate = DelegateNetworks(NetworkDefinitions(api).read, bin_dir, global_namespaces, policy, macs)
     networks = ChosenNetworks(settings.attach_via, system, delegate)
     cni = CniRuntime(settings.plugin_timeout, os.environ, partial(_log.debug, "CNI plugin %s wrote to stderr: %s"))
     evidence = AttachmentEvidence(cni, system.netconf)
     slow_lane = SlowLane(max(1, settings.workers // 4), time.monotonic)
     executor = Executor(
-        NetworkNamespaces(), cni, records, evidence, await_orphans, boot_id(), slow_lane, settings.plugin_timeout
+        namespaces, cni, records, evidence, await_orphans, boot_id(), slow_lane, settings.plugin_timeout
     )
-    return pods, records, runtime, networks, executor, outcomes, namespaces
+    return pods, records, runtime, networks, executor, outcomes, global_namespaces
 
 
 def _plugged(record: Record) -> Plugged:

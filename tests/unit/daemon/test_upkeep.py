@@ -54,7 +54,12 @@ def changes() -> list[str]:
 @pytest.fixture
 def upkeep(store: Halting, changes: list[str]) -> Upkeep:
     return Upkeep(
-        store, Heartbeats().register("the state"), lambda: changes.append(store.trouble), lambda: None, period_s=0.01
+        store,
+        Heartbeats().register("the state"),
+        lambda: changes.append(store.trouble),
+        lambda: None,
+        lambda: None,
+        period_s=0.01,
     )
 
 
