@@ -185,14 +185,16 @@ class NetworkNamespaces:
         with self._open(ref, path) as fd:
             yield HeldNetns(ref, fd, self._enter, path)
 
-    def unpin(self, sandbox_id: str) -> None:
-        """Lets the namespace of a sandbox go. Raises NetnsUnavailable."""
+    def runs(self, ref: NetnsRef) -> bool:
+        """Whether the sandbox of a namespace runs. Raises NetnsUnavailable."""
+        return _is_at_its_path(ref)
+
+    def unpin(self, ref: NetnsRef, sandbox_id: str) -> None:
+        """Lets a namespace go. Raises NetnsUnavailable."""
         try:
-            self._pins.unpin(sandbox_id)
+            self._pins.unpin(Pin(sandbox_id, ref.inode))
         except OSError as error:
-            raise NetnsUnavailable(
-                f"the network namespace of sandbox {sandbox_id[:12]} stays pinned: {error}"
-            ) from None
+            raise NetnsUnavailable(f"network namespace {ref.path} stays pinned: {error}") from None
 
     @contextmanager
     def _open(self, ref: NetnsRef, path: str) -> Iterator[int]:
