@@ -33,8 +33,8 @@ from podagent.foreign import Json
 from podagent.host.claims import LinkClaims
 from podagent.host.links import host_macs
 from podagent.host.netns import NetworkNamespaces, boot_id, identify
-from podagent.host.pins import Pins
 from podagent.host.orphans import await_orphans
+from podagent.host.pins import Pins
 from podagent.model import DefinitionRef, Phase, Pod, PodKey, Record
 from podagent.resolve.delegate import DelegateNetworks
 from podagent.resolve.macs import MacRule
