@@ -101,6 +101,13 @@ def test_a_sandbox_that_cannot_be_looked_into_is_taken_as_it_was_recorded(
     assert node.done() == {"red", "green"}
 
 
+def test_the_namespace_of_what_an_earlier_version_attached_is_pinned_when_it_is_verified(node: Bench) -> None:
+    node.attached("red")
+    node.pins.clear()
+    node.look(verify=True)
+    assert node.pins == {node.record().netns.inode}
+
+
 def test_networks_are_detached_when_their_sandbox_has_ended_not_when_the_runtime_overlooks_it(
     node: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
