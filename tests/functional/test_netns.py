@@ -170,8 +170,13 @@ def refuse(source: str, target: str) -> None:
 
 
 @pytest.fixture
-def pins(tmp_path: Path) -> Iterator[Pins]:
-    made = Pins(tmp_path / "netns")
+def mount() -> Mount:
+    return bind
+
+
+@pytest.fixture
+def pins(tmp_path: Path, mount: Mount) -> Iterator[Pins]:
+    made = Pins(tmp_path / "netns", mount)
     yield made
     made.keep_only([])
     assert mounts_below(tmp_path) == []
@@ -179,10 +184,10 @@ def pins(tmp_path: Path) -> Iterator[Pins]:
 
 @pytest.mark.parametrize("mount", [bind, refuse], ids=["mounted", "held open where no mount is possible"])
 def test_a_pinned_namespace_is_there_for_plugins_when_its_process_has_ended(
-    process: Process, tmp_path: Path, mount: Mount
+    process: Process, pins: Pins, tmp_path: Path
 ) -> None:
     process.add_link("neta")
-    ref, pins = identify(process.path), Pins(tmp_path / "netns", mount)
+    ref = identify(process.path)
     namespaces = NetworkNamespaces(pins)
     with namespaces.enter(ref, SANDBOX) as held:
         pinned = held.path
