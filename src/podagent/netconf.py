@@ -28,8 +28,9 @@ class NetConf(_Fields):
     """A network configuration list validated by `parse`. Immutable by convention.
 
     Attributes:
-        json: the whole list; flags are booleans, unknown keys are preserved.
-        version: ``cniVersion``.
+        json: the whole list; flags are booleans, unknown keys are preserved. ``cniVersion`` is "" if none was given:
+            then plugins get none, as from libcni.
+        version: ``cniVersion``, or the version of the results of plugins that get none.
         name: the network name.
         plugins: plugin configurations in the order of ADD, at least one.
     """
@@ -38,7 +39,7 @@ class NetConf(_Fields):
 
     def __new__(cls, json: Json) -> NetConf:
         """`json`: a validated list. Raises KeyError if required keys are missing."""
-        return super().__new__(cls, json, json["cniVersion"], json["name"], json["plugins"])
+        return super().__new__(cls, json, json["cniVersion"] or versions.OLDEST, json["name"], json["plugins"])
 
     @property
     def type(self) -> str:
@@ -84,8 +85,7 @@ def decode(raw: Json | str | bytes, origin: str) -> Json:
 def parse_plugin(conf: Json, origin: str) -> NetConf:
     """Converts the configuration of one plugin to a list of one. Raises NetConfError."""
     plugin = checked_plugin(conf, origin)
-    declared = plugin.get("cniVersion") or versions.OLDEST
-    version = _checked_version(declared, origin)
+    version = _checked_version(plugin.get("cniVersion") or "", origin)
     return NetConf({"cniVersion": version, "name": network_name(conf, origin), "plugins": [plugin]})
 
 
@@ -174,7 +174,7 @@ def _list_version(conf: Json, origin: str) -> str:
     if not isinstance(offered, list) or not all(isinstance(text, str) for text in offered):
         raise NetConfError(f"{origin}: 'cniVersions' must be a list of strings")
     try:
-        return _checked_version(versions.choose(declared, offered) or versions.OLDEST, origin)
+        return _checked_version(versions.choose(declared, offered), origin)
     except ValueError as fault:
         raise NetConfError(f"{origin}: 'cniVersions': {fault}") from None
 

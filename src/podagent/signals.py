@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import signal
 
-HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+ENDING = (signal.SIGTERM, signal.SIGINT)
+HANDLED = (*ENDING, signal.SIGHUP)
 
 
 def hold_back() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from lab.agent import Agent
+from lab.apiserver import ApiServer
 from lab.waiting import eventually
 
 SOURCES = str(Path(__file__).parents[2] / "src")
@@ -114,6 +115,29 @@ def blocked(pid: int) -> set[int]:
     status = Path(f"/proc/{pid}/status").read_text()
     mask = int(status.partition("SigBlk:")[2].split()[0], 16)
     return {number for number in range(1, 65) if mask >> (number - 1) & 1}
+
+
+@pytest.mark.promise(
+    "Agent: it runs under a node name that nobody registered",
+    "a warning and the status say so, with the names that would fit",
+)
+def test_a_node_name_that_nobody_registered_is_in_the_status(tmp_path: Path) -> None:
+    nothing = tmp_path / "nothing"
+    with ApiServer() as api:
+        api.create({"kind": "Node", "metadata": {"name": "lab-node.example"}})
+        kubeconfig = api.write_kubeconfig(tmp_path / "kubeconfig")
+        agent = Agent(
+            tmp_path / "agent", kubeconfig=kubeconfig, docker_endpoint=f"unix://{nothing}", cni_bin_path=nothing
+        )
+        try:
+            agent.start()
+            doubt = (
+                "no node lab-node is registered: set node to its name in `kubectl get nodes`, such as lab-node.example"
+            )
+            eventually(lambda: agent.notifications.status == f"No pods: {doubt}", what="the doubt in the status")
+            agent.wait_for_log(f"there are no pods, and {doubt}")
+        finally:
+            agent.close()
 
 
 @pytest.mark.promise("Agent: SIGHUP arrives during the start", "the agent starts, then reloads")

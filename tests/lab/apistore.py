@@ -39,6 +39,7 @@ RESOURCES = (
     Resource(_CORE, "events", "Event"),
     Resource(_CORE, "secrets", "Secret"),
     Resource(_CORE, "serviceaccounts", "ServiceAccount"),
+    Resource(_CORE, "nodes", "Node", namespaced=False),
     Resource(_CORE, "namespaces", "Namespace", namespaced=False),
     Resource(_RBAC, "clusterroles", "ClusterRole", namespaced=False),
     Resource(_RBAC, "clusterrolebindings", "ClusterRoleBinding", namespaced=False),

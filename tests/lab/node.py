@@ -29,6 +29,8 @@ class Node:
         self.runtime = runtime
         self.name = name
         self.pods: list[Pod] = []
+        if not api.exists("nodes", "", name):
+            api.create({"kind": "Node", "metadata": {"name": name}})
 
     def pod(self, name: str = "", namespace: str = "default", *, start: bool = True, **options: Any) -> Pod:
         """Makes a pod and, with `start`, runs it. Options as of `Pod`."""

@@ -38,6 +38,7 @@ def test_the_version_is_the_highest_usable_one_offered_or_0_1_0_and_is_compared_
     offering = {**LIST, "cniVersion": "0.4.0", "cniVersions": ["0.3.1", "1.1.0", "9.0.0"]}
     confs: list[Json] = [NAMED, {"name": "n", "plugins": [{"type": "t"}]}, offering]
     assert [parse(conf, "x").version for conf in confs] == ["0.1.0", "0.1.0", "1.1.0"]
+    assert [parse(conf, "x").json["cniVersion"] for conf in confs] == ["", "", "1.1.0"]
     reached = [parse(LIST, "x").at_least(floor) for floor in ("0.4.0", "1.0.0", "1.1.0")]
     assert reached == [True, True, False]
     with pytest.raises(NetConfError, match="network data: 'cniVersion': 'new' is not a CNI version"):

@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 
 from podagent.decide.attempts import Attempts, Subject
 from podagent.decide.budget import Budgets
-from podagent.errors import AnnotationError, ManyFailures, NotYet
+from podagent.errors import AnnotationError, HostNetworkRefused, ManyFailures, NotYet
 from podagent.model import Attachment, Operation, Pod, PodKey, Record
 
 _log = logging.getLogger(__name__)
@@ -49,6 +49,7 @@ class Outcome(NamedTuple):
         error: the reason of a failure or a wait.
         seconds: duration.
         retry_in: seconds until the next retry, None if there is none.
+        tries: consecutive failures so far, with this one.
         news: it differs from the last report about the same operation.
     """
 
@@ -61,6 +62,7 @@ class Outcome(NamedTuple):
     error: Exception | None = None
     seconds: float = 0.0
     retry_in: float | None = None
+    tries: int = 1
     news: bool = True
 
 
@@ -97,6 +99,7 @@ class Outcomes:
         self._failures = Budgets(_FAILURES_BURST, _FAILURES_PER_SECOND, clock, _MOST_PODS)
         self._summaries = Budgets(1, _SUMMARIES_PER_SECOND, clock, _MOST_PODS)
         self._unreported: Counter[PodKey] = Counter()
+        self._drifts: dict[PodKey, dict[str | None, Outcome]] = {}  # by interface: found, and not repaired yet
 
     def wait_for(self, key: PodKey, subject: Subject, aim: object) -> float:
         """Seconds until the subject may be tried with this aim."""
@@ -122,29 +125,40 @@ class Outcomes:
         self._attempts.failed(key, subject, None, "")
         return True
 
+    def drifted(self, drift: Outcome) -> None:
+        """Reports the drift of an interface once the attempt to repair it has succeeded or failed."""
+        self._drifts.setdefault(drift.key, {})[_ifname(drift)] = drift
+
     def succeeded(self, outcome: Outcome) -> None:
         """Clears earlier failures of the operation and reports its success."""
         self.refund(outcome.key, outcome.operation)
         self.found(outcome.key, outcome.operation, outcome.attachment)
         self.report(outcome)
+        if outcome.operation is Operation.ATTACH:
+            self._report_drift(outcome)
 
     def found(self, key: PodKey, operation: Operation, attachment: Attachment | None = None) -> None:
         """Clears earlier failures of the operation without a report."""
         self._attempts.succeeded(key, _subject(operation, attachment))
 
     def failed(self, outcome: Outcome, aim: object) -> float:
-        """Reports `outcome.error` and schedules a retry. Returns the seconds until then."""
+        """Reports `outcome.error` and schedules a retry. Returns the seconds until then, infinite for no retry."""
         error = outcome.error
         waits = isinstance(error, NotYet) or outcome.operation in _PRECONDITIONS
+        final = isinstance(error, HostNetworkRefused) and not waits
         subject = _subject(outcome.operation, outcome.attachment)
         if waits:
             self.refund(outcome.key, outcome.operation)
-        failure = self._attempts.failed(outcome.key, subject, aim, str(error) or repr(error), waits=waits)
+        text = str(error) or repr(error)
+        failure = self._attempts.failed(outcome.key, subject, aim, text, waits=waits, final=final)
+        retry_in = None if final else failure.retry_in
         result = Result.WAITING if waits else Result.FAILED
         if result is Result.FAILED and not self._failures.allows(outcome.key):
             self._unreported[outcome.key] += 1
         else:
-            self.report(outcome._replace(result=result, retry_in=failure.retry_in, news=failure.news))
+            self.report(outcome._replace(result=result, retry_in=retry_in, tries=failure.tries, news=failure.news))
+        if not waits:
+            self._report_drift(outcome)
         return failure.retry_in
 
     def begin(self, pod: Pod, problems: Sequence[str], wanted: Collection[str], recorded: Collection[str]) -> None:
@@ -157,6 +171,8 @@ class Outcomes:
             recorded: interface names. Attempts to detach others are dropped.
         """
         self._attempts.keep_only(pod.key, wanted, recorded)
+        for ifname in self._drifts.get(pod.key, {}).keys() - wanted:
+            del self._drifts[pod.key][ifname]
         if not problems:
             self._attempts.succeeded(pod.key, Subject(Operation.READ))
         elif self._attempts.failed(pod.key, Subject(Operation.READ), None, "\n".join(problems)).news:
@@ -170,6 +186,7 @@ class Outcomes:
     def forget(self, key: PodKey) -> None:
         """Drops the attempts of a pod that is gone and fully detached."""
         self._attempts.forget(key)
+        self._drifts.pop(key, None)
         self._unreported.pop(key, None)
 
     def settled(self, key: PodKey, state: PodState) -> None:
@@ -179,12 +196,21 @@ class Outcomes:
             self.report(Outcome(key, state.pod, Operation.ATTACH, Result.FAILED, error=error))
         self._each(lambda sink: sink.settled(key, state))
 
+    def _report_drift(self, repair: Outcome) -> None:
+        drift = self._drifts.get(repair.key, {}).pop(_ifname(repair), None)
+        if drift is not None:
+            self.report(drift._replace(error=repair.error))
+
     def _each(self, tell: Callable[[Sink], None]) -> None:
         for sink in self._sinks:
             try:
                 tell(sink)
             except Exception:  # noqa: PERF203 - a bug in one sink must not affect the others
                 _log.exception("internal error in %s", type(sink).__name__)
+
+
+def _ifname(outcome: Outcome) -> str | None:
+    return outcome.attachment.ifname if outcome.attachment else None
 
 
 def _subject(operation: Operation, attachment: Attachment | None) -> Subject:

@@ -5,6 +5,7 @@ Level-triggered: the only input is a pod's key, repeated calls are harmless, and
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Collection
 from typing import NamedTuple
@@ -176,7 +177,7 @@ class Reconciler:
         subject = Subject(Operation.VERIFY, record.attachment.ifname)
         if self._outcomes.may_repeat(pod.key, subject):
             drift = Outcome(pod.key, pod, Operation.VERIFY, Result.DRIFTED, record.attachment, record)
-            self._outcomes.report(drift)
+            self._outcomes.drifted(drift)
             return 0.0
         return self._outcomes.wait_for(pod.key, subject, None)
 
@@ -198,7 +199,8 @@ class Reconciler:
                 wait = self._try(step, now)
             if wait is not None:
                 waits[ifname] = wait
-        return min(waits.values(), default=None)
+        soonest = min(waits.values(), default=math.inf)
+        return None if soonest == math.inf else soonest
 
     def _in_turn(self, plan: Plan, key: PodKey) -> list[Step]:
         """Detaches before attaches; of each, those that failed last, so that they keep no other one waiting."""
@@ -209,7 +211,7 @@ class Reconciler:
         return sorted(plan, key=turn)
 
     def _wait_for(self, step: Step, now: _Pass) -> float:
-        """Seconds until the step may be tried, 0 for now."""
+        """Seconds until the step may be tried, 0 for now, infinite for never."""
         return self._outcomes.wait_for(now.key, Subject(step.operation, step.attachment.ifname), _aim(step, now))
 
     def _is_over(self, turn: float, now: _Pass) -> bool:
@@ -217,7 +219,7 @@ class Reconciler:
         return self._clock() - turn > _TURN_S or self._pods.get(now.key) is not now.pod
 
     def _try(self, step: Step, now: _Pass) -> float | None:
-        """Executes a step. Returns the seconds until the retry, None after success."""
+        """Executes a step. Returns the seconds until the retry, infinite for none, and None after success."""
         operation, attachment, aim = step.operation, step.attachment, _aim(step, now)
         now.expect(LOOKUP_ALLOWANCE_S)
         started = self._clock()

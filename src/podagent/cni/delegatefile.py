@@ -1,6 +1,7 @@
 """Reads the file in which kactus, ours or Kaloom's, saves the delegates of one container. For kactus and the agent.
 
-It is a JSON list of plugin configurations, each with ``networkName`` or ``masterPlugin``.
+It is a JSON list of configurations of plugins or chains, each with ``networkName`` or ``masterPlugin``. A chain has a
+``type`` as well, except in files of version 0.3.0.
 """
 
 from __future__ import annotations
@@ -46,4 +47,11 @@ def _content(path: str, largest: int) -> bytes:
 
 
 def _is_delegate(value: object) -> bool:
+    if not isinstance(value, dict):
+        return False
+    chain = value.get("plugins")
+    return _has_type(value) or (isinstance(chain, list) and chain != [] and all(map(_has_type, chain)))
+
+
+def _has_type(value: object) -> bool:
     return isinstance(value, dict) and isinstance(value.get("type"), str) and value["type"] != ""

@@ -96,7 +96,10 @@ def gc_stdin(netconf: NetConf, plugin: Json, valid: Iterable[Target]) -> bytes:
 
 
 def _named(netconf: NetConf, plugin: Json) -> Json:
-    return {**plugin, "name": netconf.name, "cniVersion": netconf.version}
+    conf = {**plugin, "name": netconf.name, "cniVersion": netconf.json["cniVersion"]}
+    if not conf["cniVersion"]:
+        del conf["cniVersion"]
+    return conf
 
 
 def _args(pairs: Iterable[tuple[str, str]], network: str) -> str:

@@ -15,7 +15,7 @@ import signal
 import stat
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 from podagent.cni.reply import Ended
@@ -26,6 +26,7 @@ from podagent.foreign import excerpt
 STDOUT_LIMIT = 4 << 20
 STDERR_KEPT = 64 << 10
 TERM_GRACE_S = 1.0
+SLOW_AFTER_S = 10.0
 _CHUNK = 64 << 10
 # The maximum size of a pipe (1 MiB without privileges): more output means that a writer is still running.
 _DRAIN_LIMIT = 1 << 20
@@ -60,7 +61,14 @@ def _is_file(path: str) -> bool:
         return False
 
 
-def run(executable: str, env: Mapping[str, str], stdin: bytes, timeout: float, plugin_type: str) -> Ended:
+def run(
+    executable: str,
+    env: Mapping[str, str],
+    stdin: bytes,
+    timeout: float,
+    plugin_type: str,
+    on_slow: Callable[[], None] = lambda: None,
+) -> Ended:
     """Runs a plugin and waits for it.
 
     It does not wait for processes left behind by the plugin; one that still holds the output is killed with its group.
@@ -72,6 +80,7 @@ def run(executable: str, env: Mapping[str, str], stdin: bytes, timeout: float, p
         timeout: time limit in seconds, for the start too; then the process group gets SIGTERM, and SIGKILL after
             `TERM_GRACE_S`.
         plugin_type: named in errors.
+        on_slow: called if it is still at work after `SLOW_AFTER_S`, if that is before the timeout.
 
     Raises:
         PluginTimeout: it exceeded the timeout.
@@ -93,7 +102,7 @@ def run(executable: str, env: Mapping[str, str], stdin: bytes, timeout: float, p
             raise PluginTimeout(plugin_type, late, _UNKNOWN) from None
         except CannotStart as fault:
             raise PluginNotRun(plugin_type, f"{executable} cannot be run: {fault}", _IO_FAILURE) from None
-        return _Running(process, pipes, unwritten, plugin_type, timeout).outcome(deadline)
+        return _Running(process, pipes, unwritten, plugin_type, timeout, on_slow).outcome(deadline)
 
 
 class _Pipes:
@@ -146,13 +155,20 @@ class _Running:
     """One plugin process, from its start until it is reaped."""
 
     def __init__(
-        self, process: subprocess.Popen[bytes], pipes: _Pipes, unwritten: memoryview, plugin: str, timeout: float
+        self,
+        process: subprocess.Popen[bytes],
+        pipes: _Pipes,
+        unwritten: memoryview,
+        plugin: str,
+        timeout: float,
+        on_slow: Callable[[], None],
     ) -> None:
         self._process = process
         self._pipes = pipes
         self._unwritten = unwritten
         self._plugin = plugin
         self._timeout = timeout
+        self._on_slow = on_slow
         self._stdout = bytearray()
         self._stderr = bytearray()
         self._outputs = {pipes.stdout: self._stdout, pipes.stderr: self._stderr}
@@ -168,7 +184,7 @@ class _Running:
         """Waits for the end of the process until `deadline` (monotonic seconds) and reaps it. Raises like `run`."""
         clean = False
         try:
-            if not self._attend(deadline):
+            if not self._ends_before(deadline):
                 self._signal_group(signal.SIGTERM)
                 self._attend(time.monotonic() + TERM_GRACE_S)
                 reason = f"did not end within {self._timeout:g} s; its process group was killed"
@@ -180,6 +196,14 @@ class _Running:
                 self._signal_group(signal.SIGKILL)
             self._reap()
         return Ended(self._process.returncode, bytes(self._stdout), bytes(self._stderr), bool(self._outputs))
+
+    def _ends_before(self, deadline: float) -> bool:
+        slow_at = time.monotonic() + SLOW_AFTER_S
+        if slow_at < deadline:
+            if self._attend(slow_at):
+                return True
+            self._on_slow()
+        return self._attend(deadline)
 
     def _attend(self, deadline: float) -> bool:
         """Serves the pipes until the process exits, at most until `deadline`. Returns whether it exited."""

@@ -50,7 +50,7 @@ def convert(result: Json, wanted: str, plugin: str) -> Json:
         plugin: named in errors.
 
     Raises:
-        PluginError: unknown version (code 1); malformed, or without the address that 0.1/0.2 require (code 6).
+        PluginError: unknown version (code 1), or malformed (code 6).
     """
     if result.get("cniVersion") == wanted:
         return result
@@ -58,7 +58,7 @@ def convert(result: Json, wanted: str, plugin: str) -> Json:
     _require_known(wanted, plugin)
     newest = _to_newest(checked_result)
     if wanted in _FIRST:
-        return _to_first(newest, wanted, plugin)
+        return _to_first(newest, wanted)
     if wanted in _MIDDLE:
         return _to_middle(newest, wanted)
     return {"cniVersion": wanted, **newest}
@@ -130,7 +130,7 @@ def _to_middle(newest: Json, wanted: str) -> Json:
     return older
 
 
-def _to_first(newest: Json, wanted: str, plugin: str) -> Json:
+def _to_first(newest: Json, wanted: str) -> Json:
     older: Json = {"cniVersion": wanted}
     for key, is_ipv6 in _FAMILIES:
         ip = next((ip for ip in newest.get("ips", ()) if (":" in ip["address"]) is is_ipv6), None)
@@ -140,8 +140,6 @@ def _to_first(newest: Json, wanted: str, plugin: str) -> Json:
         routes = [_pick(route, "dst", "gw") for route in newest.get("routes", ()) if (":" in route["dst"]) is is_ipv6]
         if routes:
             older[key]["routes"] = routes
-    if len(older) == 1:
-        raise PluginError(plugin, f"a result without addresses cannot be a {wanted} result", _DECODING_FAILURE)
     return {**older, **_pick(newest, "dns")}
 
 

@@ -8,6 +8,7 @@ The caller also retries, rolls back, and serialises the operations of a containe
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 
 from podagent import versions
 from podagent.cni import invocation, plugin, reply, result
@@ -27,12 +28,20 @@ class CniRuntime:
         timeout_s: time limit per plugin run, in seconds.
         environ: the caller's environment; only ``PATH``, ``CNI_*`` and ``_CNI_LOGGING_*`` reach a plugin.
         on_stderr: called with (plugin type, text) if a successful plugin wrote to its standard error.
+        on_slow: called with (plugin type, its environment, seconds) when a plugin has been at work for so long.
     """
 
-    def __init__(self, timeout_s: float, environ: Mapping[str, str], on_stderr: Callable[[str, str], None]) -> None:
+    def __init__(
+        self,
+        timeout_s: float,
+        environ: Mapping[str, str],
+        on_stderr: Callable[[str, str], None],
+        on_slow: Callable[[str, Mapping[str, str], float], None] = lambda *_: None,
+    ) -> None:
         self._timeout_s = timeout_s
         self._environ = invocation.inherited(environ)
         self._on_stderr = on_stderr
+        self._on_slow = on_slow
 
     def add(self, call: Invocation, target: Target) -> Json:
         """Runs ADD for the whole list, in order: each plugin gets the result of the previous one as ``prevResult``.
@@ -170,7 +179,8 @@ class CniRuntime:
 
     def _run(self, plugin_type: str, executable: str, env: Mapping[str, str], stdin: bytes) -> reply.Ended:
         try:
-            ended = plugin.run(executable, env, stdin, self._timeout_s, plugin_type)
+            slow = partial(self._on_slow, plugin_type, env, plugin.SLOW_AFTER_S)
+            ended = plugin.run(executable, env, stdin, self._timeout_s, plugin_type, slow)
         except OSError as fault:
             raise PluginError(plugin_type, f"was killed, because it could not be attended: {fault.strerror}") from None
         reply.require_success(plugin_type, ended)

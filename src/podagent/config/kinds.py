@@ -57,6 +57,15 @@ def _path(text: str) -> Path:
     return Path(text)
 
 
+def _directories(text: str) -> tuple[str, ...]:
+    """Directories for CNI_PATH, which separates them by colons and has no escaping."""
+    directories = tuple(item.strip() for item in re.split("[,:]", text))
+    for item in directories:
+        if not item.startswith("/") or not item.isprintable():
+            raise ValueError(f"{item[:80]!r} is not an absolute path")
+    return directories
+
+
 def _state_directory(text: str) -> Path:
     path = _path(text)
     if path == Path("/"):
@@ -148,6 +157,9 @@ UNIX_SOCKET = Kind(_unix_socket, "unix:///path/to/socket, or the absolute path o
 NODE_NAME = Kind(_node_name, "the name of a node: lower-case letters, digits, '-' and '.', at most 253", "NAME")
 VENDOR_NAME = Kind(_vendor_name, "a directory name of letters, digits, '.', '_' and '-', without '/'", "NAME")
 _IN_TOML = "separated by commas (in TOML also a list of strings)"
+DIRECTORIES = Kind(
+    _directories, "absolute paths separated by commas or colons (in TOML also a list of strings)", "PATHS", (list,)
+)
 NAMESPACES = Kind(_list_of("a namespace", is_dns1123_label), f"namespaces {_IN_TOML}", "NAMES", (list,))
 PLUGINS = Kind(_list_of("a CNI plugin", _FILE_NAME.fullmatch), f"names of CNI plugins {_IN_TOML}", "NAMES", (list,))
 LINK_PATTERNS = Kind(

@@ -30,7 +30,7 @@ class Settings:
     container_type: Literal["docker"]
     docker_endpoint: str
     crio_endpoint: str
-    cni_bin_path: Path
+    cni_bin_path: tuple[str, ...]
     cni_conf_path: Path
     cni_vendor_name: str
     attach_via: Literal["auto", "system", "delegate"]
@@ -40,6 +40,7 @@ class Settings:
     workers: int
     resync_period: float
     plugin_timeout: float
+    stop_timeout: float
     log_level: Literal["error", "warning", "info", "debug"]
     global_namespaces: tuple[str, ...]
     definition_policy: Literal["restrict", "trust-all"]
@@ -129,9 +130,9 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "cni-bin-path",
-        kinds.PATH,
+        kinds.DIRECTORIES,
         "/opt/cni/bin",
-        "Directory of the CNI plugins.",
+        "Directories of the CNI plugins. The first one that has a plugin is used.",
         "The directory that Kubernetes uses; some distributions install plugins to /usr/lib/cni.",
     ),
     Setting(
@@ -197,6 +198,13 @@ SETTINGS: tuple[Setting, ...] = (
         "2m",
         "Time limit of one run of a CNI plugin; then it and its children are killed.",
         "IPAM that requests addresses from a server may take tens of seconds; the kubelet allows two minutes, too.",
+    ),
+    Setting(
+        "stop-timeout",
+        kinds.duration("1s", "1h"),
+        "20s",
+        "How long the agent waits for running plugins when it is stopped. A second SIGTERM ends it at once.",
+        "Plugins that take longer run on, and the next start takes care of them.",
     ),
     Setting(
         "log-level",

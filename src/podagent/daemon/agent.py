@@ -23,7 +23,7 @@ from podagent.messages import Message
 
 _log = logging.getLogger(__name__)
 
-_STOP_MARGIN_S = 5.0
+_STOP_MARGIN_S = 5.0  # for everything but plugins
 
 Body = Callable[[threading.Event], None]
 """The body of a thread. Runs until the event is set; an earlier return is a bug."""
@@ -42,7 +42,7 @@ class Agent:
         closers: Sequence[Callable[[], None]],
         received: queue.SimpleQueue[int],
         stop: threading.Event,
-        plugin_timeout_s: float,
+        stop_timeout_s: float,
     ) -> None:
         """
         Args:
@@ -51,7 +51,7 @@ class Agent:
             closers: called after `stop` is set, to wake blocked threads.
             received: wakes the loop.
             stop: set at shutdown; no further work is started.
-            plugin_timeout_s: grace period for running plugins at shutdown, in seconds.
+            stop_timeout_s: grace period for running plugins at shutdown, in seconds.
         """
         self._about = about
         self._loop = loop
@@ -61,7 +61,7 @@ class Agent:
         self._closers = closers
         self._received = received
         self._stop = stop
-        self._plugin_timeout_s = plugin_timeout_s
+        self._stop_timeout_s = stop_timeout_s
         self._refusal: StoreError | None = None
 
     def run(self) -> int:
@@ -108,10 +108,17 @@ class Agent:
             self._received.put(LOOP_DIED)
 
     def _shut_down(self) -> None:
-        self._notifier.stopping()
+        self._notifier.stopping(self._stop_timeout_s + _STOP_MARGIN_S)
         self._stop.set()
         for close in self._closers:
             close()
-        if at_work := self._workers.join(self._plugin_timeout_s + _STOP_MARGIN_S):
+        if at_work := self._workers.join(self._stop_timeout_s, self._ended_again):
             _log.warning("%d plugins are still running; the agent waits for them at its next start", at_work)
         _log.info("stopped")
+
+    def _ended_again(self) -> bool:
+        """Whether another SIGTERM or SIGINT has arrived."""
+        while not self._received.empty():
+            if self._received.get() in signals.ENDING:
+                return True
+        return False

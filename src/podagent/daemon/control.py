@@ -11,6 +11,7 @@ from podagent.daemon.workqueue import WorkQueue
 from podagent.decide.attempts import Attempts
 from podagent.errors import KubeconfigError
 from podagent.kube.api import KubeApi
+from podagent.kube.registration import Registration
 from podagent.model import PodKey
 from podagent.state.store import Store
 
@@ -24,6 +25,7 @@ class Control:
         self,
         api: KubeApi,
         following: Following,
+        registration: Registration,
         pods: PodTable,
         store: Store,
         queue: WorkQueue[PodKey],
@@ -32,6 +34,7 @@ class Control:
     ) -> None:
         self._api = api
         self._following = following
+        self._registration = registration
         self._pods = pods
         self._store = store
         self._queue = queue
@@ -50,6 +53,8 @@ class Control:
             return f"Waiting for credentials: {self._following.waiting_for}"
         if not self._pods.synced:
             return f"Waiting for the list of pods from {self._api.server}"
+        if self._registration.doubt and not self._pods.keys():
+            return f"No pods: {self._registration.doubt}"
         status = f"{len(self._pods.keys())} pods, {len(self._store)} attachments, {len(self._queue)} pods in progress"
         doubted = self._pods.doubted
         return f"{status}, {doubted} pods missing from the list until another list confirms it" if doubted else status

@@ -39,9 +39,9 @@ class Notifier:
         """A reload starts; `ready` ends it. ``Type=notify-reload`` requires the time stamp."""
         self._notify(f"RELOADING=1\nMONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
 
-    def stopping(self) -> None:
-        """The agent is shutting down."""
-        self._notify("STOPPING=1")
+    def stopping(self, within_s: float) -> None:
+        """The agent is shutting down, which may take `within_s` seconds, whatever the unit's TimeoutStopSec."""
+        self._notify(f"STOPPING=1\nEXTEND_TIMEOUT_USEC={within_s * 1e6:.0f}")
 
     def watchdog(self) -> None:
         """A watchdog ping."""

@@ -43,13 +43,16 @@ from podagent.host.pins import DIRECTORY, Pin, Pins, pin_directory
 from podagent.kube.api import KubeApi
 from podagent.kube.cluster import ClusterGuard
 from podagent.kube.credentials import load as load_credentials
+from podagent.kube.credentials import stamp
 from podagent.kube.definitions import NetworkDefinitions
 from podagent.kube.events import EventRecorder
 from podagent.kube.podlist import confirm_gone
+from podagent.kube.registration import Registration
 from podagent.kube.watch import PodWatch
 from podagent.model import PodKey, Record
 from podagent.report.events import PodEvents
 from podagent.report.lines import JournalLines
+from podagent.report.plugins import report_slow
 from podagent.resolve.delegate import DelegateNetworks
 from podagent.resolve.macs import MacRule, Plugged
 from podagent.resolve.networks import ChosenNetworks
@@ -97,7 +100,7 @@ def make_agent(settings: Settings, locks: Path = LOCKS) -> Agent:
     store = Store(StateDirectory(settings.state_dir, locks), cluster.restore)
     guard = ClusterGuard(cluster, store.may_have_records, settings.other_cluster == "accept")
     credentials = partial(load_credentials, settings.kubeconfig, os.environ, connections=settings.workers + 4)
-    api = KubeApi(credentials, guard=guard.check)
+    api = KubeApi(credentials, guard=guard.check, stamp=partial(stamp, settings.kubeconfig))
     runtime = make_runtime(settings.container_type, settings.docker_endpoint, identify)
     events = EventRecorder(api, settings.node)
     attempts = Attempts(time.monotonic, rng)
@@ -116,7 +119,9 @@ def make_agent(settings: Settings, locks: Path = LOCKS) -> Agent:
     reconcile = _take_over_first(settings, core, rounds.verifying(reconciler.reconcile))
     heartbeats, notifier = Heartbeats(), Notifier(os.environ)
     workers = Workers(queue, reconcile, heartbeats.register, settings.workers)
-    watch = PodWatch(api, settings.node, pods, rng=rng, beat=heartbeats.register("the pod watch"))
+    registration = Registration(api, settings.node, wake)
+    beat = heartbeats.register("the pod watch")
+    watch = PodWatch(api, settings.node, pods, rng=rng, beat=beat, while_empty=registration.check)
     following = Following(api, watch, wake)
 
     def records_loaded() -> None:
@@ -128,7 +133,7 @@ def make_agent(settings: Settings, locks: Path = LOCKS) -> Agent:
         wake()
 
     upkeep = Upkeep(store, heartbeats.register("the state directory"), wake, records_loaded, memory.trim)
-    control = Control(api, following, pods, store, queue, attempts, rounds)
+    control = Control(api, following, registration, pods, store, queue, attempts, rounds)
     watchdog = Watchdog(heartbeats, notifier, os.environ)
     follow_sandboxes = partial(runtime.follow, rounds.look_at, rounds.look_at_all)
     return Agent(
@@ -145,7 +150,7 @@ def make_agent(settings: Settings, locks: Path = LOCKS) -> Agent:
         closers=(queue.close, watch.close),
         received=received,
         stop=stop,
-        plugin_timeout_s=settings.plugin_timeout,
+        stop_timeout_s=settings.stop_timeout,
     )
 
 
@@ -166,18 +171,18 @@ def _make_core(
     namespaces: NetworkNamespaces,
 ) -> _Core:
     """The parts that reconciliation and takeover share."""
-    bin_dir, global_namespaces = str(settings.cni_bin_path), settings.global_namespaces
-    system = SystemNetworks(SystemConf(settings.cni_conf_path).current, bin_dir, settings.cni_vendor_name)
+    bin_dirs, global_namespaces = settings.cni_bin_path, settings.global_namespaces
+    system = SystemNetworks(SystemConf(settings.cni_conf_path).current, bin_dirs, settings.cni_vendor_name)
     policy = DefinitionPolicy(_rules(settings), system.plugin_types, LinkClaims(), records.definitions_in_use)
     macs = MacRule(settings.allow_mac, lambda: map(_plugged, records.all()), host_macs)
-    delegate = DelegateNetworks(NetworkDefinitions(api).read, bin_dir, global_namespaces, policy, macs)
+    delegate = DelegateNetworks(NetworkDefinitions(api).read, bin_dirs, global_namespaces, policy, macs)
     networks = ChosenNetworks(settings.attach_via, system, delegate)
-    cni = CniRuntime(settings.plugin_timeout, os.environ, partial(_log.debug, "CNI plugin %s wrote to stderr: %s"))
+    on_stderr = partial(_log.debug, "CNI plugin %s wrote to stderr: %s")
+    timeout_s = settings.plugin_timeout
+    cni = CniRuntime(timeout_s, os.environ, on_stderr, partial(report_slow, timeout_s))
     evidence = AttachmentEvidence(cni, system.netconf)
     slow_lane = SlowLane(max(1, settings.workers // 4), time.monotonic)
-    executor = Executor(
-        namespaces, cni, records, evidence, await_orphans, boot_id(), slow_lane, settings.plugin_timeout
-    )
+    executor = Executor(namespaces, cni, records, evidence, await_orphans, boot_id(), slow_lane, timeout_s)
     return pods, records, runtime, networks, executor, outcomes, global_namespaces
 
 

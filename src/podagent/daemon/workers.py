@@ -19,6 +19,7 @@ from podagent.model import PodKey
 _log = logging.getLogger(__name__)
 
 _AFTER_A_BUG = 60.0
+_LOOK_UP_S = 0.1
 
 
 class Workers:
@@ -51,13 +52,14 @@ class Workers:
         for thread in self._threads:
             shortage.start(thread)
 
-    def join(self, timeout: float) -> int:
-        """Waits up to `timeout` seconds for the workers to end. Returns the number that still run."""
+    def join(self, timeout: float, hurry: Callable[[], bool]) -> int:
+        """Waits for the workers to end, up to `timeout` seconds or until `hurry`. Returns the number that still run."""
         deadline = time.monotonic() + timeout
-        started = [thread for thread in self._threads if thread.ident is not None]
-        for thread in started:
-            thread.join(max(0.0, deadline - time.monotonic()))
-        return sum(thread.is_alive() for thread in self._threads)
+        while (at_work := [each for each in self._threads if each.is_alive()]) and time.monotonic() < deadline:
+            if hurry():
+                break
+            at_work[0].join(_LOOK_UP_S)
+        return len(at_work)
 
     def _run(self, beat: Beat) -> None:
         while (pod := self._queue.get()) is not None:

@@ -56,11 +56,13 @@ class Failure(NamedTuple):
     """The consequences of a failure.
 
     Attributes:
-        retry_in: seconds until the next retry.
+        retry_in: seconds until the next retry; infinite if there is none with this aim.
+        tries: consecutive failures with this aim.
         news: the error is not reported yet: the last failure of the subject had another text, or there was none.
     """
 
     retry_in: float
+    tries: int
     news: bool
 
 
@@ -94,8 +96,10 @@ class Attempts:
         """Gives an attempt back that did not fail."""
         self._budgets.refund(namespace)
 
-    def failed(self, pod: PodKey, subject: Subject, aim: object, error: str, *, waits: bool = False) -> Failure:
-        """Records a failure and computes the backoff."""
+    def failed(
+        self, pod: PodKey, subject: Subject, aim: object, error: str, *, waits: bool = False, final: bool = False
+    ) -> Failure:
+        """Records a failure and computes the backoff. A `final` one is not retried until the aim changes."""
         with self._lock:
             of_pod = self._of.setdefault(pod, {})
             before, now = of_pod.get(subject), self._clock()
@@ -105,9 +109,9 @@ class Attempts:
                 new_aims = (*before.new_aims, now)[-_MOST_NEW_AIMS:]
             elif before is not None:
                 failures, new_aims = before.failures + 1, before.new_aims
-            retry_in = exponential(failures, self._rng)
+            retry_in = math.inf if final else exponential(failures, self._rng)
             of_pod[subject] = Attempt(aim, failures, now + retry_in, error, new_aims, waits)
-        return Failure(retry_in, before is None or before.error != error)
+        return Failure(retry_in, failures, before is None or before.error != error)
 
     def succeeded(self, pod: PodKey, subject: Subject) -> None:
         """Clears the failures of the subject."""

@@ -90,7 +90,7 @@ def _delegate(definition: Json, reference: DefinitionRef, policy: DefinitionPoli
     first, *more = [_without_ours(conf) for conf in netconf.plugins]
     if more:  # a chain, which Kaloom's kactus does not support: saved whole, with the type of its first plugin
         return {**_without_ours(netconf.json), "type": first["type"], "plugins": [first, *more], **own}
-    return {**first, "cniVersion": netconf.version, "name": netconf.name, **own}
+    return {**first, "cniVersion": netconf.json["cniVersion"], "name": netconf.name, **own}
 
 
 def _without_ours(conf: Json) -> Json:

@@ -5,6 +5,7 @@ It never sleeps between attempts and caches no objects.
 
 from __future__ import annotations
 
+import logging
 import re
 import threading
 from collections.abc import Callable, Iterable
@@ -24,6 +25,8 @@ from podagent.kube.connections import POOLS
 from podagent.kube.credentials import LONGEST_LOAD_S
 from podagent.kube.stream import LineStream
 from podagent.timelimit import TimeLimit
+
+_log = logging.getLogger(__name__)
 
 Query = Iterable[tuple[str, str]]
 Guard = Callable[[Callable[[str], Json]], None]
@@ -52,17 +55,24 @@ class KubeApi:
     """
 
     def __init__(
-        self, load: Callable[[], Configuration], timeout_s: float = 20.0, guard: Guard = lambda _: None
+        self,
+        load: Callable[[], Configuration],
+        timeout_s: float = 20.0,
+        guard: Guard = lambda _: None,
+        stamp: Callable[[], object] = lambda: None,
     ) -> None:
         """
         Args:
             load: reads the credentials, within `LONGEST_LOAD_S`.
+            stamp: returns another value after the file of the credentials was replaced or changed.
             timeout_s: limit for a request and the guard's, from the connection to the last byte of the response.
             guard: called before the first request with new credentials, and after `distrust`.
         """
         self._load = load
         self._timeout_s = timeout_s
         self._guard = guard
+        self._stamp = stamp
+        self._seen: object = None
         self._trusted: Any = None
         self._lock = threading.Lock()
         self._client: Any = None
@@ -104,6 +114,17 @@ class KubeApi:
         """Reloads the credentials for later requests. Raises KubeconfigError, which leaves the old ones in use."""
         with self._lock:
             self._replace_client()
+
+    def refresh(self) -> None:
+        """Reloads the credentials if their file has changed. Logs the outcome; unusable ones leave the old in use."""
+        stamp = self._stamp()
+        if self._client is None or stamp == self._seen:
+            return
+        try:
+            self.reload()
+        except KubeconfigError as error:
+            self._seen = stamp
+            _log.warning("the old credentials stay in use: %s", error)
 
     def distrust(self) -> None:
         """Has the guard check the server before the next request."""
@@ -208,12 +229,16 @@ class KubeApi:
             return self._client
 
     def _replace_client(self) -> None:
+        stamp = self._stamp()
         client = ApiClient(self._load())
         client.user_agent = f"podagent/{__version__}"
         client.rest_client.pool_manager.pool_classes_by_scheme = POOLS
         previous, self._client = self._client, client
         if previous:
             previous.close()
+            if stamp != self._seen:
+                _log.info("the credentials were replaced; requests go to %s", client.configuration.host)
+        self._seen = stamp
 
 
 def _exchange(client: Any, request: Any, timeouts: tuple[float, float]) -> BaseHTTPResponse:

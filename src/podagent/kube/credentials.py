@@ -72,6 +72,15 @@ def load(
     return configuration
 
 
+def stamp(kubeconfig: Path) -> object:
+    """Another value after the file was replaced or changed; None if there is none."""
+    try:
+        status = kubeconfig.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
 def _from_file(path: Path, configuration: Configuration) -> None:
     document = _parse(path)
     _limit_exec_plugin(_current_user(document))

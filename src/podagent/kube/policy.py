@@ -26,6 +26,7 @@ class End(Enum):
     GARBLED = "a line of the watch was not an event"
     GARBLED_AGAIN = "the same, and no watch has lasted since the last such line"
     VERSION_REFUSED = "the version of the watch or list is not available"
+    BAD_REQUEST = "the server refuses the request itself: it may be none, or speak TLS only"
     REFUSED = "the server reported another error"
     UNREACHABLE = "there was no answer"
     UNREACHABLE_AGAIN = "there was no answer, and contact had been lost before"
@@ -78,7 +79,8 @@ POLICY: Mapping[tuple[End, bool], Next] = {
     (End.VERSION_REFUSED, SHORT): Next(Pause.UNLESS_FIRST, relist=True),
     (End.REFUSED, LASTED): Next(Pause.ALWAYS, forgive=True, lost=True),
     (End.REFUSED, SHORT): Next(Pause.ALWAYS, lost=True),
-    # The other ends occur before the watch starts.
+    # The other ends occur before the watch starts. Another list may succeed, even if a watch never does.
+    (End.BAD_REQUEST, SHORT): Next(Pause.ALWAYS, relist=True, lost=True),
     (End.UNREACHABLE, SHORT): Next(Pause.ALWAYS, lost=True),
     (End.UNREACHABLE_AGAIN, SHORT): Next(Pause.ALWAYS, lost=True, reload=True),
     # Short, since no server is involved: a new kubeconfig must be noticed soon.
@@ -86,12 +88,15 @@ POLICY: Mapping[tuple[End, bool], Next] = {
 }
 
 
-def what_ended(failure: Failure | None, *, watching: bool, garbled_before: bool, contact_lost: bool) -> End:
+def what_ended(
+    failure: Failure | None, *, watching: bool, watched: bool, garbled_before: bool, contact_lost: bool
+) -> End:
     """Classifies the end of a session.
 
     Args:
         failure: None if the watch ended regularly.
         watching: the watch had started.
+        watched: a watch has started since the last list was requested.
         garbled_before: a watch was garbled, and none has lasted since.
         contact_lost: contact was lost before this session, and not restored in it.
     """
@@ -99,10 +104,14 @@ def what_ended(failure: Failure | None, *, watching: bool, garbled_before: bool,
         return End.NO_CREDENTIALS if failure else End.ENDED
     if isinstance(failure, GarbledWatch):
         return End.GARBLED_AGAIN if garbled_before else End.GARBLED
-    if failure.status in _VERSION_REFUSED:
-        return End.VERSION_REFUSED
     if failure.status:
-        return End.REFUSED
+        return _answered(failure.status, watched=watched)
     if watching:
         return End.BROKE
     return End.UNREACHABLE_AGAIN if contact_lost else End.UNREACHABLE
+
+
+def _answered(status: int, *, watched: bool) -> End:
+    if status == HTTPStatus.BAD_REQUEST and not watched:
+        return End.BAD_REQUEST
+    return End.VERSION_REFUSED if status in _VERSION_REFUSED else End.REFUSED

@@ -10,7 +10,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,6 +21,7 @@ from podagent.kube.backoff import Backoff
 from podagent.kube.contact import Contact
 from podagent.kube.podlist import Event, GarbledWatch, list_pods, parse_event, watch_pods
 from podagent.kube.policy import POLICY, Failure, Next, Pause, what_ended
+from podagent.kube.remedies import kind, remedy
 from podagent.kube.stream import LineStream
 from podagent.model import Pod
 
@@ -28,10 +29,6 @@ _log = logging.getLogger(__name__)
 
 # Allowed delay of a thread on a busy node before it counts as stuck.
 _GRACE_S = 10.0
-_ADVICE: Mapping[int | None, str] = {
-    401: "; the kubeconfig needs valid credentials",
-    403: "; allow this user to list and watch pods (RBAC)",
-}
 
 
 class PodSink(Protocol):
@@ -87,7 +84,9 @@ class PodWatch:
         rng: random.Random | None = None,
         clock: Callable[[], float] = time.monotonic,
         pace: Pace | None = None,
+        while_empty: Callable[[], None] = lambda: None,
     ) -> None:
+        """`while_empty`: called before every watch until there was a pod; at most two requests. Raises ApiError."""
         self._api = api
         self._node = node
         self._sink = sink
@@ -97,9 +96,12 @@ class PodWatch:
         self._pace = pace or Pace()
         self._backoff = Backoff(self._rng, self._pace.retry_first_s, self._pace.retry_cap_s)
         self._contact = Contact(lambda: api.server, clock)
+        self._while_empty = while_empty
+        self._empty = True
         self._version = ""
         self._lifetime_s = 0.0
         self._listed_from = ""  # resource versions are only valid on the server that issued them
+        self._watched = False  # a watch has started since the last list was requested
         self._garbled = False  # a watch was garbled, and none has lasted since
         self._watching_since: float | None = None
         self._stream: LineStream | None = None
@@ -123,9 +125,14 @@ class PodWatch:
         """Runs one watch, after a list if there is no version to resume from. Returns the seconds to wait."""
         self._watching_since = None
         failure: Failure | None = None
+        self._beat.working(self._api.patience_s + _GRACE_S)
+        self._api.refresh()
         try:
             if not self._version or self._api.server != self._listed_from:
                 self._list()
+            if self._empty:
+                self._beat.working(2 * self._api.patience_s + _GRACE_S)
+                self._while_empty()
             self._follow(stop)
         except (ApiError, KubeconfigError) as error:
             failure = error
@@ -141,6 +148,7 @@ class PodWatch:
         end = what_ended(
             failure,
             watching=since is not None,
+            watched=self._watched,
             garbled_before=self._garbled,
             contact_lost=self._contact.is_lost,
         )
@@ -162,8 +170,7 @@ class PodWatch:
 
     def _report(self, step: Next, failure: Failure) -> None:
         if step.lost:
-            status = failure.status if isinstance(failure, ApiError) else None
-            self._contact.lost(f"{failure}{_ADVICE.get(status, '')}", status)
+            self._contact.lost("; ".join(filter(None, (str(failure), remedy(failure)))), kind(failure))
         elif step.relist:
             _log.info("relisting the pods: %s", failure)
         else:
@@ -176,6 +183,7 @@ class PodWatch:
         return min(self._backoff.next(asked_s, first_free=step.pause is Pause.UNLESS_FIRST), step.longest_s)
 
     def _list(self) -> None:
+        self._watched = False
         self._api.distrust()
         listing = list_pods(
             self._api,
@@ -183,8 +191,8 @@ class PodWatch:
             self._pace.page_size,
             before_page=lambda: self._beat.working(self._api.patience_s + _GRACE_S),
         )
-        self._contact.made()
         _log.info("%d pods on node %s", len(listing.pods), self._node)
+        self._empty = self._empty and not listing.pods
         self._sink.replace(listing.pods)
         self._version, self._listed_from = listing.version, self._api.server
 
@@ -195,7 +203,7 @@ class PodWatch:
         self._beat.working(self._api.patience_s + _GRACE_S)
         with watch_pods(self._api, self._node, self._version, lifetime_s, read_timeout_s) as stream:
             self._stream, lines = stream, iter(stream)
-            self._watching_since = self._clock()
+            self._watching_since, self._watched = self._clock(), True
             self._contact.made()
             try:
                 # Checked before every read, even the first: `close` may have been called before there was a stream.
@@ -210,6 +218,7 @@ class PodWatch:
     def _apply(self, event: Event) -> None:
         if event.pod and event.pod.key.name:
             if event.kind in ("ADDED", "MODIFIED"):
+                self._empty = False
                 self._sink.upsert(event.pod)
             elif event.kind == "DELETED":
                 self._sink.remove(event.pod)

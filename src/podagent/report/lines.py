@@ -20,7 +20,7 @@ _COMMANDS = {Operation.ATTACH: "ADD", Operation.DETACH: "DEL"}
 
 
 class JournalLines:
-    """A sink. Repeats an unchanged outcome only for failed attempts."""
+    """A sink. Repeats an unchanged outcome only for failed attempts, at growing intervals."""
 
     def report(self, outcome: Outcome) -> None:
         _LINES[outcome.result](outcome)
@@ -66,11 +66,17 @@ def _waiting(outcome: Outcome) -> None:
 
 
 def _failed(outcome: Outcome) -> None:
+    """Repeats an unchanged failure ever less often, after 2, 4, 8 ... tries, and a final one never."""
+    final = outcome.retry_in is None
+    if not outcome.news and (final or outcome.tries & (outcome.tries - 1)):
+        return
     fields = _fields(outcome) | _EXPLAINED.get(outcome.operation, {})
     what = f"{attempted(outcome)} {_PREPOSITIONS.get(outcome.operation, 'of')} pod {outcome.key}"
     trace = None if isinstance(outcome.error, PodagentError) else outcome.error  # anything else is a bug: show where
-    message = "%s failed, next try in %.0f s: %s"
-    _log.error(message, what, outcome.retry_in or 0, error_text(outcome.error), extra=fields, exc_info=trace)
+    how = "failed" if outcome.news or outcome.tries == 1 else f"still failing after {outcome.tries} tries"
+    how += "" if final else f", next try in {outcome.retry_in:.0f} s"
+    level = logging.WARNING if final else logging.ERROR
+    _log.log(level, "%s %s: %s", what, how, error_text(outcome.error), extra=fields, exc_info=trace)
 
 
 _LINES: Mapping[Result, Callable[[Outcome], None]] = {

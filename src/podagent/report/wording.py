@@ -15,7 +15,8 @@ def described(outcome: Outcome) -> str:
     if attachment is None:
         return error_text(outcome.error)
     if outcome.result is Result.DRIFTED:
-        return f"interface {attachment.ifname} vanished from the pod and is attached again"
+        repair = f"is not attached again yet: {error_text(outcome.error)}" if outcome.error else "is attached again"
+        return f"interface {attachment.ifname} vanished from the pod and {repair}"
     about = f"network {attachment.network}"
     if outcome.result is Result.ATTACHED:
         about += f", {' '.join(result_addresses(outcome.record and outcome.record.result)) or 'no address'}"

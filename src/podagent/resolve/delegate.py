@@ -17,18 +17,23 @@ class DelegateNetworks:
     """Attaches by calling the plugin of the network's definition."""
 
     def __init__(
-        self, read: Read, bin_dir: str, global_namespaces: Collection[str], policy: DefinitionPolicy, macs: MacRule
+        self,
+        read: Read,
+        bin_dirs: tuple[str, ...],
+        global_namespaces: Collection[str],
+        policy: DefinitionPolicy,
+        macs: MacRule,
     ) -> None:
         """
         Args:
             read: reads a definition from the API server; raises ApiError.
-            bin_dir: the node's CNI plugin directory.
+            bin_dirs: the node's CNI plugin directories, in lookup order.
             global_namespaces: namespaces whose definitions the pods of every namespace may use.
             policy: decides whether a definition may be used.
             macs: decides whether a requested MAC address may be used.
         """
         self._read = read
-        self._bin_dir = bin_dir
+        self._bin_dirs = bin_dirs
         self._global_namespaces = global_namespaces
         self._policy = policy
         self._macs = macs
@@ -45,7 +50,7 @@ class DelegateNetworks:
         args = (*pod_args(pod, sandbox), *attachment.args)
         netconf = self._policy.permitted(to_netconf(definition, reference), reference)
         self._macs.require_allowed(attachment.mac, pod.key, pod.key.namespace, netconf)
-        return Invocation(netconf, (self._bin_dir,), args, attachment.capabilities, reference)
+        return Invocation(netconf, self._bin_dirs, args, attachment.capabilities, reference)
 
     def netconf_today(self, record: Record) -> NetConf | None:
         """The current form of the definition that was used, None if it is gone. Raises DefinitionError, ApiError."""

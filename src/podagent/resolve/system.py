@@ -18,15 +18,15 @@ from podagent.resolve.reach import plugin_types
 class SystemNetworks:
     """Attaches through the node's system CNI plugin."""
 
-    def __init__(self, netconf: Callable[[], NetConf], bin_dir: str, vendor: str) -> None:
+    def __init__(self, netconf: Callable[[], NetConf], bin_dirs: tuple[str, ...], vendor: str) -> None:
         """
         Args:
             netconf: reads the CNI configuration of the node; raises NetConfError if there is none.
-            bin_dir: the node's CNI plugin directory.
+            bin_dirs: the node's CNI plugin directories, in lookup order.
             vendor: vendor name, "" for none; selects the directory that is searched first.
         """
         self.netconf = netconf
-        self._bin_dir = bin_dir
+        self._bin_dirs = bin_dirs
         self._vendor = vendor
 
     def call(self, pod: Pod, attachment: Attachment, sandbox: Sandbox) -> Invocation:
@@ -58,4 +58,4 @@ class SystemNetworks:
 
     def _path(self, netconf: NetConf) -> tuple[str, ...]:
         vendor_dir = f"/opt/{self._vendor}/cni/bin" if self._vendor else f"/opt/{netconf.type}/bin"
-        return vendor_dir, self._bin_dir
+        return vendor_dir, *self._bin_dirs

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from functional.expectations import ifname
 from functional.kactus.sandboxes import Sandbox, SandboxFactory
 from lab.kactus import Answer, Kactus
 from lab.networks import Networks
@@ -46,6 +47,17 @@ def test_status_and_gc_have_no_result(kactus: Kactus) -> None:
     assert newest.call("GC", conf=newest.conf() | {"cni.dev/valid-attachments": []}) == Answer(0, {})
 
 
+def test_the_example_of_kalooms_readme_takes_a_network_without_addresses(
+    kactus: Kactus, networks: Networks, sandbox: SandboxFactory
+) -> None:
+    master = {key: value for key, value in kactus.master.items() if key != "cniVersion"}
+    conf = {key: value for key, value in replace(kactus, master=master).conf().items() if key != "cniVersion"}
+    network, pod = networks.bridge(cni_version="0.3.1", ipam={}), sandbox()
+    assert pod.start(conf=conf).printed.keys() == {"cniVersion", "ip4", "dns"}
+    assert pod.attach(network, conf=conf) == Answer(0, {"cniVersion": "0.1.0"})
+    assert pod.links().keys() == {"eth0", ifname(network.name)}
+
+
 def test_kactus_is_not_its_own_delegate(kactus: Kactus, sandbox: SandboxFactory, plugins: PluginDir) -> None:
     (plugins.path / "kactus").symlink_to(kactus.executable)
     pod = sandbox()
@@ -70,11 +82,12 @@ def assert_shape(result: dict[str, Any], version: str, pod: Sandbox) -> None:
     assert ip.get("version") == ("4" if version < "1" else None)
 
 
+@pytest.mark.parametrize("chain", [False, True], ids=["plugin", "chain"])
 @pytest.mark.parametrize(("version", "delegates"), [("0.2.0", "1.0.0"), ("0.4.0", "0.4.0"), ("1.1.0", "0.3.1")])
 def test_an_attachment_lives_in_the_version_that_was_asked_for(
-    kactus: Kactus, networks: Networks, sandbox: SandboxFactory, version: str, delegates: str
+    kactus: Kactus, networks: Networks, sandbox: SandboxFactory, version: str, delegates: str, *, chain: bool
 ) -> None:
-    network = networks.bridge(cni_version=delegates)
+    network = networks.bridge(cni_version=delegates, tuning=chain)
     pod = sandbox()
     pod.kactus = replace(kactus, master=network.config, cni_version=version)
     added = pod.start()

@@ -10,7 +10,7 @@ from pathlib import Path
 from lab.apiserver import ApiServer
 from lab.waiting import eventually
 from podagent.kube.api import KubeApi
-from podagent.kube.credentials import load
+from podagent.kube.credentials import load, stamp
 from podagent.kube.watch import Pace, PodWatch
 from podagent.model import Pod
 
@@ -23,7 +23,7 @@ class Watching:
     def __init__(self, kubeconfig: Path, lifetime_s: float = 1) -> None:
         self.pods: dict[str, Pod] = {}
         self.is_idle = True
-        self._api = KubeApi(lambda: load(kubeconfig, {}), timeout_s=2)
+        self._api = KubeApi(lambda: load(kubeconfig, {}), timeout_s=2, stamp=lambda: stamp(kubeconfig))
         self._stop = threading.Event()
         pace = Pace((lifetime_s, lifetime_s), slack_s=0.5, settled_s=0.4, retry_first_s=0.05, retry_cap_s=0.3)
         self._watch = PodWatch(self._api, NODE, self, self, rng=random.Random(1), pace=pace)

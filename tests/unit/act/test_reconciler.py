@@ -88,6 +88,34 @@ def test_a_vanished_link_is_noticed_when_asked_to_verify_and_attached_again(node
     assert node.commands("green") == ["ADD"]
 
 
+def test_a_vanished_link_is_reported_after_the_attempt_to_repair_it_with_its_outcome_once(node: Bench) -> None:
+    node.attached("red", "green")
+    node.link_vanishes(POD, "red")
+    node.faults.delete_fails.add("red")
+    for _ in range(3):
+        node.now += node.look(verify=True) or 0
+    *_, failed, drifted = node.report.outcomes[:4]
+    assert (failed.result, drifted.result, drifted.error) == (Result.FAILED, Result.DRIFTED, failed.error)
+    assert len(node.report.those(Result.DRIFTED)) == 1
+    node.link_vanishes(POD, "green")
+    node.look(verify=True)
+    assert [each.result for each in node.report.outcomes[-2:]] == [Result.ATTACHED, Result.DRIFTED]
+    assert node.report.outcomes[-1].error is None
+
+
+def test_a_vanished_link_that_is_not_wanted_any_more_before_its_repair_is_not_reported(node: Bench) -> None:
+    node.attached("red")
+    node.link_vanishes(POD, "red")
+    node.stop = True
+    node.look(verify=True)
+    node.stop = False
+    node.want()
+    assert node.look() is None
+    node.want("red")
+    assert node.look() is None
+    assert node.report.those(Result.DRIFTED) == []
+
+
 def test_a_sandbox_that_cannot_be_looked_into_is_taken_as_it_was_recorded(
     node: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -187,6 +215,22 @@ def test_a_failing_network_delays_neither_its_siblings_nor_other_pods(node: Benc
     (failed,) = node.report.those(Result.FAILED)
     assert (failed.operation, networks_of([failed]), failed.retry_in) == (Operation.ATTACH, ["red"], wait)
     assert "no such bridge" in str(failed.error)
+
+
+def test_a_pod_of_the_hosts_network_is_refused_once_until_it_changes(node: Bench) -> None:
+    node.run("red", host_network=True)
+    for _ in range(5):
+        assert node.look(verify=True) is None
+        node.now += 1000
+    (refused,) = node.report.those(Result.FAILED)
+    assert (refused.retry_in, str(refused.error)) == (
+        None,
+        f"pod {POD} uses the host's network: nothing is attached to it",
+    )
+    node.change(host_network=False)
+    node.start_sandbox(POD)
+    assert node.look() is None
+    assert node.done() == {"red"}
 
 
 def test_a_failing_detach_delays_neither_its_siblings_nor_an_attach(node: Bench) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from podagent.cni.reply import Ended
@@ -34,6 +34,7 @@ class Plugins:
         answers: of ADD, by plugin, where it is not `RESULT`.
         failures: by ``COMMAND plugin``; an ADD that fails has made its link.
         stderr: of every plugin.
+        slow: those that take long.
     """
 
     def __init__(self) -> None:
@@ -43,12 +44,18 @@ class Plugins:
         self.answers: dict[str, Json | bytes] = {}
         self.failures: dict[str, BaseException | Json] = {}
         self.stderr = b""
+        self.slow: set[str] = set()
 
     def fail(self, call: str, code: int = 104, message: str = "no") -> None:
         self.failures[call] = {"code": code, "msg": message}
 
-    def run(self, executable: str, env: Mapping[str, str], stdin: bytes, timeout: float, name: str) -> Ended:
+    def run(
+        self, executable: str, env: Mapping[str, str], stdin: bytes, timeout: float, name: str,
+        on_slow: Callable[[], None],
+    ) -> Ended:  # fmt: skip
         """In the place of `podagent.cni.plugin.run`."""
+        if name in self.slow:
+            on_slow()
         command, ifname = env["CNI_COMMAND"], env["CNI_IFNAME"]
         failure = self.failures.get(f"{command} {name}")
         if isinstance(failure, BaseException):

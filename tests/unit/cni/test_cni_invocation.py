@@ -14,8 +14,10 @@ from podagent.netconf import NetConf
 TARGET = Target("abc123", "/proc/42/ns/net", "net8d777f385d3d")
 
 
-def stdin(plugin: Json, previous: Json | None = None, capability_args: Json | None = None) -> Json:
-    netconf = NetConf({"cniVersion": "1.0.0", "name": "data", "plugins": [plugin], "disableCheck": True})
+def stdin(
+    plugin: Json, previous: Json | None = None, capability_args: Json | None = None, version: str = "1.0.0"
+) -> Json:
+    netconf = NetConf({"cniVersion": version, "name": "data", "plugins": [plugin], "disableCheck": True})
     sent: Json = json.loads(invocation.attachment_stdin(netconf, plugin, previous, capability_args or {}))
     return sent
 
@@ -59,6 +61,10 @@ def test_only_cni_variables_and_the_search_path_of_the_caller_are_passed_on() ->
 def test_name_and_version_of_the_list_replace_those_of_the_plugin_and_other_keys_pass_through() -> None:
     plugin = {"type": "bridge", "name": "own", "cniVersion": "0.1.0", "ipam": {"type": "static"}, "args": {"cni": {}}}
     assert stdin(plugin) == {**plugin, "name": "data", "cniVersion": "1.0.0"}
+
+
+def test_plugins_of_a_list_without_a_version_get_none() -> None:
+    assert stdin({"type": "bridge", "cniVersion": "0.4.0"}, version="") == {"type": "bridge", "name": "data"}
 
 
 @pytest.mark.parametrize(

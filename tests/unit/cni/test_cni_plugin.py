@@ -120,6 +120,24 @@ def test_a_hanging_plugin_is_ended_with_its_whole_process_group(
     assert_its_child_ends(tmp_path)
 
 
+def test_a_plugin_that_takes_long_is_reported_once_while_it_is_at_work_and_one_that_is_ended_sooner_is_not(
+    make_plugin: MakePlugin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plugin, "SLOW_AFTER_S", 0.2)
+    called: list[bool] = []
+
+    def let_go() -> None:
+        called.append(True)
+        (tmp_path / "go").touch()
+
+    waiting = 'until [ -e "$here/go" ]; do sleep 0.05; done; echo {}'
+    assert plugin.run(make_plugin(waiting), ENV, b"", 30, "plugin", let_go) == Ended(0, b"{}\n", b"")
+    assert plugin.run(make_plugin("echo {}"), ENV, b"", 30, "plugin", let_go) == Ended(0, b"{}\n", b"")
+    with pytest.raises(PluginTimeout):
+        plugin.run(make_plugin("exec sleep 60"), ENV, b"", 0.1, "plugin", let_go)
+    assert called == [True]
+
+
 def test_a_process_left_behind_with_the_output_open_is_ended(make_plugin: MakePlugin, tmp_path: Path) -> None:
     executable = make_plugin('sleep 60 & echo $! > "$here/child"; echo "{}"')
     begun = time.monotonic()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,15 @@ class Chain(Plugins):
         super().__init__()
         self.path = str(directory)
         self.said: list[tuple[str, str]] = []
-        self.runtime = CniRuntime(30, {"PATH": "/usr/bin:/bin", "SECRET": "x"}, lambda *said: self.said.append(said))
+        self.late: list[str] = []
+        environ = {"PATH": "/usr/bin:/bin", "SECRET": "x"}
+        self.runtime = CniRuntime(30, environ, lambda *said: self.said.append(said), self._report_late)
         for name in ("first", "second"):
             (directory / name).touch()
             self.answers[name] = RESULT
+
+    def _report_late(self, name: str, env: Mapping[str, str], seconds: float) -> None:
+        self.late.append(f"{env['CNI_COMMAND']} {name} after {seconds:.0f} s")
 
     def call(self, version: str = "1.0.0", types: tuple[str, ...] = ("first", "second"), **changed: Any) -> Invocation:
         plugins = [{"type": name, "capabilities": {"mac": name == "second"}} for name in types]
@@ -210,3 +216,10 @@ def test_the_error_output_of_a_successful_plugin_and_what_it_left_behind_are_pas
     chain.runtime.delete(chain.call(types=("first",)), TARGET, None)
     assert chain.said[0] == ("first", "careful")
     assert "left a process behind" in chain.said[1][1]
+
+
+def test_a_plugin_that_takes_long_is_reported_while_it_is_at_work(chain: Chain) -> None:
+    chain.slow = {"second"}
+    added = chain.runtime.add(chain.call(), TARGET)
+    chain.runtime.delete(chain.call(), TARGET, added)
+    assert chain.late == ["ADD second after 10 s", "DEL second after 10 s"]

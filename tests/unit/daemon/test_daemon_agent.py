@@ -6,7 +6,7 @@ import os
 import queue
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ from lab.waiting import eventually
 from podagent import signals
 from podagent.config import load
 from podagent.daemon.agent import Agent, Body
-from podagent.daemon.loop import LOOP_DIED, Loop
+from podagent.daemon.loop import LOOP_DIED, WAKE, Loop
 from podagent.daemon.notify import Notifier
 from podagent.daemon.wiring import make_agent
 from podagent.daemon.workers import Workers
@@ -56,8 +56,8 @@ class Idle(Workers):
     def start(self) -> None:
         self.happened.append("workers start")
 
-    def join(self, timeout: float) -> int:
-        self.happened.append(f"join within {timeout:.0f} s")
+    def join(self, timeout: float, hurry: Callable[[], bool]) -> int:
+        self.happened.append(f"join within {timeout:.0f} s" + (", in a hurry" if hurry() else ""))
         return self.at_work
 
 
@@ -69,8 +69,8 @@ class Notes(Notifier):
     def ready(self) -> None:
         self.happened.append("ready")
 
-    def stopping(self) -> None:
-        self.happened.append("stopping")
+    def stopping(self, within_s: float) -> None:
+        self.happened.append(f"stopping within {within_s:.0f} s")
 
 
 class Bench:
@@ -87,7 +87,7 @@ class Bench:
             self.happened.append("wake")
 
         notes, workers = Notes(self.happened), Idle(self.happened, at_work)
-        self.agent = Agent("about it", self.loop, notes, workers, bodies, [wake], self.received, stop, 1.0)
+        self.agent = Agent("about it", self.loop, notes, workers, bodies, [wake], self.received, stop, 20.0)
 
 
 def test_it_is_ready_once_its_threads_run_and_ends_in_order_with_plugins_still_at_work_reported(
@@ -97,9 +97,18 @@ def test_it_is_ready_once_its_threads_run_and_ends_in_order_with_plugins_still_a
         bench = Bench(at_work)
         bench.received.put(signal.SIGTERM)
         assert bench.agent.run() == 0
-        assert bench.happened == ["workers start", "ready", "loop", "stopping", "wake", "join within 6 s"]
+        assert bench.happened == ["workers start", "ready", "loop", "stopping within 25 s", "wake", "join within 20 s"]
         assert ("plugins are still running" in caplog.text) is reported
     assert "2 plugins are still running" in caplog.text
+
+
+def test_a_second_signal_to_end_does_not_wait_for_plugins() -> None:
+    for second, hurry in [(signal.SIGHUP, ""), (signal.SIGTERM, ", in a hurry"), (signal.SIGINT, ", in a hurry")]:
+        bench = Bench()
+        for number in (signal.SIGTERM, WAKE, second):
+            bench.received.put(number)
+        assert bench.agent.run() == 0
+        assert bench.happened[-1] == f"join within 20 s{hurry}"
 
 
 def test_a_signal_reaches_the_loop() -> None:
@@ -133,7 +142,7 @@ def test_an_agent_whose_threads_cannot_all_be_started_ends_in_order_with_an_erro
     with pytest.raises(OutOfThreads, match="'second' cannot be started: can't start new thread; too many processes"):
         bench.agent.run()
     assert ended.wait(10)
-    assert bench.happened == ["workers start", "stopping", "wake", "join within 6 s"]
+    assert bench.happened == ["workers start", "stopping within 25 s", "wake", "join within 20 s"]
 
 
 def test_it_does_not_go_on_without_a_thread_that_died_of_a_bug(caplog: pytest.LogCaptureFixture) -> None:
@@ -153,7 +162,7 @@ def test_records_that_cannot_be_read_end_it_with_the_reason() -> None:
     bench = Bench(watch=load)
     with pytest.raises(UnknownSchema, match=r"x\.json"):
         bench.agent.run()
-    assert bench.happened[-3:] == ["stopping", "wake", "join within 6 s"]
+    assert bench.happened[-3:] == ["stopping within 25 s", "wake", "join within 20 s"]
 
 
 def test_a_node_that_has_nothing_yet_gets_an_agent_that_is_ready_and_waits(

@@ -55,8 +55,9 @@ def test_every_stage_is_notified_the_status_in_one_line_of_utf8_and_once(manager
     notifier.status("pod Zürich/東京\nREADY=1")
     notifier.status("pod Zürich/東京 READY=1")
     notifier.watchdog()
-    notifier.stopping()
-    assert manager.received() == ["READY=1", "STATUS=pod Zürich/東京 READY=1", "WATCHDOG=1", "STOPPING=1"]
+    notifier.stopping(25)
+    stopping = "STOPPING=1\nEXTEND_TIMEOUT_USEC=25000000"
+    assert manager.received() == ["READY=1", "STATUS=pod Zürich/東京 READY=1", "WATCHDOG=1", stopping]
     before = time.monotonic_ns() // 1000
     notifier.reloading()
     (message,) = manager.received()

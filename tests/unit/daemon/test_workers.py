@@ -46,7 +46,7 @@ class Crew:
 
     def end(self) -> int:
         self.queue.close()
-        return self.workers.join(10)
+        return self.workers.join(10, lambda: False)
 
 
 Start = Callable[[Reconcile, int], Crew]
@@ -115,5 +115,6 @@ def test_waiting_for_the_end_returns_how_many_are_still_at_work(start: Start) ->
     crew.work_on("a")
     assert begun.wait(10)
     crew.queue.close()
-    assert crew.workers.join(0.05) == 1
+    assert crew.workers.join(0.05, lambda: False) == 1
+    assert crew.workers.join(60, lambda: True) > 0
     release.set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -38,6 +39,12 @@ def test_waits_longer_after_each_failure_and_exactly_that_long(attempts: Attempt
         assert attempts.remaining(POD, NET1, "aim") == 0
     assert waits[:4] == sorted(waits[:4])
     assert waits[-1] > 200
+
+
+def test_a_final_failure_is_retried_only_with_another_aim(attempts: Attempts, time: Clock) -> None:
+    assert attempts.failed(POD, NET1, "aim", "error", final=True).retry_in == math.inf
+    time.now += 1e9
+    assert (attempts.remaining(POD, NET1, "aim"), attempts.remaining(POD, NET1, "other")) == (math.inf, 0)
 
 
 def test_another_aim_starts_afresh(attempts: Attempts) -> None:

@@ -61,6 +61,15 @@ def test_lower_layers_come_first_and_otherwise_the_order_of_the_annotation_is_ke
     assert networks(read(entries)) == ["red", "bond", "vlan", "green"]
 
 
+def test_a_layer_that_is_no_network_of_the_pod_is_reported_and_no_fault() -> None:
+    entries = [{"name": "bond", "upperLayers": ["vlan", "valn", "bad"]}, {"name": "vlan"}, {"name": "bad", "ifMac": 7}]
+    desired = read(entries)
+    assert networks(desired) == ["bond", "vlan"]
+    assert desired.held == held("bad")
+    assert "networks[0] (bond): upperLayers: valn is no network of this pod: it has no effect" in desired.problems
+    assert len(desired.problems) == 2
+
+
 def test_a_cycle_of_layers_is_reported_and_attached_in_the_order_given() -> None:
     entries = [{"name": "a", "upperLayers": ["b"]}, {"name": "b", "upperLayers": ["a"]}, GOOD]
     desired = read(entries)

@@ -152,7 +152,7 @@ def configurations(netconf: NetConf) -> list[Json]:
 
 
 def assert_harmless(conf: Json, allowed: set[str] | None) -> None:
-    assert {*conf} >= {"name", "cniVersion", "type"}
+    assert {*conf} >= {"name", "type"}
     assert "/" not in conf["name"]
     assert conf["name"].startswith("tenant.") or allowed is None
     own = conf.pop("runtimeConfig", None)

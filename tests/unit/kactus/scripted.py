@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +46,12 @@ class PodNode(Plugins):
         self.kept_then: list[Json] = []
         self.define("master", "red", "green")
 
-    def run(self, executable: str, env: Mapping[str, str], stdin: bytes, timeout: float, name: str) -> Ended:
+    def run(
+        self, executable: str, env: Mapping[str, str], stdin: bytes, timeout: float, name: str,
+        on_slow: Callable[[], None],
+    ) -> Ended:  # fmt: skip
         self.kept_then = self.kept
-        return super().run(executable, env, stdin, timeout, name)
+        return super().run(executable, env, stdin, timeout, name, on_slow)
 
     def get_object(self, credentials: Credentials, path: str) -> Json | None:
         """In the place of `podagent.kactus.requests.get_json`."""

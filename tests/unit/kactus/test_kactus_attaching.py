@@ -4,7 +4,7 @@ import pytest
 
 from podagent import versions
 from podagent.cni.delegatefile import ADDING
-from podagent.errors import CallRefused, CniError, PluginError, PluginNotRun
+from podagent.errors import CallRefused, CniError, PluginNotRun
 from podagent.foreign import Json
 from podagent.kactus.log import setup
 from podagent.kactus.state import LARGEST_WRITTEN
@@ -86,13 +86,16 @@ def test_a_delegate_that_cannot_be_run_leaves_nothing_to_be_detached(
     assert (caught.value.code, node.calls, node.kept) == (code, [], [])
 
 
-def test_a_result_that_the_caller_could_not_read_is_the_last_plugins_fault_and_is_taken_back(node: PodNode) -> None:
-    node.answers["red"] = {"cniVersion": "0.4.0"}
-    chain = {"cniVersion": "0.4.0", "plugins": [{"type": "master"}, {"type": "red"}]}
-    with pytest.raises(PluginError, match="without addresses") as caught:
-        node.add(args="", conf=node.conf(cniVersion="0.2.0", delegates=[chain]))
-    assert caught.value.plugin == "red"
-    assert (node.links, node.kept) == (set(), [])
+def test_a_configuration_without_a_version_is_passed_on_without_one_and_a_result_without_addresses_is_printed(
+    node: PodNode,
+) -> None:
+    conf = node.conf("", delegates=[{"type": "master"}])
+    del conf["cniVersion"]
+    node.add(conf=conf, args="")
+    assert node.given["master"].conf.keys() == {"type", "name", "masterPlugin"}
+    node.answers["red"] = {"cniVersion": "0.3.1", "interfaces": [{"name": RED}]}
+    assert node.add("red", conf) == {"cniVersion": "0.1.0"}
+    assert node.links == {"eth0", RED}
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ def test_a_delegate_is_the_definition_with_its_type_and_the_networks_name() -> N
     for config in (BRIDGE, CHAIN):
         assert delegate_for(GREEN, "default", Defined(default=definition(config))) == {**config, **own}
     nameless = delegate_for(GREEN, "default", Defined(default=definition({"bridge": "b"})))
-    assert nameless == {"cniVersion": "0.1.0", "name": "green", "bridge": "b", **own}
+    assert nameless == {"cniVersion": "", "name": "green", "bridge": "b", **own}
 
 
 HOSTILE: Json = {

@@ -25,6 +25,7 @@ DATA: Json = {
 }  # fmt: skip
 FLANNEL: Json = {"cniVersion": "0.3.1", "type": "flannel", "masterPlugin": True, "delegate": {"hairpinMode": True}}
 PRIMARY: Json = {**DATA, "masterPlugin": True}
+CHAIN: Json = {"plugins": [{"type": "flannel"}, {"type": "portmap"}], "masterPlugin": True}
 
 
 def hold(cni_dir: Path) -> SavedDelegates:
@@ -58,8 +59,10 @@ def write(cni_dir: Path, content: bytes) -> None:
     (cni_dir / ID).write_bytes(content)
 
 
-@pytest.mark.parametrize("master", [FLANNEL, {"type": "flannel", "masterplugin": True}, {"type": "flannel"}, PRIMARY])
-def test_a_file_of_kaloom_is_understood(cni_dir: Path, master: Json) -> None:
+@pytest.mark.parametrize(
+    "master", [FLANNEL, {"type": "flannel", "masterplugin": True}, {"type": "flannel"}, PRIMARY, CHAIN]
+)
+def test_a_file_of_kaloom_or_of_0_3_0_is_understood(cni_dir: Path, master: Json) -> None:
     write(cni_dir, json.dumps([DATA, master]).encode())
     found = kept(cni_dir)
     assert found == [DATA, master]
@@ -107,7 +110,8 @@ def test_a_file_is_replaced_never_written_to(cni_dir: Path) -> None:
 
 
 BROKEN = [b"", b"nonsense", b"{}", b"null", b"[null]", b"[[]]", b"[{}]", b'[{"type": ""}]', b'[{"type": ["x"]}]',
-          b'[{"type": "bridge"}, 7]', b"\xff\xfe", b"[" * 100_000]  # fmt: skip
+          b'[{"plugins": []}]', b'[{"plugins": [{}]}]', b'[{"plugins": {"type": "x"}}]', b'[{"type": "bridge"}, 7]',
+          b"\xff\xfe", b"[" * 100_000]  # fmt: skip
 
 
 @pytest.mark.parametrize("content", BROKEN)

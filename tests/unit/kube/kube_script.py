@@ -132,7 +132,11 @@ class World:
         self.lists = 0
         self.doubts = 0  # so many lists are not believed
         self.beats: list[float | None] = []  # None: idle
-        self.watch = PodWatch(self.api, NODE, self, self, rng=random.Random(1), clock=self.stop, pace=pace)
+        self.while_empty: Callable[[], None] = lambda: None
+        self.watch = PodWatch(
+            self.api, NODE, self, self, rng=random.Random(1), clock=self.stop, pace=pace,
+            while_empty=lambda: self.while_empty(),
+        )  # fmt: skip
 
     def run(self) -> list[str]:
         """Until the script has ended; the requests that were made."""

@@ -13,7 +13,7 @@ from kubernetes.client import Configuration
 from podagent.errors import KubeconfigError
 from podagent.foreign import Json
 from podagent.kube import credentials
-from podagent.kube.credentials import load
+from podagent.kube.credentials import load, stamp
 
 IN_CLUSTER = {"KUBERNETES_SERVICE_HOST": "10.96.0.1", "KUBERNETES_SERVICE_PORT": "443"}
 SERVER = {"server": "https://api.example:6443"}
@@ -47,6 +47,20 @@ def load_kubeconfig(path: Path, user: Json = TOKEN, cluster: Json = SERVER) -> C
     }
     path.write_text(json.dumps(document))
     return load(path, {}, connections=7)
+
+
+def test_a_kubeconfig_that_is_written_replaced_or_removed_has_another_stamp(path: Path) -> None:
+    stamps = [stamp(path)]
+    path.write_text("one")
+    stamps.append(stamp(path))
+    assert stamp(path) == stamps[-1]
+    path.write_text("three")
+    stamps.append(stamp(path))
+    new = path.with_name("new")
+    new.write_text("three")
+    new.replace(path)
+    stamps.append(stamp(path))
+    assert len(set(stamps)) == 4
 
 
 def test_reads_server_and_token_leaves_retries_to_us_and_keeps_connections_alive(path: Path) -> None:

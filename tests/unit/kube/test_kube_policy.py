@@ -16,6 +16,7 @@ FOLLOWS = {
     End.GARBLED: ("unless_first", "unless_first forgive"),
     End.GARBLED_AGAIN: ("unless_first relist", "unless_first forgive"),
     End.VERSION_REFUSED: ("unless_first relist", "unless_first forgive relist"),
+    End.BAD_REQUEST: ("always relist lost", ""),
     End.REFUSED: ("always lost", "always forgive lost"),
     End.UNREACHABLE: ("always lost", ""),
     End.UNREACHABLE_AGAIN: ("always lost reload", ""),
@@ -26,7 +27,8 @@ ROWS: list[tuple[Failure | None, tuple[End, End, End]]] = [
     (None, (End.ENDED, End.ENDED, End.ENDED)),
     (ApiError("connection reset"), (End.BROKE, End.UNREACHABLE, End.UNREACHABLE_AGAIN)),
     (AnswerTooLarge("a line"), (End.BROKE, End.UNREACHABLE, End.UNREACHABLE_AGAIN)),
-    *[(ApiError("too old", status), (End.VERSION_REFUSED,) * 3) for status in (400, 410)],
+    (ApiError("too old", 410), (End.VERSION_REFUSED,) * 3),
+    (ApiError("not valid", 400), (End.VERSION_REFUSED, End.BAD_REQUEST, End.BAD_REQUEST)),
     *[(ApiError("no", status), (End.REFUSED,) * 3) for status in (401, 403, 404, 429, 500, 503)],
     (AnswerTooLarge("a page", 200), (End.REFUSED, End.REFUSED, End.REFUSED)),
     (KubeconfigError("absent"), (End.NO_CREDENTIALS, End.NO_CREDENTIALS, End.NO_CREDENTIALS)),
@@ -48,12 +50,21 @@ def test_every_end_is_followed_by_what_its_cell_of_the_table_has(end: End, laste
 def test_everything_that_can_end_a_session_has_its_row(failure: Failure | None, rows: tuple[End, End, End]) -> None:
     for garbled in (False, True):
         assert rows == tuple(
-            what_ended(failure, watching=watching, garbled_before=garbled, contact_lost=lost)
+            what_ended(failure, watching=watching, watched=watching, garbled_before=garbled, contact_lost=lost)
             for watching, lost in [(True, False), (False, False), (False, True)]
         )
 
 
 def test_a_garbled_line_differs_from_a_second_one() -> None:
     half = GarbledWatch("half a line")
-    assert what_ended(half, watching=True, garbled_before=False, contact_lost=False) is End.GARBLED
-    assert what_ended(half, watching=True, garbled_before=True, contact_lost=False) is End.GARBLED_AGAIN
+    ends = [
+        what_ended(half, watching=True, watched=True, garbled_before=before, contact_lost=False)
+        for before in (False, True)
+    ]
+    assert ends == [End.GARBLED, End.GARBLED_AGAIN]
+
+
+def test_a_version_from_which_a_watch_had_started_can_be_unknown_to_the_next_server() -> None:
+    bad = ApiError("invalid resource version", 400)
+    end = what_ended(bad, watching=False, watched=True, garbled_before=False, contact_lost=False)
+    assert end is End.VERSION_REFUSED

@@ -33,7 +33,8 @@ class ApiServer(Server):
 
     def __init__(self) -> None:
         super().__init__()
-        self.api = KubeApi(self.load, timeout_s=5, guard=self._guard)
+        self.api = KubeApi(self.load, timeout_s=5, guard=self._guard, stamp=lambda: self.stamp)
+        self.stamp = 1
         self.refuses: ApiError | None = None
         self.guarded = 0
         self.broken: KubeconfigError | None = None
@@ -105,6 +106,23 @@ def test_credentials_that_expired_before_the_guard_asks_are_renewed(server: ApiS
     with pytest.raises(OtherCluster):
         server.api.get("/x")
     assert server.tokens == ["token1", "token2"]
+
+
+def test_credentials_that_are_replaced_are_loaded_and_reported_once_good_or_bad(
+    server: ApiServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "podagent")
+    server.api.refresh()
+    server.api.get("/x")
+    for server.stamp, server.broken in [(1, None), (2, KubeconfigError("kubeconfig k is not YAML")), (3, None)]:
+        for _ in range(3):
+            server.api.refresh()
+            server.api.get("/x")
+    assert server.tokens == ["token1"] * 7 + ["token2"] * 3
+    assert caplog.messages == [
+        "the old credentials stay in use: kubeconfig k is not YAML",
+        f"the credentials were replaced; requests go to {server.url}",
+    ]
 
 
 def test_a_stream_hands_out_lines(server: ApiServer) -> None:

@@ -7,6 +7,7 @@ import logging
 import pytest
 
 from podagent.errors import ApiError, KubeconfigError
+from podagent.foreign import Json
 from podagent.kube.watch import Pace
 from unit.kube.kube_script import LASTING, NODE, World, line, page
 
@@ -41,6 +42,17 @@ def test_a_list_that_must_be_confirmed_is_followed_by_another_one_after_a_short_
     assert world.waits == []
     assert [query.get("timeoutSeconds") for query in world.api.queries[:2]] == [None, "5"]
     assert world.pods == ["all:", "there: new", "all:"]
+
+
+@pytest.mark.parametrize(("first", "found"), [(page("web"), 0), (page(), 2)], ids=["by the first list", "by a watch"])
+def test_as_long_as_there_was_no_pod_something_else_is_asked_before_each_watch(first: Json, found: int) -> None:
+    asked: list[bool] = []
+    world = World(
+        first, [LASTING], [line("ADDED", "new", "8"), LASTING], [line("DELETED", "new", "9"), LASTING], [LASTING]
+    )
+    world.while_empty = lambda: asked.append(True)
+    world.run()
+    assert len(asked) == found
 
 
 def test_living_pods_of_the_node_are_asked_for_in_watches_of_random_lifetimes() -> None:
@@ -127,6 +139,16 @@ def test_an_outage_is_reported_when_it_begins_when_its_kind_changes_and_when_it_
         "still no contact with https://one: 401; the kubeconfig needs valid credentials",
     ]
     assert back == f"back in contact with https://one after {sum(world.waits[:4]):.0f} s"
+
+
+def test_a_refusal_that_somebody_has_to_correct_is_a_warning_with_its_remedy_once(caplog: Log) -> None:
+    bad = ApiError("GET /api/v1/pods: 400 Bad Request", 400)
+    world = World(bad, bad, bad, page(), bad, page("web"), bad, page(), [LASTING])
+    assert world.run() == [*["list"] * 4, "watch from 1", "list", "watch from 1", "list", "watch from 1"]
+    assert world.waits == about(1, 2, 4, 8, 16)
+    assert caplog.messages == [
+        f"lost contact with https://one: {bad}; check the server in the kubeconfig: it may need https://"
+    ]
 
 
 def test_a_server_that_stays_out_of_reach_has_the_credentials_loaded_again_which_may_fail() -> None:

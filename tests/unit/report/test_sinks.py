@@ -20,6 +20,7 @@ from podagent.messages import Message
 from podagent.model import Operation, Pod
 from podagent.report.events import PodEvents
 from podagent.report.lines import JournalLines
+from podagent.report.plugins import report_slow
 from unit.factory import attachment, pod, record
 
 POD = pod()
@@ -30,6 +31,7 @@ LEASED = f"{RED.ifname} (network red, 10.0.0.2/24)"
 AS_RED = f"network red as {RED.ifname}"
 VANISHED = f"interface {RED.ifname} vanished from the pod and is attached again"
 REFUSED = "CNI plugin bridge: no such bridge [code 7]"
+GONE = f"interface {RED.ifname} vanished from the pod and is not attached again yet: {REFUSED}"
 WHO = {"POD": "web", "POD_NAMESPACE": "default", "POD_UID": KEY.uid}
 WHAT = WHO | {"NETWORK": "red", "IFNAME": RED.ifname}
 
@@ -106,6 +108,12 @@ REPORTED = [
         {"MESSAGE_ID": Message.DRIFTED},
         f"Warning NetworkDrifted: {VANISHED}",
     ),
+    (
+        DRIFTED._replace(error=NOT_ATTACHED.error),
+        f"WARNING pod default/web: {GONE}",
+        {"MESSAGE_ID": Message.DRIFTED},
+        f"Warning NetworkDrifted: {GONE}",
+    ),
     *[
         (
             WAITING._replace(error=reason),
@@ -176,10 +184,24 @@ def test_a_pod_that_is_gone_gets_lines_but_no_events(reader: Reader) -> None:
     assert (len(reader.lines), reader.events) == (2, [])
 
 
-def test_every_failed_try_is_a_line_but_only_news_an_event_and_waiting_is_reported_once(reader: Reader) -> None:
-    for outcome in (NOT_ATTACHED, WAITING):
+def test_a_failure_is_repeated_in_lines_ever_less_often_but_only_news_is_an_event(reader: Reader) -> None:
+    reader.tell(NOT_ATTACHED, *(NOT_ATTACHED._replace(news=False, tries=tries) for tries in range(2, 40)))
+    attaching = f"ERROR attaching {AS_RED} to pod default/web"
+    assert reader.lines == [
+        f"{attaching} failed, next try in 4 s: {REFUSED}",
+        *(f"{attaching} still failing after {tries} tries, next try in 4 s: {REFUSED}" for tries in (2, 4, 8, 16, 32)),
+    ]
+    reader.tell(NOT_ATTACHED._replace(tries=41))
+    assert f"{attaching} failed" in reader.lines[-1], "another error"
+    assert len(reader.events) == 2
+
+
+def test_a_failure_that_is_not_retried_is_one_warning_and_waiting_one_line(reader: Reader) -> None:
+    for outcome in (NOT_ATTACHED._replace(retry_in=None), WAITING):
         reader.tell(outcome, outcome._replace(news=False), outcome._replace(news=False))
-    assert [line.split()[0] for line in reader.lines] == ["ERROR", "ERROR", "ERROR", "DEBUG"]
+    assert reader.lines == [
+        f"WARNING attaching {AS_RED} to pod default/web failed: {REFUSED}", "DEBUG pod default/web: waiting: none"
+    ]  # fmt: skip
     assert len(reader.events) == 1
 
 
@@ -203,3 +225,13 @@ def test_the_end_of_a_pass_is_a_line_for_those_who_debug(reader: Reader) -> None
     start = "DEBUG pod default/web: 1 interfaces recorded, "
     assert reader.lines == [f"{start}no further pass", f"{start}next pass in 2.5 s"]
     assert reader.events == []
+
+
+def test_a_plugin_that_is_at_work_for_long_is_a_line_with_its_pod_and_its_limit(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    args = "IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=web"
+    report_slow(120, "bridge", {"CNI_COMMAND": "ADD", "CNI_IFNAME": RED.ifname, "CNI_ARGS": args}, 10)
+    what = f"ADD of {RED.ifname} for pod default/web"
+    assert caplog.messages == [f"CNI plugin bridge has been at work for 10 s on {what}; it is killed after 120 s"]
+    assert {"POD": "web", "CNI_COMMAND": "ADD"}.items() <= vars(caplog.records[0]).items()

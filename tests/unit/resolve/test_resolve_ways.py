@@ -18,6 +18,7 @@ from unit.factory import ANY_MAC, TRUST_ALL, attachment, pod, record, sandbox
 
 POD = pod()._replace(key=PodKey("shop", "web", "uid"))
 SANDBOX = sandbox()
+BIN_DIRS = ("/opt/cni/bin", "/usr/lib/cni")
 RED = attachment("red")
 MAC = "02:00:00:00:00:01"
 RED_WITH_MAC = attachment("red", mac=MAC)
@@ -53,7 +54,7 @@ def red(namespace: str) -> DefinitionRef:
 
 
 def delegate(*there: str) -> DelegateNetworks:
-    return DelegateNetworks(Definitions(*there).read, "/opt/cni/bin", ("default",), TRUST_ALL, ANY_MAC)
+    return DelegateNetworks(Definitions(*there).read, BIN_DIRS, ("default",), TRUST_ALL, ANY_MAC)
 
 
 def node_conf(plugin: str = "kactus", name: str = "node") -> NetConf:
@@ -69,10 +70,10 @@ def half_written() -> NetConf:
 
 
 def system(plugin: str = "kactus", vendor: str = "") -> SystemNetworks:
-    return SystemNetworks(lambda: node_conf(plugin), "/opt/cni/bin", vendor)
+    return SystemNetworks(lambda: node_conf(plugin), BIN_DIRS, vendor)
 
 
-NO_SYSTEM = SystemNetworks(no_conf, "/bin", "")
+NO_SYSTEM = SystemNetworks(no_conf, BIN_DIRS, "")
 
 
 @pytest.mark.parametrize(
@@ -89,7 +90,7 @@ def test_a_delegate_is_called_with_the_definitions_configuration_and_the_argumen
 ) -> None:
     call = delegate("shop/red").call(POD, asked, SANDBOX)
     assert call.netconf.plugins == [{"bridge": "shop", "type": "bridge", "name": "red"}]
-    assert call == Invocation(call.netconf, ("/opt/cni/bin",), (*POD_ARGS, *args), capabilities, red("shop"))
+    assert call == Invocation(call.netconf, BIN_DIRS, (*POD_ARGS, *args), capabilities, red("shop"))
 
 
 @pytest.mark.parametrize(
@@ -127,7 +128,7 @@ def test_a_missing_definition_is_named_with_the_places_that_were_asked(
 
 def test_an_api_server_that_is_away_is_no_missing_definition() -> None:
     with pytest.raises(ApiError):
-        DelegateNetworks(away, "/bin", (), TRUST_ALL, ANY_MAC).call(POD, RED, SANDBOX)
+        DelegateNetworks(away, BIN_DIRS, (), TRUST_ALL, ANY_MAC).call(POD, RED, SANDBOX)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +148,7 @@ def test_the_system_plugin_gets_the_attachment_in_its_arguments(
 
 @pytest.mark.parametrize(("vendor", "first"), [("", "/opt/kactus/bin"), ("acme", "/opt/acme/cni/bin")])
 def test_the_vendors_directory_is_looked_into_first(vendor: str, first: str) -> None:
-    assert system(vendor=vendor).call(POD, RED, SANDBOX).path == (first, "/opt/cni/bin")
+    assert system(vendor=vendor).call(POD, RED, SANDBOX).path == (first, *BIN_DIRS)
 
 
 @pytest.mark.parametrize(("phase", "populated"), [("Pending", True), ("", True), ("Running", False)])
@@ -178,14 +179,14 @@ def test_the_way_that_is_taken(attach_via: str, system_networks: SystemNetworks,
 
 
 def test_auto_waits_while_the_nodes_configuration_is_faulty() -> None:
-    chosen = ChosenNetworks("auto", SystemNetworks(half_written, "/bin", ""), delegate())
+    chosen = ChosenNetworks("auto", SystemNetworks(half_written, BIN_DIRS, ""), delegate())
     with pytest.raises(NetConfError, match="05-kactus"):
         chosen.resolve(POD, RED, SANDBOX)
 
 
 def test_auto_follows_the_nodes_configuration_as_it_changes() -> None:
     types = ["kactus", "bridge"]
-    chosen = ChosenNetworks("auto", SystemNetworks(lambda: node_conf(types.pop()), "/bin", ""), delegate())
+    chosen = ChosenNetworks("auto", SystemNetworks(lambda: node_conf(types.pop()), BIN_DIRS, ""), delegate())
     assert [chosen.via(), chosen.via()] == [Via.DELEGATE, Via.SYSTEM]
 
 
@@ -216,7 +217,7 @@ def test_a_corrected_configuration_is_tried_with_all_else_as_recorded(via: Via) 
         (half_attached(Via.SYSTEM, plugin="kactus"), networks()),  # the same as is recorded
         (half_attached(Via.SYSTEM), networks(NO_SYSTEM)),
         (half_attached(Via.DELEGATE), networks(definitions=delegate())),
-        (half_attached(Via.DELEGATE), networks(definitions=DelegateNetworks(away, "/bin", (), TRUST_ALL, ANY_MAC))),
+        (half_attached(Via.DELEGATE), networks(definitions=DelegateNetworks(away, BIN_DIRS, (), TRUST_ALL, ANY_MAC))),
         (half_attached(Via.DELEGATE, definition=None), networks()),
     ],
 )

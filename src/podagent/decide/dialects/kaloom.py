@@ -72,6 +72,7 @@ def read_entries(text: str | None, pod_namespace: str, global_namespaces: Collec
     reading = _Reading({pod_namespace, *global_namespaces})
     for index, entry in enumerate(entries):
         reading.read(index, entry)
+    reading.require_layers()
     ordered, cycle = attach_order(list(reading.entries.values()))
     if cycle:
         reading.problems.append("networks: upperLayers form a cycle; its members are attached in the order given")
@@ -100,6 +101,7 @@ class _Reading:
         self.faulty: set[str] = set()
         self.problems: list[str] = []
         self.nameless = False
+        self._layers: list[tuple[str, str]] = []
 
     def read(self, index: int, entry: Any) -> None:
         where = f"networks[{index}]"
@@ -121,14 +123,23 @@ class _Reading:
             self.problems.append(str(error))
             self.faulty.add(ifname)
 
+    def require_layers(self) -> None:
+        """Reports the layers that are no network of the pod, once all entries are read."""
+        listed = self.entries.keys() | self.faulty
+        for where, name in self._layers:
+            if interface_name(name) not in listed:
+                self.problems.append(f"{where}: upperLayers: {name} is no network of this pod: it has no effect")
+
     def _read_fields(self, where: str, name: str, entry: dict[str, Any]) -> None:
         primary, skipped = (_flag(where, entry, key) for key in ("isPrimary", "podagentSkip"))
+        layers = tuple(_upper_layers(where, entry.get("upperLayers")))
         wanted = attachment(
             name,
             _namespace(where, entry.get("namespace"), self._namespaces),
             _mac(where, entry.get("ifMac")),
-            tuple(_upper_layers(where, entry.get("upperLayers"))),
+            layers,
         )
+        self._layers += [(where, layer) for layer in layers]
         self.entries[wanted.ifname] = wanted
         if primary:
             self.primaries.add(wanted.ifname)
