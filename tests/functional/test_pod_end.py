@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,10 +16,11 @@ from lab.links import links_of
 from lab.networks import Network
 from lab.node import Pod
 from lab.waiting import eventually
+from podagent.host.pins import pin_directory
 
 pytestmark = pytest.mark.root
 
-DEVICE = "plhd0"
+DEVICE = f"plhd{os.getpid() % 10000}"
 
 
 def unplug(bed: Bed, pod: Pod) -> None:
@@ -53,7 +55,7 @@ ENDS = [unplug, delete, delete_by_force, kill_the_sandbox, finish, delete_while_
 @pytest.fixture
 def device() -> Iterator[str]:
     """A link of the host that stands for a network card."""
-    subprocess.run(["ip", "link", "add", DEVICE, "type", "dummy"], check=True)
+    subprocess.run(["ip", "link", "add", DEVICE, "type", "veth", "peer", "name", f"{DEVICE}p"], check=True)
     yield DEVICE
     subprocess.run(["ip", "link", "del", DEVICE], check=True)
 
@@ -64,8 +66,9 @@ def chained(bed: Bed) -> Network:
     return bed.networks.bridge("chained", then={"type": "sbr"})
 
 
-def pins() -> list[str]:
-    return [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if "/run/podagent/netns/" in line]
+def pins(bed: Bed) -> list[str]:
+    place = pin_directory(bed.agent.state_dir)
+    return [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if f" {place}/" in line]
 
 
 @BOTH_WAYS
@@ -79,7 +82,7 @@ def test_a_device_of_the_host_returns_under_its_own_name(
     assert device not in links_of("/proc/self/ns/net")
     end(bed, pod)
     eventually(lambda: device in links_of("/proc/self/ns/net"), 20, "the device to return")
-    eventually(lambda: pins() == [], 10, "the namespace to be let go")
+    eventually(lambda: pins(bed) == [], 10, "the namespace to be let go")
     bed.settles({pod: []} if bed.api.exists("pods", pod.namespace, pod.name) and end is unplug else {})
 
 
@@ -92,4 +95,4 @@ def test_a_plugin_that_needs_the_namespace_gives_its_address_back(
     end(bed, pod)
     eventually(lambda: len(chained.leases()) == 1, 20, "the address to be given back")
     bed.settles({neighbour: [chained]})
-    assert len(pins()) == 1
+    assert len(pins(bed)) == 1
