@@ -228,9 +228,9 @@ class Record(NamedTuple):
     static: bool = False
     extra: Mapping[str, Any] = NOTHING
 
-    @property
-    def target(self) -> Target:
-        return Target(self.sandbox_id, self.netns.path, self.attachment.ifname)
+    def target(self, netns: str) -> Target:
+        """`netns`: path of the namespace, "" if it is gone."""
+        return Target(self.sandbox_id, netns, self.attachment.ifname)
 
 
 def result_addresses(result: Json | None) -> tuple[str, ...]:

@@ -34,6 +34,7 @@ from podagent.host.claims import LinkClaims
 from podagent.host.links import host_macs
 from podagent.host.netns import NetworkNamespaces, boot_id, identify
 from podagent.host.orphans import await_orphans
+from podagent.host.pins import Pins
 from podagent.model import DefinitionRef, Phase, Pod, PodKey, Record
 from podagent.resolve.delegate import DelegateNetworks
 from podagent.resolve.macs import MacRule
@@ -177,7 +178,7 @@ class Node:
         lane = SlowLane(1, self._clock)
         evidence = AttachmentEvidence(cni, system.netconf)
         executor = Executor(
-            NetworkNamespaces(),
+            NetworkNamespaces(Pins(self._directory / "netns")),
             cni,
             self,
             evidence,

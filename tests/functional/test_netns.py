@@ -18,11 +18,13 @@ from lab.session import LEASES_PREFIX
 from lab.waiting import eventually
 from podagent.errors import HostNetworkRefused, NetnsGone
 from podagent.host.netns import NetworkNamespaces, identify
+from podagent.host.pins import Mount, Pin, Pins, bind
 
 pytestmark = pytest.mark.root
 
 OWN = "/proc/self/ns/net"
-NAMESPACES = NetworkNamespaces()
+SANDBOX = "5a4d"
+NAMESPACES = NetworkNamespaces(Pins(Path("/nowhere")))
 
 
 class Process:
@@ -69,7 +71,7 @@ def inode(path: str | Path) -> int:
 
 def test_a_held_namespace_shows_its_links_to_whoever_stays_in_its_own(process: Process) -> None:
     process.add_link("neta")
-    with NAMESPACES.hold(identify(process.path)) as held:
+    with NAMESPACES.reenter(identify(process.path), SANDBOX) as held:
         assert held.intact()
         assert {name: held.ifindex(name) for name in held.links()} == {
             name: link.ifindex for name, link in links_of(process.path).items()
@@ -86,25 +88,25 @@ def test_a_held_namespace_shows_its_links_to_whoever_stays_in_its_own(process: P
 def test_a_held_namespace_lives_on_but_is_not_intact_once_its_process_has_ended(process: Process) -> None:
     process.add_link("neta")
     ref = identify(process.path)
-    with NAMESPACES.hold(ref) as held:
+    with NAMESPACES.reenter(ref, SANDBOX) as held:
         process.kill()
         assert not held.intact(), "a zombie has ended"
         process.reap()
         assert not held.intact()
         assert set(held.links()) == {"lo", "neta"}
-    with pytest.raises(NetnsGone, match=ref.path), NAMESPACES.hold(ref):
+    with pytest.raises(NetnsGone, match=ref.path), NAMESPACES.reenter(ref, SANDBOX):
         pytest.fail("held what is gone")
 
 
 def test_a_mounted_namespace_is_gone_with_its_mount_and_another_one_is_not_taken_for_it(named: Path) -> None:
     ref = identify(str(named))
-    with NAMESPACES.hold(ref) as held:
+    with NAMESPACES.reenter(ref, SANDBOX) as held:
         assert held.intact()
         assert set(held.links()) == {"lo"}
         for command in ("delete", "add"):
             subprocess.run(["ip", "netns", command, named.name], check=True)
             assert not held.intact()
-            with pytest.raises(NetnsGone, match=ref.path), NAMESPACES.hold(ref):
+            with pytest.raises(NetnsGone, match=ref.path), NAMESPACES.reenter(ref, SANDBOX):
                 pytest.fail("held what is gone")
 
 
@@ -112,7 +114,7 @@ def test_the_hosts_own_namespace_is_refused_under_any_name(named: Path) -> None:
     subprocess.run(["umount", str(named)], check=True)
     subprocess.run(["mount", "--bind", OWN, str(named)], check=True)
     for path in (OWN, f"/proc/{os.getpid()}/ns/net", "/proc/thread-self/ns/net", str(named)):
-        with pytest.raises(HostNetworkRefused, match=path), NAMESPACES.hold(identify(path)):
+        with pytest.raises(HostNetworkRefused, match=path), NAMESPACES.reenter(identify(path), SANDBOX):
             pytest.fail("held the host's namespace")
 
 
@@ -127,7 +129,7 @@ def test_a_process_of_any_name_is_recognised(tmp_path: Path) -> None:
 
 
 def test_a_plugin_does_not_inherit_the_descriptor(process: Process) -> None:
-    with NAMESPACES.hold(identify(process.path)):
+    with NAMESPACES.reenter(identify(process.path), SANDBOX):
         assert processes.namespaces_held(os.getpid()).count(f"net:[{inode(process.path)}]") == 1
         inherited = subprocess.run(["ls", "-l", "/proc/self/fd"], capture_output=True, text=True, close_fds=False)
         assert "net:[" not in inherited.stdout
@@ -139,7 +141,7 @@ def test_many_threads_look_into_different_namespaces_at_once() -> None:
     def look(number: int) -> set[str]:
         ref, seen = identify(made[number].path), set[str]()
         for _ in range(40):
-            with NAMESPACES.hold(ref) as held:
+            with NAMESPACES.reenter(ref, SANDBOX) as held:
                 seen |= held.links()
             assert inode("/proc/thread-self/ns/net") == inode(OWN)
         return seen
@@ -153,3 +155,94 @@ def test_many_threads_look_into_different_namespaces_at_once() -> None:
         for process in made:
             process.reap()
     assert seen == [{"lo", f"net{number}"} for number in range(6)] * 2
+
+
+# --- pins ---------------------------------------------------------------------------------------------------------
+
+
+def mounts_below(directory: Path) -> list[str]:
+    points = (line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines())
+    return [Path(point).name for point in points if point.startswith(f"{directory}/")]
+
+
+def refuse(source: str, target: str) -> None:
+    raise PermissionError(1, "Operation not permitted")
+
+
+@pytest.fixture
+def mount() -> Mount:
+    return bind
+
+
+@pytest.fixture
+def pins(tmp_path: Path, mount: Mount) -> Iterator[Pins]:
+    made = Pins(tmp_path / "netns", mount)
+    yield made
+    made.keep_only([])
+    assert mounts_below(tmp_path) == []
+
+
+@pytest.mark.parametrize("mount", [bind, refuse], ids=["mounted", "held open where no mount is possible"])
+def test_a_pinned_namespace_is_there_for_plugins_when_its_process_has_ended(
+    process: Process, pins: Pins, tmp_path: Path
+) -> None:
+    process.add_link("neta")
+    ref = identify(process.path)
+    namespaces = NetworkNamespaces(pins)
+    with namespaces.enter(ref, SANDBOX) as held:
+        pinned = held.path
+        assert held.runs()
+    process.kill()
+    process.reap()
+    assert not namespaces.runs(ref)
+    with namespaces.reenter(ref, SANDBOX) as held:
+        assert (held.path, held.intact(), held.runs()) == (pinned, True, False)
+        assert set(held.links()) == {"lo", "neta"}
+        found = subprocess.run(["nsenter", f"--net={pinned}", "ip", "-o", "link"], capture_output=True, text=True)
+        assert "neta" in found.stdout
+    with pytest.raises(NetnsGone), namespaces.enter(ref, SANDBOX):
+        pytest.fail("entered a sandbox that has ended")
+    for _ in range(2):
+        namespaces.unpin(ref, SANDBOX)
+    with pytest.raises(NetnsGone), namespaces.reenter(ref, SANDBOX):
+        pytest.fail("entered what is gone")
+    assert mounts_below(tmp_path) == []
+    assert f"net:[{ref.inode}]" not in processes.namespaces_held(os.getpid())
+
+
+def test_pins_outlive_their_maker_and_those_of_no_record_are_removed_at_the_next_start(
+    pins: Pins, process: Process, tmp_path: Path
+) -> None:
+    made = [Process() for _ in range(2)]
+    names = [Pin(f"sandbox-{number}", inode(each.path)) for number, each in enumerate([process, *made])]
+    for name, each in zip(names, [process, *made], strict=True):
+        with Path(each.path).open() as file:
+            pins.pin(name, file.fileno())
+    for each in made:
+        each.reap()
+    later = Pins(tmp_path / "netns")
+    later.keep_only(names[:1])
+    assert [bool(later.path(name)) for name in names] == [True, False, False]
+    assert mounts_below(tmp_path) == [names[0].file_name]
+
+
+def test_a_restarted_sandbox_has_a_pin_for_each_of_its_namespaces(pins: Pins, process: Process) -> None:
+    second = Process()
+    for each in (process, second):
+        with Path(each.path).open() as file:
+            pins.pin(Pin(SANDBOX, inode(each.path)), file.fileno())
+    pins.unpin(Pin(SANDBOX, inode(process.path)))
+    assert pins.path(Pin(SANDBOX, inode(process.path))) == ""
+    assert inode(pins.path(Pin(SANDBOX, inode(second.path)))) == inode(second.path)
+    second.reap()
+
+
+def test_a_file_in_the_place_of_a_pin_is_no_namespace(pins: Pins, process: Process, tmp_path: Path) -> None:
+    (tmp_path / "netns").mkdir()
+    name = Pin("../../etc", inode(process.path))
+    place = tmp_path / "netns" / name.file_name
+    place.touch()
+    assert pins.path(name._replace(inode=place.stat().st_ino)) == pins.path(name) == ""
+    with Path(process.path).open() as file:
+        assert inode(pins.pin(name, file.fileno())) == inode(process.path)
+    assert mounts_below(tmp_path) == [place.name]

@@ -84,17 +84,18 @@ def test_a_restarted_container_changes_nothing_for_its_sandbox(bed: Bed) -> None
     assert len(bed.plugins.calls()) == 1
 
 
-def test_a_pod_is_detached_only_when_its_object_is_gone(bed: Bed) -> None:
+def test_a_pod_is_detached_when_its_sandbox_has_ended_or_its_object_is_gone_not_while_it_ends(bed: Bed) -> None:
     data = bed.networks.bridge("data")
     ending, killed, beside = bed.all_attached(3, data)
     bed.plugins.record("bridge")
     for pod in (ending, killed):
         bed.api.begin_deletion(pod.namespace, pod.name)
     killed.kill_sandbox()
+    wait_for_line(bed.agent, "detached", killed.name)
     beside.annotate([])
     wait_for_line(bed.agent, "detached", beside.name)
-    assert {lease.container_id for lease in data.leases()} == {ending.sandbox_id, killed.sandbox_id}
-    assert [call.env["CNI_CONTAINERID"] for call in bed.plugins.calls("DEL")] == [beside.sandbox_id]
+    assert {lease.container_id for lease in data.leases()} == {ending.sandbox_id}
+    assert [call.env["CNI_CONTAINERID"] for call in bed.plugins.calls("DEL")] == [killed.sandbox_id, beside.sandbox_id]
     for pod in (ending, killed):
         pod.delete()
     bed.settles({beside: []})

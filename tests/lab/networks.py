@@ -67,19 +67,20 @@ class Networks:
         self.made: list[Network] = []
 
     def bridge(
-        self, name: str = "", namespace: str = "default", *, tuning: bool = False, cni_version: str = "0.4.0",
-        **extra: Any,
+        self, name: str = "", namespace: str = "default", *, tuning: bool = False, then: Json | None = None,
+        cni_version: str = "0.4.0", **extra: Any,
     ) -> Network:  # fmt: skip
         """A network of the bridge plugin with addresses by host-local.
 
-        `tuning`: a chain with the tuning plugin, which declares the mac capability. `extra` goes into the bridge's
-        configuration.
+        `tuning`: a chain with the tuning plugin, which declares the mac capability. `then`: a chain with this plugin.
+        `extra` goes into the bridge's configuration.
         """
         network = self._named(name, namespace)
         ipam = {"type": "host-local", "ranges": [[{"subnet": f"{network.subnet}.0/24"}]]}
         bridge = {"type": "bridge", "bridge": network.bridge, "ipam": ipam} | extra
-        chain = {"plugins": [bridge, {"type": "tuning", "capabilities": {"mac": True}}]}
-        network.config |= {"cniVersion": cni_version, "name": network.cni_name} | (chain if tuning else bridge)
+        then = {"type": "tuning", "capabilities": {"mac": True}} if tuning else then
+        plugins = {"plugins": [bridge, then]} if then else bridge
+        network.config |= {"cniVersion": cni_version, "name": network.cni_name} | plugins
         return self._define(network, "bridge")
 
     def custom(self, plugin: str, config: Json, namespace: str = "default") -> Network:

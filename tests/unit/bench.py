@@ -58,7 +58,8 @@ class Bench(Node):
         self.start_agent()
 
     def start_agent(self) -> None:
-        """A new process of the agent: only the disk has outlived the last one."""
+        """A new process of the agent: only the disk and the pins have outlived the last one."""
+        self.keep_only_pins_of_records()
         self.attempts = Attempts(lambda: self.now, random.Random(1))
         outcomes = Outcomes(self.attempts, [self.report], lambda: self.now)
         lane = SlowLane(1, lambda: self.now)

@@ -57,6 +57,7 @@ class Node:
         self.unlisted: dict[PodKey, Pod] = {}
         self.running: dict[PodKey, Sandbox] = {}
         self.links: dict[int, dict[str, int]] = {}
+        self.pins: set[int] = set()
         self.macs: dict[tuple[int, str], str] = {}
         self.made_by_kubelet: set[tuple[str, str]] = set()
         self.leases: set[tuple[str, str, str]] = set()
@@ -81,12 +82,19 @@ class Node:
     def stop_sandbox(self, pod: PodKey) -> None:
         """The sandbox ends, and its network namespace with every link in it."""
         if pod in self.running:
-            self.links.pop(inode_of(self.running.pop(pod)), None)
+            self._let_go(inode_of(self.running.pop(pod)))
+
+    def _let_go(self, inode: int) -> None:
+        """A namespace without sandbox and pin dies."""
+        if inode not in self.pins and inode not in map(inode_of, self.running.values()):
+            self.links.pop(inode, None)
 
     def reboot(self) -> None:
         """All sandboxes are gone; leases and records are on disk."""
+        self.pins.clear()
         for pod in list(self.running):
             self.stop_sandbox(pod)
+        self.links.clear()
         self.boot_id = f"boot-{int(self.boot_id.partition('-')[2]) + 1}"
 
     def kubelet_attaches(self, pod: PodKey, network: str) -> None:
@@ -154,10 +162,32 @@ class Node:
         return None if record.attachment.network in self.faults.undefined else record.invocation.netconf
 
     @contextmanager
-    def hold(self, ref: NetnsRef) -> Iterator[_Netns]:
+    def enter(self, ref: NetnsRef, sandbox_id: str) -> Iterator[_Netns]:
+        if not self.runs(ref):
+            raise NetnsGone(ref.path)
+        self.faults.step()
+        self.pins.add(ref.inode)
+        yield _Netns(self, ref.inode)
+
+    @contextmanager
+    def reenter(self, ref: NetnsRef, sandbox_id: str) -> Iterator[_Netns]:
         if ref.inode not in self.links:
             raise NetnsGone(ref.path)
         yield _Netns(self, ref.inode)
+
+    def runs(self, ref: NetnsRef) -> bool:
+        return ref in [sandbox.netns for sandbox in self.running.values()]
+
+    def unpin(self, ref: NetnsRef, sandbox_id: str) -> None:
+        self.faults.step()
+        self.pins.discard(ref.inode)
+        self._let_go(ref.inode)
+
+    def keep_only_pins_of_records(self) -> None:
+        """As the agent does at its start."""
+        for inode in self.pins - {record.netns.inode for record in self.disk.values()}:
+            self.pins.discard(inode)
+            self._let_go(inode)
 
     def add(self, call: Invocation, target: Target) -> Json:
         network, lease = call.netconf.name, _lease(call, target)
@@ -254,8 +284,15 @@ class _Netns:
     def mac(self, name: str) -> str:
         return self._node.macs.get((self._inode, name), "")
 
+    @property
+    def path(self) -> str:
+        return f"/proc/{self._inode}/ns/net"
+
     def intact(self) -> bool:
         return self._inode in self._node.links
+
+    def runs(self) -> bool:
+        return self._inode in map(inode_of, self._node.running.values())
 
 
 class Report:

@@ -21,7 +21,7 @@ def test_every_network_has_a_valid_interface_name(network: str) -> None:
 
 
 def test_a_record_has_the_target_of_its_operations() -> None:
-    assert record("red").target == Target("sandbox-7", "/proc/7/ns/net", "netbda9643ac660")
+    assert record("red").target("/proc/7/ns/net") == Target("sandbox-7", "/proc/7/ns/net", "netbda9643ac660")
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ only after DEL succeeded. After a crash between any two steps, the next process 
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 
 from podagent.act.ports import Cni, Evidence, Namespaces, Netns, Records
 from podagent.act.slowlane import SlowLane
@@ -19,6 +19,7 @@ from podagent.errors import (
     InterfaceLeft,
     NetConfError,
     NetnsGone,
+    NetnsUnavailable,
     NotUndone,
     PluginNotRun,
     PodagentError,
@@ -86,14 +87,18 @@ class Executor:
             PodagentError: a step failed.
         """
         record = self._new_record(pod, attachment, sandbox, via, call)
-        with self._namespaces.hold(record.netns) as netns:
-            ifindex = netns.ifindex(attachment.ifname)
-            if ifindex:
-                adopted = self._proven(record, ifindex)
-                if attachment.mac in (None, netns.mac(attachment.ifname)):
-                    return self._saved(adopted)
-                self.detach(adopted)  # it was made when another MAC address was requested
-            return self._add(record, netns)
+        try:
+            with self._namespaces.enter(record.netns, sandbox.id) as netns:
+                ifindex = netns.ifindex(attachment.ifname)
+                if ifindex:
+                    adopted = self._proven(record, ifindex)
+                    if attachment.mac in (None, netns.mac(attachment.ifname)):
+                        return self._saved(adopted)
+                    self._undo(adopted)  # it was made when another MAC address was requested
+                return self._add(record, netns)
+        except PodagentError:
+            self._unpin_unless_used(record)
+            raise
 
     def inherit(
         self, pod: Pod, attachment: Attachment, sandbox: Sandbox, via: Via, call: Invocation, *, complete: bool
@@ -107,7 +112,7 @@ class Executor:
             PodagentError: the sandbox has ended.
         """
         record = self._new_record(pod, attachment, sandbox, via, call)
-        with self._namespaces.hold(record.netns) as netns:
+        with self._namespaces.enter(record.netns, sandbox.id) as netns:
             record = record._replace(ifindex=netns.ifindex(attachment.ifname))
         return self._saved(record._replace(phase=Phase.ATTACHED, adopted=True) if complete else record)
 
@@ -123,6 +128,17 @@ class Executor:
         Raises:
             PodagentError: DEL failed, or the interface still exists.
         """
+        self._undo(record, call)
+        self._unpin_unless_used(record)
+
+    def ended(self, records: list[Record]) -> frozenset[str]:
+        """The interfaces whose sandbox has certainly ended. Raises NetnsUnavailable."""
+        return frozenset(record.attachment.ifname for record in records if not self._runs(record))
+
+    def _runs(self, record: Record) -> bool:
+        return record.boot_id == self._boot_id and self._namespaces.runs(record.netns)
+
+    def _undo(self, record: Record, call: Invocation | None = None) -> None:
         if record.phase is not Phase.ATTACHED:
             # Only these phases can stem from a process that was killed while a plugin was running.
             self._await_orphans(record.sandbox_id, record.attachment.ifname, self._plugin_timeout_s)
@@ -137,7 +153,7 @@ class Executor:
         attached = [r for r in records if r.phase is Phase.ATTACHED and r.ifindex and r.sandbox_id == sandbox.id]
         if not attached or sandbox.netns is None:
             return []
-        with self._namespaces.hold(sandbox.netns) as netns:
+        with self._namespaces.enter(sandbox.netns, sandbox.id) as netns:
             links = netns.links()
         return [record for record in attached if record.attachment.ifname not in links]
 
@@ -170,8 +186,8 @@ class Executor:
     def _add(self, record: Record, netns: Netns) -> Record:
         record = self._saved(record)
         try:
-            result = self._cni.add(record.invocation, record.target)
-            if not netns.intact():
+            result = self._cni.add(record.invocation, record.target(netns.path))
+            if not netns.runs():
                 raise SandboxChanged(f"sandbox {record.sandbox_id[:12]} of pod {record.pod} ended during ADD")
         except PodagentError as error:
             try:
@@ -192,21 +208,26 @@ class Executor:
             # The kubelet's call of the same plugin won the race: the interface is good, and the next pass adopts it.
             self._records.remove(record)
         else:
-            self.detach(record)
+            self._undo(record)
 
     def _delete(self, record: Record, call: Invocation) -> None:
         if record.adopted and _may_move_to_host(record):
             # Recorded by a version that adopted without proof. IPAM still gets its DEL.
-            return self._cni.delete(call, record.target._replace(netns=""), record.result)
+            return self._cni.delete(call, record.target(""), record.result)
         try:
             if record.boot_id != self._boot_id:
                 raise NetnsGone("it belonged to an earlier boot")
-            with self._namespaces.hold(record.netns) as netns:
-                self._cni.delete(call, record.target, record.result)
+            with self._namespaces.reenter(record.netns, record.sandbox_id) as netns:
+                self._cni.delete(call, record.target(netns.path), record.result)
                 if netns.intact() and record.attachment.ifname in netns.links():
                     raise InterfaceLeft(f"DEL reported success, but {record.attachment.ifname} is still there")
         except NetnsGone:
-            self._cni.delete(call, record.target._replace(netns=""), record.result)
+            self._cni.delete(call, record.target(""), record.result)
+
+    def _unpin_unless_used(self, record: Record) -> None:
+        if all(other.netns != record.netns for other in self._records.of(record.pod)):
+            with suppress(NetnsUnavailable):  # the next start tries again
+                self._namespaces.unpin(record.netns, record.sandbox_id)
 
     def _saved(self, record: Record) -> Record:
         self._records.put(record)

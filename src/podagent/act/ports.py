@@ -65,6 +65,10 @@ class Networks(Protocol):
 class Netns(Protocol):
     """An open network namespace. Raises NetnsUnavailable."""
 
+    @property
+    def path(self) -> str:
+        """For plugins. The namespace keeps it while it is pinned, also when its pod ends."""
+
     def links(self) -> Collection[str]: ...
 
     def ifindex(self, name: str) -> int: ...
@@ -72,14 +76,30 @@ class Netns(Protocol):
     def mac(self, name: str) -> str:
         """MAC address of a link in lower case, "" if it has none."""
 
-    def intact(self) -> bool: ...
+    def intact(self) -> bool:
+        """Whether plugins reach it by its path."""
+
+    def runs(self) -> bool:
+        """Whether its sandbox runs."""
 
 
 class Namespaces(Protocol):
     """Opens network namespaces."""
 
-    def hold(self, ref: NetnsRef) -> AbstractContextManager[Netns]:
-        """Opens the namespace and keeps it alive. Raises NetnsGone, NetnsUnavailable, HostNetworkRefused."""
+    def enter(self, ref: NetnsRef, sandbox_id: str) -> AbstractContextManager[Netns]:
+        """Opens the namespace of a running sandbox, and pins it.
+
+        Raises NetnsGone if the sandbox has ended, NetnsUnavailable, HostNetworkRefused.
+        """
+
+    def reenter(self, ref: NetnsRef, sandbox_id: str) -> AbstractContextManager[Netns]:
+        """Opens the namespace if it is pinned, or if its sandbox runs. Raises as `enter`."""
+
+    def runs(self, ref: NetnsRef) -> bool:
+        """Whether the sandbox of a namespace runs. Raises NetnsUnavailable."""
+
+    def unpin(self, ref: NetnsRef, sandbox_id: str) -> None:
+        """Lets a namespace go. Raises NetnsUnavailable."""
 
 
 class Cni(Protocol):

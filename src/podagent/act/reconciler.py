@@ -95,9 +95,9 @@ class Reconciler:
         self._outcomes.begin(pod, desired.problems, _ifnames(desired.attachments), _ifnames(recorded))
         if not desired.attachments and not records:
             return None
-        sandbox, wait = self._find_sandbox(pod, desired)
+        sandbox, ended, wait = self._find_sandbox(pod, desired, records)
         drifted, look_again = self._drifted(pod, sandbox, records, verify)
-        plan = plan_pod(desired, records, sandbox, drifted)
+        plan = plan_pod(desired, records, sandbox, drifted, ended)
         return _sooner(_sooner(wait, look_again), self._carry_out(plan, _Pass(pod.key, pod, sandbox, expect)))
 
     def _clean_up(self, now: _Pass, records: list[Record]) -> float | None:
@@ -130,16 +130,27 @@ class Reconciler:
             return True  # unknown
         return True
 
-    def _find_sandbox(self, pod: Pod, desired: Desired) -> tuple[Sandbox | None, float | None]:
+    def _find_sandbox(
+        self, pod: Pod, desired: Desired, records: list[Record]
+    ) -> tuple[Sandbox | None, frozenset[str], float | None]:
+        """The sandbox; without one, the interfaces of an earlier one that has ended, and the seconds until a retry."""
+        nothing: frozenset[str] = frozenset()
         if not desired.attachments:
-            return None, None
+            return None, nothing, None
         try:
             sandbox = self._runtime.find_sandbox(pod.key)
         except PodagentError as error:
             failed = Outcome(pod.key, pod, Operation.FIND, Result.WAITING, error=error)
-            return None, self._outcomes.failed(failed, aim=None)
+            ended = self._ended(records) if isinstance(error, SandboxNotFound) else nothing
+            return None, ended, self._outcomes.failed(failed, aim=None)
         self._outcomes.found(pod.key, Operation.FIND)
-        return sandbox, None
+        return sandbox, nothing, None
+
+    def _ended(self, records: list[Record]) -> frozenset[str]:
+        try:
+            return self._executor.ended(records)
+        except PodagentError:
+            return frozenset()  # unknown: detach nothing
 
     def _drifted(
         self, pod: Pod, sandbox: Sandbox | None, records: list[Record], verify: bool

@@ -54,8 +54,8 @@ class AttachmentEvidence:
     def _passes_check(self, record: Record) -> bool:
         try:
             if record.via is Via.DELEGATE:
-                return self._cni.check_ipam(record.invocation, record.target)
-            self._cni.check(record.invocation, record.target, None)
+                return self._cni.check_ipam(record.invocation, record.target(record.netns.path))
+            self._cni.check(record.invocation, record.target(record.netns.path), None)
         except (CniError, NetConfError):
             return False
         return not record.invocation.netconf.has_flag("disableCheck")

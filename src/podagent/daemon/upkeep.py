@@ -11,7 +11,6 @@ import threading
 from collections.abc import Callable
 
 from podagent.act.ports import Beat
-from podagent.daemon import memory
 from podagent.state.store import Store
 
 _log = logging.getLogger(__name__)
@@ -28,6 +27,7 @@ class Upkeep:
         store: Store,
         beat: Beat,
         changed: Callable[[], None],
+        loaded: Callable[[], None],
         trim: Callable[[], None],
         period_s: float = _PERIOD_S,
     ) -> None:
@@ -35,12 +35,14 @@ class Upkeep:
         Args:
             beat: of the thread that loads, then of the one that compares.
             changed: called when STATUS may have changed.
+            loaded: called when the records are loaded, before anything is done.
             trim: gives memory back that a burst of work has used.
             period_s: seconds between two comparisons.
         """
         self._store = store
         self._beat = beat
         self._changed = changed
+        self._loaded = loaded
         self._trim = trim
         self._period_s = period_s
 
@@ -50,9 +52,8 @@ class Upkeep:
         def load_and_follow(stop: threading.Event) -> None:
             self._store.load(self._beat.working)
             self._beat.idle()
-            memory.freeze()
             _log.info("%d records of attachments are loaded", len(self._store))
-            self._changed()
+            self._loaded()
             follow(stop)
 
         return load_and_follow

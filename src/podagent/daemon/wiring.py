@@ -39,6 +39,7 @@ from podagent.host.claims import LinkClaims
 from podagent.host.links import host_macs
 from podagent.host.netns import NetworkNamespaces, boot_id, identify
 from podagent.host.orphans import await_orphans
+from podagent.host.pins import DIRECTORY, Pin, Pins, pin_directory
 from podagent.kube.api import KubeApi
 from podagent.kube.cluster import ClusterGuard
 from podagent.kube.credentials import load as load_credentials
@@ -112,7 +113,8 @@ def make_agent(settings: Settings, locks: Path = LOCKS) -> Agent:
 
     pods = PodTable(queue.add, first_list_complete, store.attachments, partial(confirm_gone, api))
     rounds = Rounds(pods, store, queue, settings.resync_period, rng, time.monotonic)
-    core = _make_core(settings, pods, store, runtime, api, outcomes)
+    pins = Pins(pin_directory(settings.state_dir))
+    core = _make_core(settings, pods, store, runtime, api, outcomes, NetworkNamespaces(pins))
     reconciler = Reconciler(*core, stop.is_set)
     reconcile = _take_over_first(settings, core, rounds.verifying(reconciler.reconcile))
     heartbeats, notifier = Heartbeats(), Notifier(os.environ)
@@ -121,7 +123,16 @@ def make_agent(settings: Settings, locks: Path = LOCKS) -> Agent:
     beat = heartbeats.register("the pod watch")
     watch = PodWatch(api, settings.node, pods, rng=rng, beat=beat, while_empty=registration.check)
     following = Following(api, watch, wake)
-    upkeep = Upkeep(store, heartbeats.register("the state directory"), wake, memory.trim)
+
+    def records_loaded() -> None:
+        memory.freeze()
+        try:
+            pins.keep_only({Pin(record.sandbox_id, record.netns.inode) for record in store.all()})
+        except OSError as error:
+            _log.warning("namespaces of pods that are gone stay pinned below %s: %s", DIRECTORY, error)
+        wake()
+
+    upkeep = Upkeep(store, heartbeats.register("the state directory"), wake, records_loaded, memory.trim)
     control = Control(api, following, registration, pods, store, queue, attempts, rounds)
     watchdog = Watchdog(heartbeats, notifier, os.environ)
     follow_sandboxes = partial(runtime.follow, rounds.look_at, rounds.look_at_all)
@@ -151,22 +162,28 @@ _Core = tuple[Pods, Records, Runtime, Networks, Executor, Outcomes, Collection[s
 
 
 def _make_core(
-    settings: Settings, pods: PodTable, records: Store, runtime: Runtime, api: KubeApi, outcomes: Outcomes
+    settings: Settings,
+    pods: PodTable,
+    records: Store,
+    runtime: Runtime,
+    api: KubeApi,
+    outcomes: Outcomes,
+    namespaces: NetworkNamespaces,
 ) -> _Core:
     """The parts that reconciliation and takeover share."""
-    bin_dirs, namespaces = settings.cni_bin_path, settings.global_namespaces
+    bin_dirs, global_namespaces = settings.cni_bin_path, settings.global_namespaces
     system = SystemNetworks(SystemConf(settings.cni_conf_path).current, bin_dirs, settings.cni_vendor_name)
     policy = DefinitionPolicy(_rules(settings), system.plugin_types, LinkClaims(), records.definitions_in_use)
     macs = MacRule(settings.allow_mac, lambda: map(_plugged, records.all()), host_macs)
-    delegate = DelegateNetworks(NetworkDefinitions(api).read, bin_dirs, namespaces, policy, macs)
+    delegate = DelegateNetworks(NetworkDefinitions(api).read, bin_dirs, global_namespaces, policy, macs)
     networks = ChosenNetworks(settings.attach_via, system, delegate)
     on_stderr = partial(_log.debug, "CNI plugin %s wrote to stderr: %s")
     timeout_s = settings.plugin_timeout
     cni = CniRuntime(timeout_s, os.environ, on_stderr, partial(report_slow, timeout_s))
     evidence = AttachmentEvidence(cni, system.netconf)
     slow_lane = SlowLane(max(1, settings.workers // 4), time.monotonic)
-    executor = Executor(NetworkNamespaces(), cni, records, evidence, await_orphans, boot_id(), slow_lane, timeout_s)
-    return pods, records, runtime, networks, executor, outcomes, namespaces
+    executor = Executor(namespaces, cni, records, evidence, await_orphans, boot_id(), slow_lane, timeout_s)
+    return pods, records, runtime, networks, executor, outcomes, global_namespaces
 
 
 def _plugged(record: Record) -> Plugged:

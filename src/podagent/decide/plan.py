@@ -85,7 +85,11 @@ Plan = tuple[Step, ...]
 
 
 def plan_pod(
-    desired: Desired, records: Iterable[Record], sandbox: Sandbox | None, drifted: frozenset[str] = frozenset()
+    desired: Desired,
+    records: Iterable[Record],
+    sandbox: Sandbox | None,
+    drifted: frozenset[str] = frozenset(),
+    ended: frozenset[str] = frozenset(),
 ) -> Plan:
     """The plan for an existing pod: detach first, upper layers before lower ones, then attach.
 
@@ -93,10 +97,11 @@ def plan_pod(
         desired: the desired state of its annotations.
         records: its records, in any order.
         sandbox: its running sandbox, None if there is none: attaching then waits.
+        ended: interface names of records whose sandbox has ended, if no other one runs.
         drifted: interface names of ATTACHED records whose link has vanished from the network namespace.
     """
     recorded = {record.attachment.ifname: record for record in records}
-    detach = _unwanted(desired, recorded)
+    detach = _unwanted(desired, recorded, ended)
     attach: dict[str, Attachment] = {}
     rebuilt_below: set[str] = set()  # interfaces whose lower layer is re-attached: they do not survive that
     for attachment in desired.attachments if sandbox is not None else ():
@@ -111,8 +116,8 @@ def plan_pod(
     return (*_detach_steps(detach, attach), *(Step(Operation.ATTACH, each) for each in attach.values()))
 
 
-def _unwanted(desired: Desired, recorded: Mapping[str, Record]) -> list[Record]:
-    kept = {attachment.ifname for attachment in desired.attachments} | desired.held
+def _unwanted(desired: Desired, recorded: Mapping[str, Record], ended: frozenset[str]) -> list[Record]:
+    kept = {attachment.ifname for attachment in desired.attachments} - ended | desired.held
     return [
         record
         for ifname, record in recorded.items()

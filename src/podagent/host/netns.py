@@ -19,6 +19,7 @@ from typing import Generic, TypeVar
 from podagent import shortage
 from podagent.errors import HostNetworkRefused, NetnsGone, NetnsUnavailable, OutOfThreads, PodagentError
 from podagent.host.links import GONE, ifindex, link_names, process_of
+from podagent.host.pins import Pin, Pins
 from podagent.model import NetnsRef
 
 _REMEDIES = {
@@ -88,10 +89,16 @@ def setns(fd: int) -> None:
 
 
 class HeldNetns:
-    """An open network namespace, which cannot vanish or be replaced while a plugin is running."""
+    """An open network namespace, which cannot vanish or be replaced while a plugin is running.
 
-    def __init__(self, ref: NetnsRef, fd: int, enter: Enter = setns) -> None:
+    Attributes:
+        ref: the namespace, at the path of its sandbox.
+        path: that path, or the one of its pin.
+    """
+
+    def __init__(self, ref: NetnsRef, fd: int, enter: Enter = setns, path: str = "") -> None:
         self.ref = ref
+        self.path = path or ref.path
         self._fd = fd
         self._enter = enter
 
@@ -115,11 +122,12 @@ class HeldNetns:
             raise self._unavailable(error) from None
 
     def intact(self) -> bool:
-        """Whether the path still refers to this namespace, of the same process. Raises NetnsUnavailable."""
-        try:
-            return identify(self.ref.path) == self.ref
-        except NetnsGone:
-            return False
+        """Whether `path` still refers to this namespace. Raises NetnsUnavailable."""
+        return self.path != self.ref.path or self.runs()
+
+    def runs(self) -> bool:
+        """Whether the sandbox's path still refers to it, of the same process. Raises NetnsUnavailable."""
+        return _is_at_its_path(self.ref)
 
     def _visit(self, look: Callable[[], _Seen]) -> _Seen:
         visitor = _Visitor(self._fd, self._enter, look)
@@ -138,41 +146,80 @@ class HeldNetns:
 
 
 class NetworkNamespaces:
-    """Opens network namespaces by reference."""
+    """Opens network namespaces by reference, and pins them."""
 
-    def __init__(self, host: Collection[int] | None = None, enter: Enter = setns) -> None:
+    def __init__(self, pins: Pins, host: Collection[int] | None = None, enter: Enter = setns) -> None:
         """
         Args:
+            pins: those of this node.
             host: inodes of the host's own namespace; None for `host_inodes`.
             enter: enters a namespace to read its links.
         """
+        self._pins = pins
         self._host = host_inodes() if host is None else host
         self._enter = enter
 
     @contextmanager
-    def hold(self, ref: NetnsRef) -> Iterator[HeldNetns]:
-        """Opens the recorded namespace.
+    def enter(self, ref: NetnsRef, sandbox_id: str) -> Iterator[HeldNetns]:
+        """Opens the namespace of a running sandbox, and pins it.
 
         Raises:
-            NetnsGone: it is gone, or the path now refers to another one.
+            NetnsGone: the sandbox has ended, or the path now refers to another one.
             NetnsUnavailable: it cannot be told now.
             HostNetworkRefused: it is the host's.
         """
+        with self._open(ref, ref.path) as fd:
+            try:
+                path = self._pins.pin(Pin(sandbox_id, ref.inode), fd)
+            except OSError as error:
+                raise unusable(ref.path, error) from None
+            yield HeldNetns(ref, fd, self._enter, path)
+
+    @contextmanager
+    def reenter(self, ref: NetnsRef, sandbox_id: str) -> Iterator[HeldNetns]:
+        """Opens the recorded namespace by its pin, or while the sandbox runs. Raises as `enter`."""
         try:
-            fd = os.open(ref.path, os.O_RDONLY | os.O_CLOEXEC)
+            path = self._pins.path(Pin(sandbox_id, ref.inode)) or ref.path
         except OSError as error:
-            raise unusable(ref.path, error) from None
+            raise NetnsUnavailable(str(unusable(ref.path, error))) from None
+        with self._open(ref, path) as fd:
+            yield HeldNetns(ref, fd, self._enter, path)
+
+    def runs(self, ref: NetnsRef) -> bool:
+        """Whether the sandbox of a namespace runs. Raises NetnsUnavailable."""
+        return _is_at_its_path(ref)
+
+    def unpin(self, ref: NetnsRef, sandbox_id: str) -> None:
+        """Lets a namespace go. Raises NetnsUnavailable."""
         try:
-            held = HeldNetns(ref, fd, self._enter)
+            self._pins.unpin(Pin(sandbox_id, ref.inode))
+        except OSError as error:
+            raise NetnsUnavailable(f"network namespace {ref.path} stays pinned: {error}") from None
+
+    @contextmanager
+    def _open(self, ref: NetnsRef, path: str) -> Iterator[int]:
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise unusable(path, error) from None
+        try:
+            held = HeldNetns(ref, fd, self._enter, path)
             inode = held.inode()
             # Checked first: a recycled PID is mostly that of a host process, and then the namespace is merely gone.
             if inode != ref.inode or not held.intact():
-                raise NetnsGone(f"{ref.path} is no longer the network namespace it was")
+                raise NetnsGone(f"{path} is no longer the network namespace it was")
             if inode in self._host:
-                raise HostNetworkRefused(f"{ref.path} is the host's own network namespace: nothing is attached to it")
-            yield held
+                raise HostNetworkRefused(f"{path} is the host's own network namespace: nothing is attached to it")
+            yield fd
         finally:
             os.close(fd)
+
+
+def _is_at_its_path(ref: NetnsRef) -> bool:
+    try:
+        return identify(ref.path) == ref
+    except NetnsGone:
+        return False
 
 
 def _mac(name: str) -> str:

@@ -8,7 +8,7 @@ from podagent.kactus.call import Call
 from podagent.kactus.config import Config
 from podagent.kactus.delegates import Delegates, ifname_of
 from podagent.kactus.failure import INTERNAL, Failure
-from podagent.kactus.links import is_there, require_foreign
+from podagent.kactus.links import is_there, pinned, require_foreign
 from podagent.kactus.log import log
 from podagent.kactus.state import DEFINITION, IFNAME, SavedDelegates, identity
 
@@ -58,8 +58,9 @@ class Detaching:
         return delegate_today(delegate, read, policy=definition_policy(self._call, self._config))
 
     def _netns(self) -> str:
-        """The namespace, or "" if it is gone: plugins then only release addresses."""
-        if not self._call.netns or not is_there(self._call.netns):
-            return ""
-        require_foreign(self._call.netns)
-        return self._call.netns
+        """The namespace, also if only the agent keeps it; "" if it is gone: plugins then only release addresses."""
+        given = self._call.netns
+        netns = given if given and is_there(given) else pinned(self._call.container_id)
+        if netns:
+            require_foreign(netns)
+        return netns

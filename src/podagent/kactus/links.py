@@ -8,6 +8,8 @@ from collections.abc import Callable, Collection
 from podagent.errors import PodagentError
 from podagent.kactus.failure import INVALID_NETNS, TRY_AGAIN_LATER, Failure
 
+PINS = "/run/podagent/netns"
+"""See `host.pins`, which this module does not import: it is slow to load."""
 Look = Callable[[str], Collection[str]]
 """Returns the link names of the namespace at a path. Raises Failure (code 8)."""
 
@@ -22,6 +24,17 @@ def is_there(netns: str) -> bool:
             return False
         raise unusable from None
     return True
+
+
+def pinned(container_id: str) -> str:
+    """The namespace of a container that an agent of this node has pinned, "" if there is none."""
+    from glob import escape, glob  # noqa: PLC0415 - seldom needed
+
+    found = glob(f"{escape(PINS)}/*/{escape(container_id)}-*")  # noqa: PTH207 - not pathlib, for kactus
+    nsfs = os.stat("/proc/self/ns/net").st_dev  # noqa: PTH116
+    mounted = [path for path in found if os.stat(path).st_dev == nsfs]  # noqa: PTH116
+    # A restarted sandbox has several. Which of them is meant, only the agent can tell.
+    return mounted[0] if len(mounted) == 1 else ""
 
 
 def require_foreign(netns: str) -> None:

@@ -183,6 +183,7 @@ def assert_as_desired(node: History) -> None:
     assert {pod for pod, _ in node.disk} <= set(node.pods)
     recorded = {(r.sandbox_id, r.attachment.ifname) for r in node.disk.values()}
     assert {(s, ifname) for _, s, ifname in node.leases} - node.made_by_kubelet <= recorded
+    assert node.pins == {record.netns.inode for record in node.disk.values()}
 
 
 def _left_by_kubelet(node: History, pod: PodKey, wanted: set[str]) -> set[str]:

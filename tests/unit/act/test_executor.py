@@ -22,7 +22,7 @@ from podagent.model import Attachment, NetnsRef, Phase, Record, Sandbox, Target,
 from podagent.netconf import NetConf
 from unit.bench import POD, Bench
 from unit.factory import attachment
-from unit.nodemodel import Crash
+from unit.nodemodel import Crash, inode_of
 
 RED = interface_name("red")
 
@@ -166,12 +166,13 @@ def test_a_bug_in_the_middle_of_add_leaves_a_record_of_it(node: Attaching) -> No
 
 
 @pytest.mark.parametrize(("end", "left"), ENDS.values(), ids=ENDS)
-def test_add_is_undone_outside_of_the_namespace_if_that_meanwhile(node: Attaching, end: End, left: set[str]) -> None:
+def test_add_is_undone_in_its_namespace_if_the_sandbox_meanwhile(node: Attaching, end: End, left: set[str]) -> None:
     node.after_add = lambda: end(node)
     with pytest.raises(SandboxChanged, match="ended during ADD"):
         node.attach()
-    assert node.deleted == [Target(node.sandbox.id, "", RED)]
+    assert node.deleted == [Target(node.sandbox.id, f"/proc/{inode_of(node.sandbox)}/ns/net", RED)]
     assert set(node.links_of(POD)) == left
+    assert node.pins == set()
     assert (node.disk, {lease[1:] for lease in node.leases}) == ({}, node.made_by_kubelet)
 
 
@@ -211,7 +212,7 @@ def test_detaches_as_recorded_and_then_forgets(node: Attaching) -> None:
     node.pods.clear()
     node.executor.detach(made)
     assert node.is_clean()
-    assert (node.deleted, seen) == ([made.target], [Phase.DETACHING])
+    assert (node.deleted, seen) == ([made.target(made.netns.path)], [Phase.DETACHING])
 
 
 def test_a_failed_del_stays_recorded_with_everything_it_needs(node: Attaching) -> None:
@@ -222,18 +223,41 @@ def test_a_failed_del_stays_recorded_with_everything_it_needs(node: Attaching) -
     assert node.record() == made._replace(phase=Phase.DETACHING)
 
 
-@pytest.mark.parametrize(("end", "left"), [*ENDS.values(), (Attaching.reboot_unseen, {RED})], ids=[*ENDS, "rebooted"])
-def test_del_names_no_namespace_if_that_of_the_record(node: Attaching, end: End, left: set[str]) -> None:
+@pytest.mark.parametrize(("end", "left"), ENDS.values(), ids=ENDS)
+def test_del_runs_in_the_pinned_namespace_of_a_sandbox_that(node: Attaching, end: End, left: set[str]) -> None:
     made = node.attach()
     end(node)
+    assert node.pins == {made.netns.inode}
     node.executor.detach(made)
-    assert node.deleted == [Target(made.sandbox_id, "", RED)]
+    assert node.deleted == [made.target(made.netns.path)]
+    assert (node.pins, set(node.links_of(POD))) == (set(), left)
+    assert (node.disk, {lease[1:] for lease in node.leases}) == ({}, node.made_by_kubelet)
+
+
+def test_a_namespace_stays_pinned_for_the_other_networks_of_its_sandbox(node: Attaching) -> None:
+    red, green = node.attach(), node.attach(attachment("green"))
+    node.stop_sandbox(POD)
+    for made in (red, green):
+        assert node.pins == {made.netns.inode}
+        node.executor.detach(made)
+    assert node.deleted == [made.target(made.netns.path) for made in (red, green)]
+    assert node.pins == set()
+
+
+@pytest.mark.parametrize(("end", "left"), [*ENDS.values(), (Attaching.reboot_unseen, {RED})], ids=[*ENDS, "rebooted"])
+def test_del_names_no_namespace_if_that_of_a_record_without_a_pin(node: Attaching, end: End, left: set[str]) -> None:
+    made = node.attach()
+    node.pins.clear()  # as after 0.4.0
+    end(node)
+    node.executor.detach(made)
+    assert node.deleted == [made.target("")]
     assert set(node.links_of(POD)) == left
     assert (node.disk, {lease[1:] for lease in node.leases}) == ({}, node.made_by_kubelet)
 
 
 def test_a_namespace_that_goes_away_during_del_is_no_failure(node: Attaching) -> None:
     made = node.attach()
+    node.pins.clear()
     node.delete_does_nothing = True
     node.before_delete = lambda target: node.stop_sandbox(POD)
     node.executor.detach(made)
@@ -243,11 +267,11 @@ def test_a_namespace_that_goes_away_during_del_is_no_failure(node: Attaching) ->
 def test_del_waits_while_nobody_can_tell_whether_the_namespace_is_there(
     node: Attaching, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def unusable(ref: NetnsRef) -> NoReturn:
+    def unusable(ref: NetnsRef, sandbox_id: str) -> NoReturn:
         raise NetnsUnavailable("too many open files (ENFILE)")
 
     made = node.attach()
-    monkeypatch.setattr(node, "hold", unusable)
+    monkeypatch.setattr(node, "reenter", unusable)
     with pytest.raises(NetnsUnavailable):
         node.executor.detach(made)
     monkeypatch.undo()

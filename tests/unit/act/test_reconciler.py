@@ -8,7 +8,7 @@ import pytest
 
 from podagent.act.outcomes import Result
 from podagent.decide.dialects.kaloom_names import interface_name
-from podagent.errors import HostNetworkRefused, NetnsUnavailable, PodNotReady
+from podagent.errors import HostNetworkRefused, NetnsUnavailable, PodNotReady, SandboxNotFound
 from podagent.model import Attachment, Invocation, Operation, Phase, Pod, PodKey, Sandbox, Via
 from unit.bench import POD, Bench, networks_of
 from unit.factory import UID, pod
@@ -119,28 +119,52 @@ def test_a_vanished_link_that_is_not_wanted_any_more_before_its_repair_is_not_re
 def test_a_sandbox_that_cannot_be_looked_into_is_taken_as_it_was_recorded(
     node: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refused(ref: object) -> None:
+    def refused(ref: object, sandbox_id: str) -> None:
         raise HostNetworkRefused("it is the host's")
 
     node.attached("red", "green")
     with monkeypatch.context() as patched:
-        patched.setattr(node, "hold", refused)
+        patched.setattr(node, "enter", refused)
         assert node.look(verify=True) is None
-    node.links.clear()
-    assert node.look(verify=True) is None
     assert node.done() == {"red", "green"}
+
+
+def test_the_namespace_of_what_an_earlier_version_attached_is_pinned_when_it_is_verified(node: Bench) -> None:
+    node.attached("red")
+    node.pins.clear()
+    node.look(verify=True)
+    assert node.pins == {node.record().netns.inode}
+
+
+def test_networks_are_detached_when_their_sandbox_has_ended_not_when_the_runtime_overlooks_it(
+    node: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(pod: PodKey) -> Sandbox:
+        raise SandboxNotFound(pod)
+
+    node.attached("red", "green")
+    with monkeypatch.context() as patched:
+        patched.setattr(node, "find_sandbox", none)
+        node.fails()
+    assert node.done() == {"red", "green"}
+    node.stop_sandbox(POD)
+    node.fails()
+    assert node.is_clean()
+    assert (node.commands(), node.pins) == (["ADD"] * 2 + ["DEL"] * 2, set())
+    node.start_sandbox(POD)
+    assert (node.look(), node.done()) == (None, {"red", "green"})
 
 
 def test_a_sandbox_that_cannot_be_looked_into_now_is_reported_and_looked_into_again(
     node: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def denied(ref: object) -> None:
+    def denied(ref: object, sandbox_id: str) -> None:
         raise NetnsUnavailable("permission denied (EACCES)")
 
     node.attached("red")
     node.link_vanishes(POD, "red")
     with monkeypatch.context() as patched:
-        patched.setattr(node, "hold", denied)
+        patched.setattr(node, "enter", denied)
         waits = [node.look(verify=True) for _ in range(3)]
     assert all(waits), "it is tried once, and then only after its backoff"
     (failed,) = node.report.those(Result.FAILED)

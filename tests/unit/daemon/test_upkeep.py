@@ -54,7 +54,12 @@ def changes() -> list[str]:
 @pytest.fixture
 def upkeep(store: Halting, changes: list[str]) -> Upkeep:
     return Upkeep(
-        store, Heartbeats().register("the state"), lambda: changes.append(store.trouble), lambda: None, period_s=0.01
+        store,
+        Heartbeats().register("the state"),
+        lambda: changes.append(store.trouble),
+        lambda: changes.append("loaded"),
+        lambda: None,
+        period_s=0.01,
     )
 
 
@@ -66,7 +71,7 @@ def test_the_pods_are_followed_once_the_records_are_loaded(store: Halting, upkee
     assert (seen, store.loaded) == ([], False)
     store.may_load.set()
     thread.join(10)
-    assert (seen, store.loaded, changes) == ([1], True, [""])
+    assert (seen, store.loaded, changes) == ([1], True, ["loaded"])
 
 
 def test_nothing_is_followed_when_they_cannot_be_loaded(store: Halting, upkeep: Upkeep, directory: Path) -> None:

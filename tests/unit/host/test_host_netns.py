@@ -22,8 +22,11 @@ from podagent.errors import HostNetworkRefused, NetnsGone, NetnsUnavailable
 from podagent.host import netns as netns_module
 from podagent.host.links import link_names
 from podagent.host.netns import NetworkNamespaces, boot_id, host_inodes, identify, setns
+from podagent.host.pins import Pins
 
 OWN = "/proc/self/ns/net"
+SANDBOX = "5a4d"
+NOWHERE = Path("/nowhere")
 
 
 @pytest.fixture
@@ -34,7 +37,7 @@ def entered() -> list[int]:
 
 @pytest.fixture
 def namespaces(entered: list[int]) -> NetworkNamespaces:
-    return NetworkNamespaces(host=(), enter=lambda fd: entered.append(os.fstat(fd).st_ino))
+    return NetworkNamespaces(Pins(NOWHERE), host=(), enter=lambda fd: entered.append(os.fstat(fd).st_ino))
 
 
 @pytest.fixture
@@ -76,7 +79,7 @@ def test_the_namespace_of_a_process_that_has_ended_is_gone(process: subprocess.P
 def test_a_held_namespace_is_entered_to_see_its_links(
     namespaces: NetworkNamespaces, entered: list[int], netns: Path
 ) -> None:
-    with namespaces.hold(identify(str(netns))) as held:
+    with namespaces.reenter(identify(str(netns)), SANDBOX) as held:
         assert held.links() == link_names()
         assert held.ifindex("lo") == socket.if_nametoindex("lo")
         assert held.ifindex("no-such-link") == 0
@@ -86,14 +89,19 @@ def test_a_held_namespace_is_entered_to_see_its_links(
 
 def test_whoever_looks_is_not_moved(netns: Path) -> None:
     threads: list[str] = []
-    looked = NetworkNamespaces(host=(), enter=lambda fd: threads.append(str(Path("/proc/thread-self").readlink())))
-    with looked.hold(identify(str(netns))) as held:
+    looked = NetworkNamespaces(
+        Pins(NOWHERE), host=(), enter=lambda fd: threads.append(str(Path("/proc/thread-self").readlink()))
+    )
+    with looked.reenter(identify(str(netns)), SANDBOX) as held:
         held.links()
     assert threads != [str(Path("/proc/thread-self").readlink())]
 
 
 def test_a_namespace_that_cannot_be_entered_is_an_error_and_not_an_empty_answer(netns: Path) -> None:
-    with NetworkNamespaces().hold(identify(str(netns))) as held, pytest.raises(NetnsUnavailable, match="EINVAL"):
+    with (
+        NetworkNamespaces(Pins(NOWHERE)).reenter(identify(str(netns)), SANDBOX) as held,
+        pytest.raises(NetnsUnavailable, match="EINVAL"),
+    ):
         held.links()
     with netns.open() as file, pytest.raises(OSError, match="Invalid argument"):
         setns(file.fileno())
@@ -112,10 +120,10 @@ def test_a_call_that_fails_does_not_make_a_namespace_gone(
         raise OSError(number, os.strerror(number))
 
     ref = identify(f"/proc/{process.pid}/ns/net")
-    namespaces = NetworkNamespaces(host=(), enter=fail if site == "setns" else lambda fd: None)
+    namespaces = NetworkNamespaces(Pins(NOWHERE), host=(), enter=fail if site == "setns" else lambda fd: None)
     if site in CALLS:
         monkeypatch.setattr(*CALLS[site], fail, raising=False)
-    with pytest.raises(NetnsUnavailable, match=errno.errorcode[number]), namespaces.hold(ref) as held:
+    with pytest.raises(NetnsUnavailable, match=errno.errorcode[number]), namespaces.reenter(ref, SANDBOX) as held:
         held.links()
     monkeypatch.undo()
 
@@ -127,7 +135,10 @@ def test_a_namespace_is_not_gone_when_no_thread_can_be_started_to_enter_it(
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
-    with pytest.raises(NetnsUnavailable, match="raise TasksMax"), namespaces.hold(identify(str(netns))) as held:
+    with (
+        pytest.raises(NetnsUnavailable, match="raise TasksMax"),
+        namespaces.reenter(identify(str(netns)), SANDBOX) as held,
+    ):
         held.links()
 
 
@@ -136,9 +147,9 @@ def test_only_what_does_not_exist_is_gone(netns: Path, monkeypatch: pytest.Monke
     def fail(*_: object, **__: object) -> NoReturn:
         raise OSError(number, os.strerror(number))
 
-    ref, namespaces = identify(str(netns)), NetworkNamespaces(host=())
+    ref, namespaces = identify(str(netns)), NetworkNamespaces(Pins(NOWHERE), host=())
     monkeypatch.setattr(os, "open", fail)
-    with pytest.raises(NetnsGone), namespaces.hold(ref):
+    with pytest.raises(NetnsGone), namespaces.reenter(ref, SANDBOX):
         pytest.fail("held what is gone")
     monkeypatch.undo()
 
@@ -146,14 +157,14 @@ def test_only_what_does_not_exist_is_gone(netns: Path, monkeypatch: pytest.Monke
 def test_a_namespace_that_is_not_as_recorded_is_gone(netns: Path, namespaces: NetworkNamespaces) -> None:
     ref = identify(str(netns))
     for other in (ref._replace(inode=1), ref._replace(started=1), ref._replace(path="/run/netns/absent")):
-        with pytest.raises(NetnsGone, match=other.path), namespaces.hold(other):
+        with pytest.raises(NetnsGone, match=other.path), namespaces.reenter(other, SANDBOX):
             pytest.fail("held what is gone")
 
 
 def test_a_held_namespace_is_not_intact_when_its_path_leads_elsewhere(
     netns: Path, namespaces: NetworkNamespaces
 ) -> None:
-    with namespaces.hold(identify(str(netns))) as held:
+    with namespaces.reenter(identify(str(netns)), SANDBOX) as held:
         netns.rename(netns.with_name("old"))
         assert not held.intact()
         netns.write_text("")
@@ -161,26 +172,26 @@ def test_a_held_namespace_is_not_intact_when_its_path_leads_elsewhere(
 
 
 def test_the_hosts_namespace_is_refused_but_gone_if_another_one_was_recorded(netns: Path) -> None:
-    ref, namespaces = identify(str(netns)), NetworkNamespaces(host={netns.stat().st_ino})
-    with pytest.raises(HostNetworkRefused, match=str(netns)), namespaces.hold(ref):
+    ref, namespaces = identify(str(netns)), NetworkNamespaces(Pins(NOWHERE), host={netns.stat().st_ino})
+    with pytest.raises(HostNetworkRefused, match=str(netns)), namespaces.reenter(ref, SANDBOX):
         pytest.fail("held the host's namespace")
-    with pytest.raises(NetnsGone), namespaces.hold(ref._replace(inode=1)):
+    with pytest.raises(NetnsGone), namespaces.reenter(ref._replace(inode=1), SANDBOX):
         pytest.fail("held what is gone")
 
 
 def test_our_own_namespace_is_the_hosts() -> None:
     assert Path(OWN).stat().st_ino in host_inodes()
-    with pytest.raises(HostNetworkRefused), NetworkNamespaces().hold(identify(OWN)):
+    with pytest.raises(HostNetworkRefused), NetworkNamespaces(Pins(NOWHERE)).reenter(identify(OWN), SANDBOX):
         pytest.fail("held the host's namespace")
 
 
 def test_no_descriptor_stays_open(netns: Path, namespaces: NetworkNamespaces) -> None:
     ref = identify(str(netns))
-    with namespaces.hold(ref):
+    with namespaces.reenter(ref, SANDBOX):
         assert open_files().count(str(netns)) == 1
-    with pytest.raises(InterruptedError), namespaces.hold(ref):
+    with pytest.raises(InterruptedError), namespaces.reenter(ref, SANDBOX):
         raise InterruptedError
-    with pytest.raises(NetnsGone), namespaces.hold(ref._replace(inode=1)):
+    with pytest.raises(NetnsGone), namespaces.reenter(ref._replace(inode=1), SANDBOX):
         pytest.fail("held what is gone")
     assert str(netns) not in open_files()
 

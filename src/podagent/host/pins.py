@@ -1,0 +1,120 @@
+"""Keeps network namespaces alive beyond their pods: a bind mount for each sandbox, as CRI-O and containerd make them.
+
+A plugin's DEL often works in the namespace, and a device of the host that is still in it when it dies is lost. The
+mounts are on a tmpfs: they outlive the agent, and end with the boot.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import hashlib
+import os
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from podagent.validate import is_cni_name
+
+DIRECTORY = Path("/run/podagent/netns")
+_LONGEST_ID = 128
+_MS_BIND, _MNT_DETACH = 4096, 2
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def pin_directory(state_directory: Path) -> Path:
+    """The place of the pins of the agent with this state directory."""
+    return DIRECTORY / hashlib.sha256(os.fsencode(state_directory.resolve())).hexdigest()[:16]
+
+
+Mount = Callable[[str, str], None]
+"""Binds the namespace at the first path to the file at the second. Raises OSError."""
+
+
+def bind(source: str, target: str) -> None:
+    """See `Mount`."""
+    _require(_libc.mount(source.encode(), target.encode(), None, ctypes.c_ulong(_MS_BIND), None))
+
+
+def _unbind(target: str) -> None:
+    _require(_libc.umount2(target.encode(), _MNT_DETACH))
+
+
+def _require(answer: int) -> None:
+    if answer != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+class Pin(NamedTuple):
+    """Names a pin. A sandbox that is restarted keeps its ID, but has another namespace."""
+
+    sandbox_id: str
+    inode: int
+
+    @property
+    def file_name(self) -> str:
+        # A sandbox ID comes from the runtime.
+        usable = is_cni_name(self.sandbox_id) and len(self.sandbox_id) <= _LONGEST_ID
+        sandbox = self.sandbox_id if usable else hashlib.sha256(self.sandbox_id.encode()).hexdigest()
+        return f"{sandbox}-{self.inode}"
+
+
+class Pins:
+    """The pins of this node. One caller at a time for a sandbox. All methods raise OSError.
+
+    Where no mount is possible, this process holds the namespace open instead, until it ends.
+    """
+
+    def __init__(self, directory: Path, mount: Mount = bind) -> None:
+        self._directory = directory
+        self._mount = mount
+        self._nsfs = os.stat("/proc/self/ns/net").st_dev  # noqa: PTH116
+        self._held: dict[Pin, int] = {}
+
+    def path(self, pin: Pin) -> str:
+        """The path of a pinned namespace, "" if it is not pinned."""
+        place = self._directory / pin.file_name
+        with suppress(FileNotFoundError):
+            there = place.stat()
+            if (there.st_ino, there.st_dev) == (pin.inode, self._nsfs):
+                return str(place)
+        return f"/proc/{os.getpid()}/fd/{self._held[pin]}" if pin in self._held else ""
+
+    def pin(self, pin: Pin, fd: int) -> str:
+        """Pins an open namespace and returns its path."""
+        if known := self.path(pin):
+            return known
+        place = self._directory / pin.file_name
+        try:
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            place.touch(mode=0o600)
+            self._mount(f"/proc/self/fd/{fd}", str(place))
+        except OSError:
+            place.unlink(missing_ok=True)
+            self._held[pin] = os.dup(fd)
+        return self.path(pin)
+
+    def unpin(self, pin: Pin) -> None:
+        """Lets a namespace go."""
+        if pin in self._held:
+            os.close(self._held.pop(pin))
+        _remove(self._directory / pin.file_name)
+
+    def keep_only(self, pins: Collection[Pin]) -> None:
+        """Removes all others."""
+        kept = {pin.file_name for pin in pins}
+        if self._directory.is_dir():
+            for place in self._directory.iterdir():
+                if place.name not in kept:
+                    _remove(place)
+
+
+def _remove(place: Path) -> None:
+    try:
+        _unbind(str(place))
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOENT):  # not a mount; no such file
+            raise
+    place.unlink(missing_ok=True)
