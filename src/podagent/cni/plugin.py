@@ -60,23 +60,33 @@ def _is_file(path: str) -> bool:
         return False
 
 
-def run(executable: str, env: Mapping[str, str], stdin: bytes, timeout: float, plugin_type: str) -> Ended:
-    """Runs a plugin and waits for it.
+def run(
+    executable: str,
+    env: Mapping[str, str],
+    stdin: bytes,
+    timeout: float,
+    plugin_type: str,
+    args: tuple[str, ...] = (),
+    stop: int | None = None,
+) -> Ended:
+    """Runs a plugin, of CNI or of a kubeconfig, and waits for it.
 
     It does not wait for processes left behind by the plugin; one that still holds the output is killed with its group.
 
     Args:
-        executable: absolute path; run without arguments in ``/``.
+        executable: absolute path; run in ``/``.
         env: the whole environment of the child.
         stdin: its input; the plugin need not read it.
         timeout: time limit in seconds, for the start too; then the process group gets SIGTERM, and SIGKILL after
             `TERM_GRACE_S`.
         plugin_type: named in errors.
+        args: its arguments; plugins of CNI have none.
+        stop: a descriptor; once it is readable or its other end is closed, the process group is killed.
 
     Raises:
         PluginTimeout: it exceeded the timeout.
         PluginNotRun: it cannot be executed (code 5); or there are too many processes, threads or descriptors.
-        PluginError: it printed more than `STDOUT_LIMIT`.
+        PluginError: it printed more than `STDOUT_LIMIT`, or was stopped.
     """
     deadline = time.monotonic() + timeout
     try:
@@ -87,13 +97,13 @@ def run(executable: str, env: Mapping[str, str], stdin: bytes, timeout: float, p
         # The pipe usually takes all input, so that it is available when the plugin starts.
         unwritten = pipes.write_stdin(memoryview(stdin))
         try:
-            process = start(Program(executable, env, *pipes.hand_over()), deadline)
+            process = start(Program(executable, env, *pipes.hand_over(), args), deadline)
         except StartTimeout:
             late = f"{executable} could not be read within {timeout:g} s: is its file system available?"
             raise PluginTimeout(plugin_type, late, _UNKNOWN) from None
         except CannotStart as fault:
             raise PluginNotRun(plugin_type, f"{executable} cannot be run: {fault}", _IO_FAILURE) from None
-        return _Running(process, pipes, unwritten, plugin_type, timeout).outcome(deadline)
+        return _Running(process, pipes, unwritten, plugin_type, timeout, stop).outcome(deadline)
 
 
 class _Pipes:
@@ -146,13 +156,20 @@ class _Running:
     """One plugin process, from its start until it is reaped."""
 
     def __init__(
-        self, process: subprocess.Popen[bytes], pipes: _Pipes, unwritten: memoryview, plugin: str, timeout: float
+        self,
+        process: subprocess.Popen[bytes],
+        pipes: _Pipes,
+        unwritten: memoryview,
+        plugin: str,
+        timeout: float,
+        stop: int | None,
     ) -> None:
         self._process = process
         self._pipes = pipes
         self._unwritten = unwritten
         self._plugin = plugin
         self._timeout = timeout
+        self._stop = stop
         self._stdout = bytearray()
         self._stderr = bytearray()
         self._outputs = {pipes.stdout: self._stdout, pipes.stderr: self._stderr}
@@ -161,6 +178,8 @@ class _Running:
         self._poll = select.poll()
         for descriptor in (*self._outputs, *self._pidfd):
             self._poll.register(descriptor, select.POLLIN)
+        if stop is not None:
+            self._poll.register(stop, select.POLLIN)
         if unwritten:
             self._poll.register(pipes.stdin, select.POLLOUT)
 
@@ -215,6 +234,8 @@ class _Running:
             self._read(descriptor)
         elif descriptor in self._pidfd:
             self._exited = True
+        elif descriptor == self._stop:
+            raise PluginError(self._plugin, "was stopped; its process group was killed", _UNKNOWN)
         else:
             self._unwritten = self._pipes.write_stdin(self._unwritten)
             if not self._unwritten:

@@ -40,6 +40,7 @@ class Settings:
     workers: int
     resync_period: float
     plugin_timeout: float
+    credential_timeout: float
     log_level: Literal["error", "warning", "info", "debug"]
     global_namespaces: tuple[str, ...]
     definition_policy: Literal["restrict", "trust-all"]
@@ -197,6 +198,13 @@ SETTINGS: tuple[Setting, ...] = (
         "2m",
         "Time limit of one run of a CNI plugin; then it and its children are killed.",
         "IPAM that requests addresses from a server may take tens of seconds; the kubelet allows two minutes, too.",
+    ),
+    Setting(
+        "credential-timeout",
+        kinds.duration("1s", "30s"),
+        "10s",
+        "Time limit of one run of the kubeconfig's exec plugin; then it and its children are killed.",
+        "Most plugins ask a server for a token, which takes a second.",
     ),
     Setting(
         "log-level",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import threading
+from collections.abc import Callable
 
 from podagent.daemon.following import Following
 from podagent.daemon.podtable import PodTable
@@ -18,7 +20,7 @@ _log = logging.getLogger(__name__)
 
 
 class Control:
-    """Reads the state of other parts without changing it, except for `reload`."""
+    """Reads the state of other parts without changing it, except for reloads. `run` is a thread body."""
 
     def __init__(
         self,
@@ -29,7 +31,9 @@ class Control:
         queue: WorkQueue[PodKey],
         attempts: Attempts,
         rounds: Rounds,
+        reloaded: Callable[[], None],
     ) -> None:
+        """`reloaded`: called after each reload."""
         self._api = api
         self._following = following
         self._pods = pods
@@ -37,6 +41,8 @@ class Control:
         self._queue = queue
         self._attempts = attempts
         self._rounds = rounds
+        self._reloaded = reloaded
+        self._wanted = threading.Event()
 
     def status(self) -> str:
         """The state of the agent in one line."""
@@ -54,8 +60,22 @@ class Control:
         doubted = self._pods.doubted
         return f"{status}, {doubted} pods missing from the list until another list confirms it" if doubted else status
 
-    def reload(self) -> None:
-        """Reloads the credentials, resets every backoff, and verifies all pods."""
+    def reload_soon(self) -> None:
+        """Has `run` reload the credentials, reset every backoff, and verify all pods. Returns at once."""
+        self._wanted.set()
+
+    def close(self) -> None:
+        """Ends `run`, once its event is set."""
+        self._wanted.set()
+
+    def run(self, stop: threading.Event) -> None:
+        """Reloads when it is asked to: an exec plugin may take its time."""
+        while self._wanted.wait() and not stop.is_set():
+            self._wanted.clear()
+            self._reload()
+            self._reloaded()
+
+    def _reload(self) -> None:
         try:
             self._api.reload()
         except KubeconfigError as error:

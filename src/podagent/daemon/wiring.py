@@ -18,6 +18,7 @@ from podagent.act.outcomes import Outcomes
 from podagent.act.ports import Networks, Pods, Reconcile, Records, Runtime
 from podagent.act.reconciler import Reconciler
 from podagent.act.slowlane import SlowLane
+from podagent.cni import plugin
 from podagent.cni.conf import SystemConf
 from podagent.cni.evidence import AttachmentEvidence
 from podagent.cni.runtime import CniRuntime
@@ -27,7 +28,7 @@ from podagent.daemon.agent import Agent
 from podagent.daemon.control import Control
 from podagent.daemon.following import Following
 from podagent.daemon.health import Heartbeats, Watchdog
-from podagent.daemon.loop import WAKE, Loop
+from podagent.daemon.loop import RELOADED, WAKE, Loop
 from podagent.daemon.notify import Notifier
 from podagent.daemon.podtable import PodTable
 from podagent.daemon.rounds import Rounds
@@ -44,6 +45,7 @@ from podagent.kube.cluster import ClusterGuard
 from podagent.kube.credentials import load as load_credentials
 from podagent.kube.definitions import NetworkDefinitions
 from podagent.kube.events import EventRecorder
+from podagent.kube.plugins import LONGEST_END_S, ExecPlugins
 from podagent.kube.podlist import confirm_gone
 from podagent.kube.watch import PodWatch
 from podagent.model import PodKey, Record
@@ -95,8 +97,11 @@ def make_agent(settings: Settings, locks: Path = LOCKS) -> Agent:
     cluster = ClusterFile(settings.state_dir)
     store = Store(StateDirectory(settings.state_dir, locks), cluster.restore)
     guard = ClusterGuard(cluster, store.may_have_records, settings.other_cluster == "accept")
-    credentials = partial(load_credentials, settings.kubeconfig, os.environ, connections=settings.workers + 4)
-    api = KubeApi(credentials, guard=guard.check)
+    plugins = ExecPlugins(plugin.run, settings.credential_timeout)
+    credentials = partial(
+        load_credentials, settings.kubeconfig, os.environ, plugins.run, connections=settings.workers + 4
+    )
+    api = KubeApi(credentials, guard=guard.check, longest_load_s=settings.credential_timeout + LONGEST_END_S)
     runtime = make_runtime(settings.container_type, settings.docker_endpoint, identify)
     events = EventRecorder(api, settings.node)
     attempts = Attempts(time.monotonic, rng)
@@ -117,12 +122,12 @@ def make_agent(settings: Settings, locks: Path = LOCKS) -> Agent:
     watch = PodWatch(api, settings.node, pods, rng=rng, beat=heartbeats.register("the pod watch"))
     following = Following(api, watch, wake)
     upkeep = Upkeep(store, heartbeats.register("the state directory"), wake, memory.trim)
-    control = Control(api, following, pods, store, queue, attempts, rounds)
+    control = Control(api, following, pods, store, queue, attempts, rounds, partial(received.put, RELOADED))
     watchdog = Watchdog(heartbeats, notifier, os.environ)
     follow_sandboxes = partial(runtime.follow, rounds.look_at, rounds.look_at_all)
     return Agent(
         about=f"podagent {__version__} starts on node {settings.node}, attach-via {settings.attach_via}",
-        loop=Loop(watchdog, notifier, rounds, control.status, queue.__len__, control.reload, received),
+        loop=Loop(watchdog, notifier, rounds, control.status, queue.__len__, control.reload_soon, received),
         notifier=notifier,
         workers=workers,
         bodies={
@@ -130,8 +135,9 @@ def make_agent(settings: Settings, locks: Path = LOCKS) -> Agent:
             "events": events.run,
             "runtime": follow_sandboxes,
             "state": upkeep.run,
+            "reload": control.run,
         },
-        closers=(queue.close, watch.close),
+        closers=(queue.close, watch.close, control.close, plugins.close),
         received=received,
         stop=stop,
         plugin_timeout_s=settings.plugin_timeout,

@@ -9,9 +9,11 @@ from pathlib import Path
 
 from lab.apiserver import ApiServer
 from lab.waiting import eventually
+from podagent.cni import plugin
 from podagent.kube.api import KubeApi
 from podagent.kube.credentials import load
 from podagent.kube.watch import Pace, PodWatch
+from podagent.kubeconfig.plugin import runner
 from podagent.model import Pod
 
 NODE = "node1"
@@ -23,7 +25,7 @@ class Watching:
     def __init__(self, kubeconfig: Path, lifetime_s: float = 1) -> None:
         self.pods: dict[str, Pod] = {}
         self.is_idle = True
-        self._api = KubeApi(lambda: load(kubeconfig, {}), timeout_s=2)
+        self._api = KubeApi(lambda: load(kubeconfig, {}, runner(plugin.run, 5)), timeout_s=2)
         self._stop = threading.Event()
         pace = Pace((lifetime_s, lifetime_s), slack_s=0.5, settled_s=0.4, retry_first_s=0.05, retry_cap_s=0.3)
         self._watch = PodWatch(self._api, NODE, self, self, rng=random.Random(1), pace=pace)

@@ -6,20 +6,20 @@ import base64
 import hashlib
 import json
 import logging
-import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 from hypothesis import example
-from kubernetes.config import kube_config
 
 from podagent.errors import KubeconfigError, StoreError
 from podagent.kactus.credentials import load_credentials
 from podagent.kactus.failure import Failure
 from podagent.kactus.state import SavedDelegates, read_all
 from podagent.kube import credentials
+from podagent.kubeconfig.document import ExecPlugin
+from podagent.kubeconfig.plugin import Printed
 from podagent.state.recordfile import SCHEMA, decode, encode
 from podagent.takeover.kaloom import KaloomPredecessor
 from podagent.validate import is_dns1123_subdomain, is_mac
@@ -127,11 +127,8 @@ def logged(name: str) -> Iterator[list[str]]:
         logger.removeHandler(handler)
 
 
-def close_files_in_memory(*paths: str) -> None:
-    """Of certificates; kactus, which is short-lived, leaves that to the end of the process."""
-    for path in paths:
-        if path.startswith("/proc/self/fd/"):
-            os.close(int(Path(path).name))
+def refuse_to_run(plugin: ExecPlugin, environ: Mapping[str, str]) -> Printed:
+    raise KubeconfigError(f"kubeconfig: {plugin.command!a} is not run")
 
 
 def assert_kubeconfig(path: Path, content: bytes, *, secret: str) -> None:
@@ -139,18 +136,16 @@ def assert_kubeconfig(path: Path, content: bytes, *, secret: str) -> None:
     path.write_bytes(content)
     try:
         with bounded():
-            assert credentials.load(path, {}).host.startswith(("https://", "http://"))
+            assert credentials.load(path, {}, refuse_to_run).host.startswith(("https://", "http://"))
     except KubeconfigError as error:
         assert_plain(error, str(path), secret=secret)
     try:
         with bounded():
             found = load_credentials(str(path), {})
-        close_files_in_memory(found.certificate_file, found.key_file)
         assert found.server.startswith(("https://", "http://"))
-        assert found.token.isprintable()
+        assert found.authorization.isprintable()
     except Failure as failure:
         assert_plain(failure, secret=secret, codes=(7, 11))
-    kube_config._cleanup_temp_files()
 
 
 @fuzzed(hostile(KUBECONFIG, CLIENT, YAML), share=0.1)
