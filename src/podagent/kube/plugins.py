@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from podagent.kubeconfig.document import ExecPlugin
+from podagent.kubeconfig.choice import ExecPlugin
 from podagent.kubeconfig.plugin import Printed, runner
 
 LONGEST_END_S = 6.0

@@ -12,7 +12,8 @@ from typing import NamedTuple, Protocol
 
 from podagent.errors import CniError, KubeconfigError
 from podagent.foreign import Json, excerpt, lenient, printable, shown
-from podagent.kubeconfig.document import ExecPlugin, mapping
+from podagent.kubeconfig.choice import ExecPlugin
+from podagent.kubeconfig.document import mapping
 
 # The service's own, and those of a call of kactus: a command that takes them for its own would speak to systemd.
 _OURS = ("CNI_", "NOTIFY_", "WATCHDOG_", "LISTEN_", "PODAGENT_", "_CNI_")

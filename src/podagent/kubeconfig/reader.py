@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from podagent.errors import KubeconfigError, KubeconfigUnreadable
 from podagent.foreign import printable, shown
 from podagent.kubeconfig import document
-from podagent.kubeconfig.document import Chosen, Material
+from podagent.kubeconfig.choice import Chosen, Material, choose
 from podagent.kubeconfig.plugin import Run
 from podagent.kubeconfig.proxy import proxy_of
 
@@ -60,8 +60,9 @@ def load(path: str, environ: Mapping[str, str], run: Run) -> Credentials:
     origin = f"kubeconfig {path}"
     text = _read(path, f"{origin} cannot be read").decode("utf-8", "replace")
     parsed = document.mapping(text, origin)
+    directory = os.path.dirname(path) or "."  # noqa: PTH120 - kactus does without pathlib
     try:
-        chosen = document.choose(parsed, os.path.dirname(path) or ".")  # noqa: PTH120 - kactus does without pathlib
+        chosen = choose(document.current(parsed), directory)
         _require_url(chosen.server)
         proxy = proxy_of(chosen.server, chosen.proxy_url, environ)
         return _assembled(origin, chosen, proxy, environ, run)

@@ -18,7 +18,7 @@ from podagent.kactus.credentials import load_credentials
 from podagent.kactus.failure import Failure
 from podagent.kactus.state import SavedDelegates, read_all
 from podagent.kube import credentials
-from podagent.kubeconfig.document import ExecPlugin
+from podagent.kubeconfig.choice import ExecPlugin
 from podagent.kubeconfig.plugin import Printed
 from podagent.state.recordfile import SCHEMA, decode, encode
 from podagent.takeover.kaloom import KaloomPredecessor

@@ -199,15 +199,19 @@ class Authority(NamedTuple):
         context.load_cert_chain(self.certificate, self.key)
         if ask_for_client:
             context.load_verify_locations(self.certificate)
-            context.verify_mode = need
+            context.verify_mode = ssl.CERT_REQUIRED
         return context
 
 
-def make_authority(directory: Path, names: str = "IP:127.0.0.1") -> Authority:
+def make_authority(directory: Path, names: str = "IP:127.0.0.1", by: Authority | None = None) -> Authority:
+    """Signed `by` another one or by itself. It has no identifiers of keys, as in many clusters: Python 3.13 minds."""
     made = Authority(directory / "cert.pem", directory / "key.pem")
+    signed = ["-CA", by.certificate, "-CAkey", by.key] if by else ["-addext", "basicConstraints=critical,CA:TRUE"]
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-         "-subj", "/CN=lab", "-addext", f"subjectAltName={names}", "-keyout", made.key, "-out", made.certificate],
-        check=True, capture_output=True, timeout=60,
+         "-subj", "/CN=leaf" if by else "/CN=lab", "-config", "/dev/stdin", "-addext", f"subjectAltName={names}",
+         "-addext", "subjectKeyIdentifier=none", "-addext", "authorityKeyIdentifier=none", *signed,
+         "-keyout", made.key, "-out", made.certificate],
+        input=b"[req]\ndistinguished_name = none\n[none]\n", check=True, capture_output=True, timeout=60,
     )  # fmt: skip
     return made

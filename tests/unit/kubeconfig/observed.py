@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from unit.kube.loopback import Authority, Proxy, Server, Server6, make_authority
-from unit.kubeconfig.table import PRINTED, REFUSED, Case, Seen, place
+from unit.kubeconfig.table import REFUSED, Case, Seen, place
 
 Client = Callable[[str, Mapping[str, str]], object]
 """Sends ``GET /x`` with a kubeconfig and an environment."""
@@ -39,25 +39,29 @@ class Observer(NamedTuple):
 
 @contextmanager
 def observer(directory: Path) -> Iterator[Observer]:
-    authority = make_authority(directory, "IP:127.0.0.1,IP:::1,DNS:api.example")
-    context = authority.context(ask_for_client=True, need=ssl.CERT_OPTIONAL)
+    for name in ("authority", "leaf"):
+        (directory / name).mkdir()
+    authority = make_authority(directory / "authority", "DNS:authority")
+    leaf = make_authority(directory / "leaf", "IP:127.0.0.1,IP:::1,DNS:api.example", by=authority)
+    context = leaf.context()
+    context.load_verify_locations(authority.certificate)
+    context.verify_mode = ssl.CERT_OPTIONAL
     with ExitStack() as stack:
         secure, plain, six = (stack.enter_context(server) for server in (Server(context), Server(), Server6(context)))
         proxy = stack.enter_context(Proxy(secure))
         urls = {"server": secure.url, "plain": plain.url, "v6": six.url, "proxy": proxy.url}
-        yield Observer(
-            (secure, plain, six), {**urls, "name": secure.url.replace("127.0.0.1", "localhost"), **_words(authority)}
-        )
+        urls["name"] = secure.url.replace("127.0.0.1", "localhost")
+        yield Observer((secure, plain, six), {**urls, **_words(authority, leaf)})
 
 
-def _words(authority: Authority) -> dict[str, str]:
-    certificate, key = (path.read_bytes() for path in authority)
+def _words(authority: Authority, leaf: Authority) -> dict[str, str]:
+    trusted, certificate, key = (path.read_bytes() for path in (authority.certificate, *leaf))
     status = {"clientCertificateData": certificate.decode(), "clientKeyData": key.decode()}
-    printed = {**PRINTED, "status": status}
     return {
-        "ca": base64.b64encode(certificate).decode(),
+        "ca": base64.b64encode(trusted).decode(),
+        "commented": base64.b64encode("# Autorität\n".encode() + trusted).decode(),
+        "lines": base64.encodebytes(trusted).decode(),
+        "crt": base64.b64encode(certificate).decode(),
         "key": base64.b64encode(key).decode(),
-        "commented": base64.b64encode("# Autorität\n".encode() + certificate).decode(),
-        "lines": base64.encodebytes(certificate).decode(),
-        "certificate status": json.dumps(printed["status"])[1:-1],
+        "certificate status": json.dumps(status)[1:-1],
     }

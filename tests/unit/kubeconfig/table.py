@@ -1,7 +1,7 @@
 """Kubeconfigs of all kinds with what the server gets to see: one table for kubectl, the agent and kactus.
 
-Texts in ``<>`` are replaced: <server>, <plain> and <v6> are URLs, <ca> and <key> certificate and key in base64, of the
-server and of the client. Beside the kubeconfig are the files of `FILES`.
+Texts in ``<>`` are replaced: <server>, <plain> and <v6> are URLs, <ca> its authority, <crt> and <key> a client's
+certificate and key, in base64. Beside the kubeconfig are the files of `FILES`.
 """
 
 from __future__ import annotations
@@ -45,7 +45,6 @@ UNCHECKED = "insecure-skip-tls-verify"
 BARE = {"server": "<server>"}
 CLUSTER = {**BARE, **CA}
 V1, BETA = (f"client.authentication.k8s.io/{version}" for version in ("v1", "v1beta1"))
-PRINTED: Json = {"kind": "ExecCredential", "apiVersion": V1, "status": {"token": "made"}}
 MADE = Seen("Bearer made")
 _PLUGIN = """#!/bin/sh
 [ "$1" = fail ] && { echo "no session" >&2; exit 3; }
@@ -90,7 +89,7 @@ def certificate(file: str = "", key_file: str = "", data: str = "", key: str = "
     return {name: value for name, value in zip(keys, (file, key_file, data, key), strict=True) if value}
 
 
-SHOWN = certificate(data="<ca>", key="<key>")
+SHOWN = certificate(data="<crt>", key="<key>")
 PLAIN = {"server": "<plain>"}
 ME = {"name": "u", "user": TOKEN}
 OTHER = {"name": "other", "user": {"token": "other"}}
@@ -169,13 +168,13 @@ CASES = [
     Case("a password", config({"username": "me", "password": "p:ü"}), Seen("Basic bWU6cDrDvA==")),
     Case("a token and a password", config({**TOKEN, "username": "me", "password": "p"}), REFUSED),
     Case("a client certificate", config(SHOWN), CERTIFIED),
-    Case("a client certificate in files", config(certificate("ca.crt", "ca.key")), CERTIFIED),
-    Case("a client certificate in a file, its key here", config(certificate("ca.crt", key="<key>")), CERTIFIED),
+    Case("a client certificate in files", config(certificate("me.crt", "me.key")), CERTIFIED),
+    Case("a client certificate in a file, its key here", config(certificate("me.crt", key="<key>")), CERTIFIED),
     Case("a client certificate and a token", config({**SHOWN, **TOKEN}), Seen("Bearer abc", True)),
-    Case("a client certificate twice", config({**SHOWN, "client-certificate": "ca.crt"}), REFUSED),
-    Case("a client certificate without a key", config(certificate(data="<ca>")), REFUSED),
+    Case("a client certificate twice", config({**SHOWN, "client-certificate": "me.crt"}), REFUSED),
+    Case("a client certificate without a key", config(certificate(data="<crt>")), REFUSED),
     Case("a key without a client certificate", config({**certificate(key="<key>"), **TOKEN}), ABC),
-    Case("a client certificate that is not there", config(certificate("no", "ca.key")), REFUSED),
+    Case("a client certificate that is not there", config(certificate("no", "me.key")), REFUSED),
     # Exec plugins.
     Case("a plugin", config(plugin()), MADE),
     Case("a plugin with an argument", config(plugin("-a", **variables(WORD="-b"))), Seen("Bearer made-a-b")),
@@ -219,8 +218,8 @@ def place(directory: Path, case: Case, words: dict[str, str]) -> Path:
         file.parent.mkdir(exist_ok=True)
         file.write_text(content)
     (directory / "plugin").chmod(stat.S_IRWXU)
-    (directory / "ca.crt").write_bytes(base64.b64decode(words["ca"]))
-    (directory / "ca.key").write_bytes(base64.b64decode(words["key"]))
+    for name, word in (("ca.crt", "ca"), ("me.crt", "crt"), ("me.key", "key")):
+        (directory / name).write_bytes(base64.b64decode(words[word]))
     text = case.kubeconfig if isinstance(case.kubeconfig, str) else json.dumps(case.kubeconfig, ensure_ascii=False)
     for word, value in {**words, "directory": str(directory)}.items():
         text = text.replace(f"<{word}>", value if isinstance(case.kubeconfig, str) else json.dumps(value)[1:-1])

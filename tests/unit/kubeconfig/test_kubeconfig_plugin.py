@@ -14,7 +14,7 @@ from lab.waiting import eventually
 from podagent.cni import plugin as process
 from podagent.errors import KubeconfigError
 from podagent.kube.plugins import ExecPlugins
-from podagent.kubeconfig.document import ExecPlugin
+from podagent.kubeconfig.choice import ExecPlugin
 from podagent.kubeconfig.plugin import Printed, runner
 from podagent.kubeconfig.reader import load
 from unit.kubeconfig.table import V1, config, plugin
