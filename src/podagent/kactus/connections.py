@@ -6,7 +6,7 @@ import http.client
 import socket
 import ssl
 from typing import Any, NamedTuple
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from podagent.errors import KubeconfigError
 from podagent.kubeconfig import tls
@@ -59,7 +59,7 @@ def route(credentials: Credentials, silence_s: float) -> Route:
 
 def _address(url: SplitResult) -> tuple[str, int]:
     # http.client would take the end of an IPv6 address for a port that it is not given.
-    return url.hostname or "", url.port or _PORTS[url.scheme]
+    return unquote(url.hostname or ""), url.port or _PORTS[url.scheme]
 
 
 def _connected(connection: http.client.HTTPConnection) -> socket.socket:

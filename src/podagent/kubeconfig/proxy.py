@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from podagent.errors import KubeconfigError
+from podagent.kubeconfig.url import is_url
 
 _PORTS = {"http": 80, "https": 443}
 _Network = Any  # of `ipaddress`, or None
@@ -52,12 +53,7 @@ def _variable(environ: Mapping[str, str], name: str) -> str:
 
 
 def _checked(url: str, source: str) -> str:
-    try:
-        parts = urlsplit(url)
-        usable = bool(parts.hostname) and parts.port != 0 and url.isascii() and url.isprintable() and " " not in url
-    except ValueError:
-        usable = False
-    if not usable or parts.scheme not in _PORTS:
+    if not is_url(url):
         raise KubeconfigError(f"{source} is not an http:// or https:// URL")  # unseen: it may have a password
     return url
 

@@ -9,7 +9,6 @@ import base64
 import os
 from collections.abc import Mapping
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from podagent.errors import KubeconfigError, KubeconfigUnreadable
 from podagent.foreign import printable, shown
@@ -17,6 +16,7 @@ from podagent.kubeconfig import document
 from podagent.kubeconfig.choice import Chosen, Material, choose
 from podagent.kubeconfig.plugin import Run
 from podagent.kubeconfig.proxy import proxy_of
+from podagent.kubeconfig.url import is_host, is_url
 
 SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 _LARGEST = 16 << 20
@@ -63,7 +63,7 @@ def load(path: str, environ: Mapping[str, str], run: Run) -> Credentials:
     directory = os.path.dirname(path) or "."  # noqa: PTH120 - kactus does without pathlib
     try:
         chosen = choose(document.current(parsed), directory)
-        _require_url(chosen.server)
+        _require_server(chosen)
         proxy = proxy_of(chosen.server, chosen.proxy_url, environ)
         return _assembled(origin, chosen, proxy, environ, run)
     except KubeconfigUnreadable as fault:
@@ -79,6 +79,8 @@ def load_service_account(environ: Mapping[str, str], directory: str = SERVICE_AC
         return None
     server = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
     origin = f"service account in {directory}"
+    if not is_url(server):
+        raise KubeconfigError(f"KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT make no URL: {shown(server)}")
     token = _token(_read(f"{directory}/token", f"{origin}: cannot read {directory}/token"))
     authority = _read(f"{directory}/ca.crt", f"{origin}: cannot read {directory}/ca.crt")
     try:
@@ -105,21 +107,13 @@ def _assembled(origin: str, chosen: Chosen, proxy: str, environ: Mapping[str, st
     )
 
 
-def _require_url(url: str) -> None:
-    if not url:
+def _require_server(chosen: Chosen) -> None:
+    if not chosen.server:
         raise KubeconfigError("the cluster of the current context has no server")
-    if not _is_url(url):
-        raise KubeconfigError(f"server {shown(url)} is not an https:// or http:// URL")
-
-
-def _is_url(url: str) -> bool:
-    if not url.startswith(("https://", "http://")) or not url.isascii() or not url.isprintable() or " " in url:
-        return False
-    try:
-        parts = urlsplit(url)
-        return bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
+    if not is_url(chosen.server):
+        raise KubeconfigError(f"server {shown(chosen.server)} is not an https:// or http:// URL")
+    if chosen.tls_server_name and not is_host(chosen.tls_server_name):
+        raise KubeconfigError(f"tls-server-name {shown(chosen.tls_server_name)} is not the name of a host")
 
 
 def _authorization(chosen: Chosen) -> str:
@@ -127,7 +121,7 @@ def _authorization(chosen: Chosen) -> str:
         return _bearer(_token_of_file(chosen) if chosen.token_file else chosen.token)
     if not chosen.username and not chosen.password:
         return ""
-    pair = f"{chosen.username}:{chosen.password}".encode()
+    pair = f"{chosen.username}:{chosen.password}".encode(errors="replace")
     return f"Basic {base64.b64encode(pair).decode()}"
 
 
@@ -173,4 +167,4 @@ def _read(path: str, failure: str) -> bytes:
     except OSError as fault:
         raise KubeconfigUnreadable(f"{failure}: {fault.strerror}") from None
     except ValueError:
-        raise KubeconfigError(f"{failure}: its name contains a NUL character") from None
+        raise KubeconfigError(f"{failure}: this cannot be the name of a file") from None

@@ -6,7 +6,7 @@ import os
 import re
 import ssl
 
-from podagent.errors import KubeconfigError
+from podagent.errors import KubeconfigError, KubeconfigUnreadable
 from podagent.kubeconfig.reader import Credentials
 
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----", re.ASCII)
@@ -20,6 +20,8 @@ def context(credentials: Credentials) -> ssl.SSLContext:
             _show(made, credentials.certificate)
     except (ssl.SSLError, ValueError) as fault:
         raise KubeconfigError(f"{credentials.origin}: the certificates cannot be used: {fault}") from None
+    except OSError as fault:
+        raise KubeconfigUnreadable(f"{credentials.origin}: the certificates cannot be used now: {fault}") from None
     return made
 
 

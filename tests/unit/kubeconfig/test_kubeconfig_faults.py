@@ -67,7 +67,10 @@ def test_of_the_document(tmp_path: Path, text: str, complaint: str) -> None:
     [
         ({}, "the cluster of the current context has no server"),
         *(({"server": url}, "is not an https:// or http:// URL") for url in (
-            "api.example:6443", "ftp://x", "https://", "https://x:port", "https://[::1", "https://x:99999")),
+            "api.example:6443", "ftp://x", "https://", "https://x:port", "https://[::1", "https://x:99999",
+            "https://a b", "https://a..b", f"https://{'a' * 64}.example", "https://ex\u00e4mple")),
+        *(({**SERVER, "tls-server-name": name}, "is not the name of a host") for name in (
+            ".", "a..b", "a b", "a\0b", "\ud800", "a" * 64)),
         ({**SERVER, DATA: "!"}, "cluster 'k': certificate-authority-data is not base64"),
         ({**SERVER, DATA: "YWJj"}, "the certificate authority has no certificate in PEM"),
         ({**SERVER, AUTHORITY: "absent.crt"}, "absent.crt: No such file or directory"),
