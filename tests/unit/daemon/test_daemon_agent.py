@@ -186,6 +186,10 @@ def test_a_node_that_has_nothing_yet_gets_an_agent_that_is_ready_and_waits(
     assert "there is no such socket" in caplog.text
 
 
+@pytest.mark.promise(
+    "Credentials: the exec plugin of the kubeconfig hangs",
+    "it is killed in time, with what it said in the status; a better kubeconfig is taken up; SIGTERM does not wait",
+)
 def test_while_an_exec_plugin_hangs_the_agent_says_so_obeys_takes_a_better_kubeconfig_and_ends_the_plugin(
     manager: Manager, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,8 @@
 
 Texts in ``<>`` are replaced: <server>, <plain> and <v6> are URLs, <ca> its authority, <crt> and <key> a client's
 certificate and key, in base64. Beside the kubeconfig are the files of `FILES`.
+
+Over plain HTTP kubectl sends no credentials. The agent and kactus do: a server of that kind is on the same node.
 """
 
 from __future__ import annotations
