@@ -8,7 +8,7 @@ from podagent.errors import KubeconfigError
 from podagent.foreign import Json, excerpt, json_object
 from podagent.kactus.connections import route
 from podagent.kactus.credentials import failure
-from podagent.kactus.failure import INVALID_CONFIG, TRY_AGAIN_LATER, Failure
+from podagent.kactus.failure import TRY_AGAIN_LATER, Failure
 from podagent.kubeconfig.reader import Credentials
 from podagent.timelimit import TimeLimit
 
@@ -65,8 +65,6 @@ def _get(credentials: Credentials, path: str, silence_s: float, whole_answer_s: 
             return answer.status, _body(answer)
     except (OSError, http.client.HTTPException) as fault:
         raise NotReached(f"{credentials.server} does not answer: {fault}") from None
-    except ValueError:  # an invalid host name; its error text may contain the token
-        raise Failure(INVALID_CONFIG, f"{credentials.origin}: no request can be sent to {credentials.server}") from None
     finally:
         connection.close()
 

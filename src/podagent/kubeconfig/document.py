@@ -111,7 +111,7 @@ def _by_name(document: Json, section: str) -> dict[str, Json]:
     found: dict[str, Json] = {}
     for entry in document.get(section) or []:
         if not isinstance(entry, dict | None):
-            raise ValueError(f"{section} must hold mappings, not {json_kind(entry)}")  # noqa: TRY004 - as below
+            raise ValueError(f"{section} must hold mappings, not {json_kind(entry)}")  # noqa: TRY004 - one error for all faults
         name, value = _entry(section, entry or {}, key, kinds)
         if name in found:
             raise ValueError(f"{section} has two entries named {shown(name)}")
