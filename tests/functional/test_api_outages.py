@@ -228,7 +228,7 @@ def test_the_api_server_of_another_cluster_is_refused_until_this_node_has_moved_
     kubeconfig, data = bed.workdir / "kubeconfig", bed.networks.bridge("data")
     pod = bed.attached(data)
     before = plugged(pod)
-    with ApiServer() as other:
+    with ApiServer(cluster="other") as other:
         other.write_kubeconfig(kubeconfig)
         bed.agent.reload()
         bed.agent.wait_for_log("the API server is of another cluster than this node's attachments", 60)

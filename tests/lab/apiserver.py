@@ -12,6 +12,7 @@ import ssl
 import subprocess
 import tempfile
 import threading
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,9 +43,11 @@ class ApiServer(Store):
         bookmark_s: how often a watch gets a bookmark.
     """
 
-    def __init__(self, *, port: int = 0, tls: bool = False, bookmark_s: float = 20.0) -> None:
+    def __init__(self, *, port: int = 0, tls: bool = False, bookmark_s: float = 20.0, cluster: str = "lab") -> None:
+        """`cluster`: servers with the same one are of one cluster."""
         super().__init__()
-        self.create({"kind": "Namespace", "metadata": {"name": "kube-system"}})
+        uid = str(uuid.uuid5(uuid.NAMESPACE_DNS, cluster))
+        self.create({"kind": "Namespace", "metadata": {"name": "kube-system", "uid": uid}})
         self.requests = RequestLog()
         self.bookmark_s = bookmark_s
         self.delay_s = 0.0
