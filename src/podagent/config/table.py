@@ -41,6 +41,7 @@ class Settings:
     resync_period: float
     plugin_timeout: float
     stop_timeout: float
+    credential_timeout: float
     log_level: Literal["error", "warning", "info", "debug"]
     global_namespaces: tuple[str, ...]
     definition_policy: Literal["restrict", "trust-all"]
@@ -205,6 +206,13 @@ SETTINGS: tuple[Setting, ...] = (
         "20s",
         "How long the agent waits for running plugins when it is stopped. A second SIGTERM ends it at once.",
         "Plugins that take longer run on, and the next start takes care of them.",
+    ),
+    Setting(
+        "credential-timeout",
+        kinds.duration("1s", "30s"),
+        "10s",
+        "Time limit of one run of the kubeconfig's exec plugin; then it and its children are killed.",
+        "Most plugins ask a server for a token, which takes a second.",
     ),
     Setting(
         "log-level",
