@@ -14,8 +14,8 @@ from podagent.errors import KubeconfigError
 from podagent.foreign import Json, json_kind, lenient, shown
 from podagent.kubeconfig.document import Current
 
-_EXEC_GROUP = "client.authentication.k8s.io"
-_EXEC_VERSIONS = (f"{_EXEC_GROUP}/v1", f"{_EXEC_GROUP}/v1beta1")
+EXEC_GROUP = "client.authentication.k8s.io"
+_EXEC_VERSIONS = (f"{EXEC_GROUP}/v1", f"{EXEC_GROUP}/v1beta1")
 _IMPERSONATION = ("as", "as-uid", "as-groups", "as-user-extra")
 
 
@@ -170,7 +170,7 @@ def _cluster_info(cluster: Json) -> Json:
     told = ("server", "tls-server-name", "insecure-skip-tls-verify", "certificate-authority-data", "proxy-url")
     info = {key: cluster[key] for key in told if cluster.get(key)}
     for each in cluster.get("extensions") or ():
-        if isinstance(each, dict) and each.get("name") == f"{_EXEC_GROUP}/exec":
+        if isinstance(each, dict) and each.get("name") == f"{EXEC_GROUP}/exec":
             info["config"] = each.get("extension")
     return info
 

@@ -126,7 +126,7 @@ def _entry(section: str, entry: Json, key: str, kinds: Mapping[str, type]) -> tu
         require_kinds(value, kinds)
         require_kinds(lenient(value, "exec", dict), _EXEC)
     except ValueError as fault:
-        raise ValueError(f"{section}, entry {shown(entry.get('name'))}: {fault}") from None
+        raise ValueError(f"{section}, entry {shown(lenient(entry, 'name', str))}: {fault}") from None
     return entry.get("name") or "", value
 
 

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol
 
 from podagent.errors import CniError, KubeconfigError
-from podagent.foreign import Json, excerpt, lenient, printable, shown
-from podagent.kubeconfig.choice import ExecPlugin
+from podagent.foreign import Json, excerpt, lenient, printable
+from podagent.kubeconfig.choice import EXEC_GROUP, ExecPlugin
 from podagent.kubeconfig.document import mapping
 
 # The service's own, and those of a call of kactus: a command that takes them for its own would speak to systemd.
 _OURS = ("CNI_", "NOTIFY_", "WATCHDOG_", "LISTEN_", "PODAGENT_", "_CNI_")
+_VERSION = re.compile(rf"{re.escape(EXEC_GROUP)}/v[0-9a-z]{{1,8}}", re.ASCII)
 
 
 class Printed(NamedTuple):
@@ -91,12 +93,17 @@ def _environment(plugin: ExecPlugin, environ: Mapping[str, str]) -> Mapping[str,
     return {**inherited, **plugin.env, "KUBERNETES_EXEC_INFO": json.dumps(info)}
 
 
+def _other_version(answer: Json) -> str:
+    found = answer.get("apiVersion")
+    is_one = isinstance(found, str) and _VERSION.fullmatch(found)
+    return f", but of {found}" if is_one else ""
+
+
 def _printed(plugin: ExecPlugin, stdout: bytes) -> Printed:
     """Raises ValueError or KubeconfigError, which quote nothing of it: it may be a credential."""
     answer = mapping(stdout.decode(errors="replace"), "the output")
     if answer.get("kind") != "ExecCredential" or answer.get("apiVersion") != plugin.api_version:
-        shape = f"{shown(answer.get('apiVersion'))}, {shown(answer.get('kind'))}"
-        raise ValueError(f"it printed no ExecCredential of {plugin.api_version}, but {shape}")
+        raise ValueError(f"it printed no ExecCredential of {plugin.api_version}{_other_version(answer)}")
     status = lenient(answer, "status", dict)
     token, certificate, key = (
         lenient(status, each, str) for each in ("token", "clientCertificateData", "clientKeyData")

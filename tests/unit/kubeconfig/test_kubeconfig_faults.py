@@ -54,6 +54,7 @@ def fault(directory: Path, text: str) -> str:
         ("{current-context: x, contexts: [{name: x}]}", "clusters has no ''"),
         ("{apiVersion: v2}", "apiVersion must be v1"),
         ("{users: [{name: u}, {name: u}]}", "users has two entries named 'u'"),
+        ("{users: [{name: {token: secret}}]}", "users, entry '': 'name' must be a string, not an object"),
         ("{users: [{name: u, user: {token: 7}}]}", "users, entry 'u': 'token' must be a string, not a number"),
         ("{users: [{name: u, user: {exec: {args: secret}}}]}", "users, entry 'u': 'args' must be a list"),
     ],
@@ -103,7 +104,9 @@ def test_of_the_cluster(tmp_path: Path, cluster: Json, complaint: str) -> None:
         (shell("echo no session >&2; exit 3"), "exec plugin sh failed with exit code 3: no session"),
         (shell("kill -9 $$"), "exec plugin sh was killed by signal 9: it printed nothing"),
         (plugin(command="echo", args=["secret"]), "exec plugin echo: the output is not a mapping"),
-        (plugin(command="echo", args=["{}"]), f"it printed no ExecCredential of {V1}, but None, None"),
+        (plugin(command="echo", args=["{}"]), f"it printed no ExecCredential of {V1}"),
+        (plugin(command="echo", args=[f'{{"apiVersion": "{V1}beta1"}}']), f"of {V1}, but of {V1}beta1"),
+        (plugin(command="echo", args=['{"apiVersion": {"token": "secret"}}']), f"it printed no ExecCredential of {V1}"),
         (plugin(command="echo", args=[f'{{"apiVersion": "{V1}", "kind": "ExecCredential"}}']), "neither a token nor"),
     ],
 )  # fmt: skip
