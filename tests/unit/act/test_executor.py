@@ -190,6 +190,16 @@ def test_another_failure_of_the_system_plugin_is_undone_although_it_left_a_link(
     assert node.commands() == ["ADD", "DEL", "DEL"], "the interface itself is not there"
 
 
+@pytest.mark.promise('Plugins: the system plugin\'s ADD fails late with "file exists"', "it is undone and retried")
+def test_a_link_without_the_addresses_of_an_add_is_not_the_kubelets(node: Attaching) -> None:
+    node.via = Via.SYSTEM
+    node.after_add = node.failing("failed to add route 10.0.0.0/24: file exists")
+    with pytest.raises(PluginError, match="file exists"):
+        node.attach()
+    assert node.is_clean()
+    assert node.commands() == ["ADD", "DEL"]
+
+
 def test_a_plugin_that_makes_no_link_is_recorded_without_one(node: Attaching) -> None:
     node.after_add = lambda: node.link_vanishes(POD, "red")
     assert node.attach().ifindex == 0
