@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from podagent.daemon.following import Following
+from podagent.daemon.nodewatch import NodeWatch
 from podagent.daemon.podtable import PodTable
 from podagent.daemon.rounds import Rounds
 from podagent.daemon.workqueue import WorkQueue
@@ -28,6 +29,7 @@ class Control:
         registration: Registration,
         pods: PodTable,
         store: Store,
+        node: NodeWatch,
         queue: WorkQueue[PodKey],
         attempts: Attempts,
         rounds: Rounds,
@@ -37,13 +39,14 @@ class Control:
         self._registration = registration
         self._pods = pods
         self._store = store
+        self._node = node
         self._queue = queue
         self._attempts = attempts
         self._rounds = rounds
 
     def status(self) -> str:
         """The state of the agent in one line."""
-        trouble = self._store.trouble
+        trouble = "; ".join(filter(None, (self._store.trouble, self._node.trouble)))
         return f"Degraded: {trouble}; {self._progress()}" if trouble else self._progress()
 
     def _progress(self) -> str:

@@ -28,6 +28,7 @@ from podagent.daemon.control import Control
 from podagent.daemon.following import Following
 from podagent.daemon.health import Heartbeats, Watchdog
 from podagent.daemon.loop import WAKE, Loop
+from podagent.daemon.nodewatch import NodeWatch
 from podagent.daemon.notify import Notifier
 from podagent.daemon.podtable import PodTable
 from podagent.daemon.rounds import Rounds
@@ -56,6 +57,7 @@ from podagent.report.plugins import report_slow
 from podagent.resolve.delegate import DelegateNetworks
 from podagent.resolve.macs import MacRule, Plugged
 from podagent.resolve.networks import ChosenNetworks
+from podagent.resolve.node import NodePlugin
 from podagent.resolve.policy import DefinitionPolicy
 from podagent.resolve.rules import Rules
 from podagent.resolve.system import SystemNetworks
@@ -71,6 +73,7 @@ def run(settings: Settings) -> int:
     """Runs the agent until SIGTERM or SIGINT. Returns the exit code.
 
     Raises:
+        SettingsError: the node's system plugin cannot do what `attach-via` asks for.
         StoreError: the state directory is unusable, a newer version wrote one of its records, or the former podagent's
             records cannot be read.
     """
@@ -86,12 +89,14 @@ def forget_cluster(settings: Settings) -> str:
 
 
 def make_agent(settings: Settings, locks: Path = LOCKS) -> Agent:
-    """Builds the agent. Raises StoreError like `run`.
+    """Builds the agent. Raises SettingsError and StoreError like `run`.
 
     Args:
         settings: all of them.
         locks: see `StateDirectory`.
     """
+    node_plugin = NodePlugin(settings.attach_via, SystemConf(settings.cni_conf_path).current)
+    node_plugin.require_usable()
     rng = random.Random()  # noqa: S311 (jitter, not secrets)
     stop = threading.Event()
     received: SimpleQueue[int] = SimpleQueue()
@@ -114,7 +119,7 @@ def make_agent(settings: Settings, locks: Path = LOCKS) -> Agent:
     pods = PodTable(queue.add, first_list_complete, store.attachments, partial(confirm_gone, api))
     rounds = Rounds(pods, store, queue, settings.resync_period, rng, time.monotonic)
     pins = Pins(pin_directory(settings.state_dir))
-    core = _make_core(settings, pods, store, runtime, api, outcomes, NetworkNamespaces(pins))
+    core = _make_core(settings, node_plugin, pods, store, runtime, api, outcomes, NetworkNamespaces(pins))
     reconciler = Reconciler(*core, stop.is_set)
     reconcile = _take_over_first(settings, core, rounds.verifying(reconciler.reconcile))
     heartbeats, notifier = Heartbeats(), Notifier(os.environ)
@@ -132,8 +137,14 @@ def make_agent(settings: Settings, locks: Path = LOCKS) -> Agent:
             _log.warning("namespaces of pods that are gone stay pinned below %s: %s", DIRECTORY, error)
         wake()
 
-    upkeep = Upkeep(store, heartbeats.register("the state directory"), wake, records_loaded, memory.trim)
-    control = Control(api, following, registration, pods, store, queue, attempts, rounds)
+    def node_is_usable() -> None:
+        attempts.retry_now()
+        rounds.look_at_all()
+
+    node_watch = NodeWatch(node_plugin.stance, wake, node_is_usable)
+    beat_of_state = heartbeats.register("the state directory")
+    upkeep = Upkeep(store, beat_of_state, wake, records_loaded, memory.trim, node_watch.look)
+    control = Control(api, following, registration, pods, store, node_watch, queue, attempts, rounds)
     watchdog = Watchdog(heartbeats, notifier, os.environ)
     follow_sandboxes = partial(runtime.follow, rounds.look_at, rounds.look_at_all)
     return Agent(
@@ -163,6 +174,7 @@ _Core = tuple[Pods, Records, Runtime, Networks, Executor, Outcomes, Collection[s
 
 def _make_core(
     settings: Settings,
+    node_plugin: NodePlugin,
     pods: PodTable,
     records: Store,
     runtime: Runtime,
@@ -172,15 +184,15 @@ def _make_core(
 ) -> _Core:
     """The parts that reconciliation and takeover share."""
     bin_dirs, global_namespaces = settings.cni_bin_path, settings.global_namespaces
-    system = SystemNetworks(SystemConf(settings.cni_conf_path).current, bin_dirs, settings.cni_vendor_name)
-    policy = DefinitionPolicy(_rules(settings), system.plugin_types, LinkClaims(), records.definitions_in_use)
+    policy = DefinitionPolicy(_rules(settings), node_plugin.plugin_types, LinkClaims(), records.definitions_in_use)
     macs = MacRule(settings.allow_mac, lambda: map(_plugged, records.all()), host_macs)
     delegate = DelegateNetworks(NetworkDefinitions(api).read, bin_dirs, global_namespaces, policy, macs)
-    networks = ChosenNetworks(settings.attach_via, system, delegate)
     on_stderr = partial(_log.debug, "CNI plugin %s wrote to stderr: %s")
     timeout_s = settings.plugin_timeout
     cni = CniRuntime(timeout_s, os.environ, on_stderr, partial(report_slow, timeout_s))
-    evidence = AttachmentEvidence(cni, system.netconf)
+    evidence = AttachmentEvidence(cni, node_plugin.netconf)
+    system = SystemNetworks(bin_dirs, settings.cni_vendor_name)
+    networks = ChosenNetworks(node_plugin, system, delegate, evidence.has_attached)
     slow_lane = SlowLane(max(1, settings.workers // 4), time.monotonic)
     executor = Executor(namespaces, cni, records, evidence, await_orphans, boot_id(), slow_lane, timeout_s)
     return pods, records, runtime, networks, executor, outcomes, global_namespaces
