@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 from podagent.errors import NetConfError, NoNetConf, PluginIgnoresRequests
 from podagent.netconf import NetConf
@@ -14,11 +13,11 @@ from podagent.resolve.reach import plugin_types
 class NodePlugin:
     """Asked anew each time: the node's configuration may change. Thread-safe if `conf` is."""
 
-    def __init__(self, attach_via: str, conf: Callable[[], tuple[Path, NetConf]]) -> None:
+    def __init__(self, attach_via: str, conf: Callable[[], tuple[str, NetConf]]) -> None:
         """
         Args:
             attach_via: ``system``, ``delegate``, or ``auto``: system if the node's plugin is kactus, else delegate.
-            conf: reads the node's configuration and the path of its file; raises NetConfError.
+            conf: reads the path and the content of the node's configuration; raises NetConfError.
         """
         self._attach_via = attach_via
         self._conf = conf
@@ -85,9 +84,9 @@ class NodePlugin:
         return "the agent attaches networks, without the node's system plugin"
 
 
-def _ignores_requests(path: Path, plugin: str) -> PluginIgnoresRequests:
+def _ignores_requests(path: str, plugin: str) -> PluginIgnoresRequests:
     return PluginIgnoresRequests(
         f"attach-via is system, but {path} makes {plugin} the node's system plugin, which attaches the default network"
-        " whatever it is asked for: set attach-via to auto or delegate, or make the configuration of kactus the first in"
-        f" {path.parent} (that of a wrapper of kactus needs 'delegates')"
+        " whatever it is asked for: set attach-via to auto or delegate, or make the configuration of kactus the first"
+        " in that directory (that of a wrapper of kactus needs 'delegates')"
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,7 +21,7 @@ from unit.factory import ANY_MAC, TRUST_ALL, attachment, pod, record, sandbox
 POD = pod()._replace(key=PodKey("shop", "web", "uid"))
 SANDBOX = sandbox()
 BIN_DIRS = ("/opt/cni/bin", "/usr/lib/cni")
-CONF = Path("/etc/cni/net.d/10-node.conf")
+CONF = "/etc/cni/net.d/10-node.conf"
 WRAPPER: Json = {"type": "acme-cni", "delegates": [{"type": "bridge", "masterPlugin": True}]}
 RED = attachment("red")
 RED_REQUESTED = (("K8S_POD_NETWORK", "red"), ("K8S_POD_IFMAC", ""))
@@ -36,7 +35,7 @@ POD_ARGS = (
     ("K8S_POD_INFRA_CONTAINER_ID", SANDBOX.id),
 )
 
-Conf = Callable[[], tuple[Path, NetConf]]
+Conf = Callable[[], tuple[str, NetConf]]
 
 
 class Definitions:
@@ -69,11 +68,11 @@ def node_conf(plugin: str = "kactus", name: str = "node") -> NetConf:
     return NetConf({"cniVersion": "0.4.0", "name": name, "plugins": [{"type": plugin}]})
 
 
-def no_conf() -> tuple[Path, NetConf]:
+def no_conf() -> tuple[str, NetConf]:
     raise NoNetConf("no valid CNI network configuration")
 
 
-def half_written() -> tuple[Path, NetConf]:
+def half_written() -> tuple[str, NetConf]:
     raise NetConfError("05-kactus.conf: not JSON")
 
 
