@@ -63,11 +63,12 @@ class Control:
         return f"{status}, {doubted} pods missing from the list until another list confirms it" if doubted else status
 
     def reload(self) -> None:
-        """Reloads the credentials, resets every backoff, and verifies all pods."""
+        """Reloads the credentials, looks at the node's configuration, resets every backoff, and verifies all pods."""
         try:
             self._api.reload()
         except KubeconfigError as error:
             _log.error("reload: the old credentials stay in use: %s", error)
+        self._node.look()
         self._attempts.retry_now()
         self._rounds.look_at_all()
         _log.info("reloaded")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 
 from podagent.errors import NetConfError
@@ -12,7 +13,7 @@ _log = logging.getLogger(__name__)
 
 
 class NodeWatch:
-    """One thread looks; any thread reads `trouble`.
+    """Thread-safe.
 
     Attributes:
         trouble: why no network can be attached, "" if nothing is known that prevents it.
@@ -28,19 +29,21 @@ class NodeWatch:
         self._stance = stance
         self._changed = changed
         self._usable = usable
+        self._lock = threading.Lock()
         self._said = ""
         self.trouble = ""
 
     def look(self) -> None:
         """Says what has changed since the last look."""
-        try:
-            said, trouble = self._stance(), ""
-        except NetConfError as fault:
-            said = trouble = str(fault)
-        if said == self._said:
-            return
-        over = self.trouble and not trouble
-        self._said, self.trouble = said, trouble
+        with self._lock:
+            try:
+                said, trouble = self._stance(), ""
+            except NetConfError as fault:
+                said = trouble = str(fault)
+            if said == self._said:
+                return
+            over = self.trouble and not trouble
+            self._said, self.trouble = said, trouble
         if trouble:
             _log.warning("nothing is attached: %s", trouble, extra=Message.NODE_CONFIGURATION.field)
         else:
