@@ -115,7 +115,6 @@ def test_in_delegate_mode_too_the_agent_waits_for_what_kactus_attaches_at_pod_st
     bed = own_bed(attach_via="delegate")
     kactus, data, late = bed.kactus, bed.networks.bridge(), bed.networks.bridge()
     assert kactus
-    wait_for_line(bed.agent, "to each pod only when the node's system plugin", "05-kactus.conf")
     bed.plugins.record("bridge")
     pod = bed.node.pod(networks=[data.name], start=False)
     pod.start_sandbox()
@@ -137,6 +136,7 @@ def test_in_delegate_mode_too_the_agent_waits_for_what_kactus_attaches_at_pod_st
     wait_for_networks(bed, pod)
     kactus.tear_down(pod)
     bed.settles({pod: []})
+    wait_for_line(bed.agent, "to each pod only when the node's system plugin", "05-kactus.conf")
 
 
 def test_a_sandbox_that_the_kubelet_replaces_is_set_up_by_it_and_adopted(bed: Bed, kactus: NodeKactus) -> None:
