@@ -51,6 +51,10 @@ class NetConfUnreadable(NetConfError):
     """A file that may be the node's CNI network configuration cannot be read now."""
 
 
+class PluginIgnoresRequests(SettingsError, NetConfError):
+    """With ``attach-via = system``, the node's system plugin would attach its default network instead of the wanted."""
+
+
 class HostNetworkRefused(InputError):
     """The pod or its network namespace is the host's own, which the agent never touches."""
 

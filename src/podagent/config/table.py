@@ -155,7 +155,8 @@ SETTINGS: tuple[Setting, ...] = (
         kinds.choice("auto", "system", "delegate"),
         "auto",
         "What attaches networks: the node's system CNI plugin, or the network's own plugin, run by the agent.",
-        "auto: system if the system plugin is kactus, else delegate, because other plugins ignore such requests.",
+        "auto: system if the system plugin is kactus, else delegate, because other plugins ignore such requests. With"
+        " one of those, system is refused.",
     ),
     Setting(
         "state-dir",

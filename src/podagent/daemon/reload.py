@@ -6,8 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 
-from podagent.daemon.rounds import Rounds
-from podagent.decide.attempts import Attempts
+from podagent.daemon.nodewatch import NodeWatch
 from podagent.errors import KubeconfigError
 from podagent.kube.api import KubeApi
 
@@ -22,25 +21,26 @@ class Reload:
     def __init__(
         self,
         api: KubeApi,
-        attempts: Attempts,
-        rounds: Rounds,
+        node: NodeWatch,
+        retry_all: Callable[[], None],
         done: Callable[[], None],
         look_every_s: float = _LOOK_EVERY_S,
     ) -> None:
         """
         Args:
+            retry_all: resets every backoff, and verifies all pods.
             done: called after each reload that was asked for.
             look_every_s: seconds between two looks at the kubeconfig.
         """
         self._api = api
-        self._attempts = attempts
-        self._rounds = rounds
+        self._node = node
+        self._retry_all = retry_all
         self._done = done
         self._look_every_s = look_every_s
         self._wanted = threading.Event()
 
     def soon(self) -> None:
-        """Has `run` reload the credentials, reset every backoff, and verify all pods. Returns at once."""
+        """Has `run` reload the credentials, look at the node's configuration, and retry everything. Returns at once."""
         self._wanted.set()
 
     def close(self) -> None:
@@ -62,6 +62,6 @@ class Reload:
             self._api.reload()
         except KubeconfigError as error:
             _log.error("reload: the old credentials stay in use: %s", error)
-        self._attempts.retry_now()
-        self._rounds.look_at_all()
+        self._node.look()
+        self._retry_all()
         _log.info("reloaded")

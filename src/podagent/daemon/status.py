@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from podagent.daemon.following import Following
+from podagent.daemon.nodewatch import NodeWatch
 from podagent.daemon.podtable import PodTable
 from podagent.daemon.workqueue import WorkQueue
 from podagent.kube.api import KubeApi
@@ -21,6 +22,7 @@ class Status:
         registration: Registration,
         pods: PodTable,
         store: Store,
+        node: NodeWatch,
         queue: WorkQueue[PodKey],
     ) -> None:
         self._api = api
@@ -28,11 +30,12 @@ class Status:
         self._registration = registration
         self._pods = pods
         self._store = store
+        self._node = node
         self._queue = queue
 
     def line(self) -> str:
         """The state of the agent in one line."""
-        trouble = self._store.trouble
+        trouble = "; ".join(filter(None, (self._store.trouble, self._node.trouble)))
         return f"Degraded: {trouble}; {self._progress()}" if trouble else self._progress()
 
     def _progress(self) -> str:

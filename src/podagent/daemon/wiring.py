@@ -30,6 +30,7 @@ from podagent.daemon.agent import Agent
 from podagent.daemon.following import Following
 from podagent.daemon.health import Heartbeats, Watchdog
 from podagent.daemon.loop import RELOADED, WAKE, Loop
+from podagent.daemon.nodewatch import NodeWatch
 from podagent.daemon.notify import Notifier
 from podagent.daemon.podtable import PodTable
 from podagent.daemon.reload import Reload
@@ -62,6 +63,7 @@ from podagent.report.plugins import report_slow
 from podagent.resolve.delegate import DelegateNetworks
 from podagent.resolve.macs import MacRule, Plugged
 from podagent.resolve.networks import ChosenNetworks
+from podagent.resolve.node import NodePlugin
 from podagent.resolve.policy import DefinitionPolicy
 from podagent.resolve.rules import Rules
 from podagent.resolve.system import SystemNetworks
@@ -77,6 +79,7 @@ def run(settings: Settings) -> int:
     """Runs the agent until SIGTERM or SIGINT. Returns the exit code.
 
     Raises:
+        SettingsError: the node's system plugin cannot do what `attach-via` asks for.
         StoreError: the state directory is unusable, a newer version wrote one of its records, or the former podagent's
             records cannot be read.
     """
@@ -113,9 +116,16 @@ class _Schedule(NamedTuple):
     pods: PodTable
     rounds: Rounds
 
+    def retry_all(self) -> None:
+        """Resets every backoff, and verifies all pods."""
+        self.attempts.retry_now()
+        self.rounds.look_at_all()
+
 
 def make_agent(settings: Settings, locks: Path = LOCKS) -> Agent:
-    """Builds the agent. Raises StoreError like `run`. `locks`: see `StateDirectory`."""
+    """Builds the agent. Raises SettingsError and StoreError like `run`. `locks`: see `StateDirectory`."""
+    node_plugin = NodePlugin(settings.attach_via, SystemConf(settings.cni_conf_path).current)
+    node_plugin.require_usable()
     rng = random.Random()  # noqa: S311 (jitter, not secrets)
     base = _Base(settings, rng, threading.Event(), SimpleQueue(), Heartbeats())
     cluster = ClusterFile(settings.state_dir)
@@ -127,13 +137,14 @@ def make_agent(settings: Settings, locks: Path = LOCKS) -> Agent:
     events = EventRecorder(api, settings.node)
     outcomes = Outcomes(schedule.attempts, (JournalLines(), PodEvents(events)), time.monotonic)
     pins = Pins(pin_directory(settings.state_dir))
-    core = _make_core(settings, schedule.pods, store, runtime, api, outcomes, NetworkNamespaces(pins))
+    core = _make_core(settings, node_plugin, schedule.pods, store, runtime, api, outcomes, NetworkNamespaces(pins))
     registration = Registration(api, settings.node, base.wake)
     watch = _make_watch(base, api, schedule.pods, registration)
     following = Following(api, watch, base.wake)
-    upkeep = _make_upkeep(base, store, pins)
-    status = Status(api, following, registration, schedule.pods, store, schedule.queue)
-    reload = Reload(api, schedule.attempts, schedule.rounds, partial(base.received.put, RELOADED))
+    node_watch = NodeWatch(node_plugin.stance, base.wake, schedule.retry_all)
+    upkeep = _make_upkeep(base, store, pins, node_watch)
+    status = Status(api, following, registration, schedule.pods, store, node_watch, schedule.queue)
+    reload = Reload(api, node_watch, schedule.retry_all, partial(base.received.put, RELOADED))
     notifier = Notifier(os.environ)
     return Agent(
         about=f"podagent {__version__} starts on node {settings.node}, attach-via {settings.attach_via}",
@@ -183,7 +194,7 @@ def _make_watch(base: _Base, api: KubeApi, pods: PodTable, registration: Registr
     return PodWatch(api, base.settings.node, pods, rng=base.rng, beat=beat, while_empty=registration.check)
 
 
-def _make_upkeep(base: _Base, store: Store, pins: Pins) -> Upkeep:
+def _make_upkeep(base: _Base, store: Store, pins: Pins, node: NodeWatch) -> Upkeep:
     def records_loaded() -> None:
         memory.freeze()
         try:
@@ -192,7 +203,8 @@ def _make_upkeep(base: _Base, store: Store, pins: Pins) -> Upkeep:
             _log.warning("namespaces of pods that are gone stay pinned below %s: %s", DIRECTORY, error)
         base.wake()
 
-    return Upkeep(store, base.heartbeats.register("the state directory"), base.wake, records_loaded, memory.trim)
+    beat = base.heartbeats.register("the state directory")
+    return Upkeep(store, beat, base.wake, records_loaded, memory.trim, node.look)
 
 
 def _make_loop(base: _Base, notifier: Notifier, schedule: _Schedule, status: Status, reload: Reload) -> Loop:
@@ -215,6 +227,7 @@ _Core = tuple[Pods, Records, Runtime, Networks, Executor, Outcomes, Collection[s
 
 def _make_core(
     settings: Settings,
+    node_plugin: NodePlugin,
     pods: PodTable,
     records: Store,
     runtime: Runtime,
@@ -224,15 +237,15 @@ def _make_core(
 ) -> _Core:
     """The parts that reconciliation and takeover share."""
     bin_dirs, global_namespaces = settings.cni_bin_path, settings.global_namespaces
-    system = SystemNetworks(SystemConf(settings.cni_conf_path).current, bin_dirs, settings.cni_vendor_name)
-    policy = DefinitionPolicy(_rules(settings), system.plugin_types, LinkClaims(), records.definitions_in_use)
+    policy = DefinitionPolicy(_rules(settings), node_plugin.plugin_types, LinkClaims(), records.definitions_in_use)
     macs = MacRule(settings.allow_mac, lambda: map(_plugged, records.all()), host_macs)
     delegate = DelegateNetworks(NetworkDefinitions(api).read, bin_dirs, global_namespaces, policy, macs)
-    networks = ChosenNetworks(settings.attach_via, system, delegate)
     on_stderr = partial(_log.debug, "CNI plugin %s wrote to stderr: %s")
     timeout_s = settings.plugin_timeout
     cni = CniRuntime(timeout_s, os.environ, on_stderr, partial(report_slow, timeout_s))
-    evidence = AttachmentEvidence(cni, system.netconf)
+    evidence = AttachmentEvidence(cni, node_plugin.netconf)
+    system = SystemNetworks(bin_dirs, settings.cni_vendor_name)
+    networks = ChosenNetworks(node_plugin, system, delegate, evidence.has_attached)
     slow_lane = SlowLane(max(1, settings.workers // 4), time.monotonic)
     boot = boot_id()
     undoing = Undoing(namespaces, hostends, cni, records, await_orphans, boot, timeout_s)

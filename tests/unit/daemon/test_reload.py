@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import random
 import threading
-import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -13,18 +11,12 @@ import pytest
 
 from lab.waiting import eventually
 from podagent.cni import plugin
-from podagent.daemon.podtable import PodTable
+from podagent.daemon.nodewatch import NodeWatch
 from podagent.daemon.reload import Reload
-from podagent.daemon.rounds import Rounds
-from podagent.daemon.workqueue import WorkQueue
-from podagent.decide.attempts import Attempts
 from podagent.kube.api import KubeApi
 from podagent.kube.credentials import load, stamp
 from podagent.kubeconfig.plugin import runner
-from podagent.model import PodKey
-from unit.factory import pod
 from unit.kube.loopback import kubeconfig
-from unit.stores import store_in
 
 
 class Bench:
@@ -34,13 +26,10 @@ class Bench:
         self.path = Path(kubeconfig(directory, "http://old.example"))
         self.api = KubeApi(partial(load, self.path, {}, runner(plugin.run, 5)), stamp=partial(stamp, self.path))
         self.api.reload()
-        self.queue: WorkQueue[PodKey] = WorkQueue(time.monotonic)
+        self.retried: list[str] = []
         self.done, self._stop = threading.Event(), threading.Event()
-        rng = random.Random(1)
-        pods = PodTable(lambda pod: None, lambda: None, dict, lambda pod: None)
-        pods.replace([pod()])
-        rounds = Rounds(pods, store_in(directory / "state"), self.queue, 0, rng, time.monotonic)
-        self.reload = Reload(self.api, Attempts(time.monotonic, rng), rounds, self.done.set, look_every_s=0.02)
+        node = NodeWatch(lambda: "attach-via auto", lambda: None, lambda: None)
+        self.reload = Reload(self.api, node, lambda: self.retried.append("all"), self.done.set, look_every_s=0.02)
         self._thread = threading.Thread(target=self.reload.run, args=(self._stop,))
 
     def __enter__(self) -> Bench:
@@ -81,8 +70,10 @@ def test_a_kubeconfig_that_is_replaced_is_loaded_by_itself_or_the_old_one_kept(
 
 
 def test_on_sighup_all_is_taken_up_that_can_be(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "podagent")
     bench.path.unlink()
     bench.reload.soon()
     assert bench.done.wait(10)
     assert "reload: the old credentials stay in use: kubeconfig" in caplog.text
-    assert len(bench.queue) == 1, "the pod is looked at"
+    assert "attach-via auto" in caplog.text
+    assert bench.retried == ["all"]
