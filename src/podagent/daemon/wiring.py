@@ -25,7 +25,7 @@ from podagent.config import Settings
 from podagent.daemon import memory
 from podagent.daemon.agent import Agent
 from podagent.daemon.control import Control
-from podagent.daemon.following import Following
+from podagent.daemon.following import Following, once
 from podagent.daemon.health import Heartbeats, Watchdog
 from podagent.daemon.loop import WAKE, Loop
 from podagent.daemon.notify import Notifier
@@ -45,11 +45,12 @@ from podagent.kube.cluster import ClusterGuard
 from podagent.kube.credentials import load as load_credentials
 from podagent.kube.credentials import stamp
 from podagent.kube.definitions import NetworkDefinitions
+from podagent.kube.definitionwatch import watch_definitions
 from podagent.kube.events import EventRecorder
 from podagent.kube.podlist import confirm_gone
 from podagent.kube.registration import Registration
 from podagent.kube.watch import PodWatch
-from podagent.model import PodKey, Record
+from podagent.model import DefinitionRef, PodKey, Record
 from podagent.report.events import PodEvents
 from podagent.report.lines import JournalLines
 from podagent.report.plugins import report_slow
@@ -107,14 +108,22 @@ def make_agent(settings: Settings, locks: Path = LOCKS) -> Agent:
     outcomes = Outcomes(attempts, (JournalLines(), PodEvents(events)), time.monotonic)
     queue: WorkQueue[PodKey] = WorkQueue(time.monotonic, _namespace, max(1, settings.workers // 2))
 
+    listed = threading.Event()
+
     def first_list_complete() -> None:
         rounds.look_at_all()
+        listed.set()
         wake()
+
+    def redefined(references: Collection[DefinitionRef]) -> None:
+        for pod in attempts.redefined(references):
+            rounds.look_at(pod)
 
     pods = PodTable(queue.add, first_list_complete, store.attachments, partial(confirm_gone, api))
     rounds = Rounds(pods, store, queue, settings.resync_period, rng, time.monotonic)
     pins = Pins(pin_directory(settings.state_dir))
-    core = _make_core(settings, pods, store, runtime, api, outcomes, NetworkNamespaces(pins))
+    definitions = NetworkDefinitions(api, redefined)
+    core = _make_core(settings, pods, store, runtime, definitions, outcomes, NetworkNamespaces(pins))
     reconciler = Reconciler(*core, stop.is_set)
     reconcile = _take_over_first(settings, core, rounds.verifying(reconciler.reconcile))
     heartbeats, notifier = Heartbeats(), Notifier(os.environ)
@@ -123,6 +132,7 @@ def make_agent(settings: Settings, locks: Path = LOCKS) -> Agent:
     beat = heartbeats.register("the pod watch")
     watch = PodWatch(api, settings.node, pods, rng=rng, beat=beat, while_empty=registration.check)
     following = Following(api, watch, wake)
+    definition_watch = watch_definitions(api, definitions, heartbeats.register("the watch of network definitions"), rng)
 
     def records_loaded() -> None:
         memory.freeze()
@@ -143,11 +153,12 @@ def make_agent(settings: Settings, locks: Path = LOCKS) -> Agent:
         workers=workers,
         bodies={
             "watch": upkeep.loading_first(following.run),
+            "definitions": once(listed, definition_watch.run),
             "events": events.run,
             "runtime": follow_sandboxes,
             "state": upkeep.run,
         },
-        closers=(queue.close, watch.close),
+        closers=(queue.close, watch.close, listed.set, definition_watch.close),
         received=received,
         stop=stop,
         stop_timeout_s=settings.stop_timeout,
@@ -166,7 +177,7 @@ def _make_core(
     pods: PodTable,
     records: Store,
     runtime: Runtime,
-    api: KubeApi,
+    definitions: NetworkDefinitions,
     outcomes: Outcomes,
     namespaces: NetworkNamespaces,
 ) -> _Core:
@@ -175,7 +186,7 @@ def _make_core(
     system = SystemNetworks(SystemConf(settings.cni_conf_path).current, bin_dirs, settings.cni_vendor_name)
     policy = DefinitionPolicy(_rules(settings), system.plugin_types, LinkClaims(), records.definitions_in_use)
     macs = MacRule(settings.allow_mac, lambda: map(_plugged, records.all()), host_macs)
-    delegate = DelegateNetworks(NetworkDefinitions(api).read, bin_dirs, global_namespaces, policy, macs)
+    delegate = DelegateNetworks(definitions.read, bin_dirs, global_namespaces, policy, macs)
     networks = ChosenNetworks(settings.attach_via, system, delegate)
     on_stderr = partial(_log.debug, "CNI plugin %s wrote to stderr: %s")
     timeout_s = settings.plugin_timeout
