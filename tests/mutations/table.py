@@ -28,15 +28,15 @@ MUTATIONS = (
     Mutation(
         "the record is written before ADD",
         "act/executor.py",
-        "        record = self._saved(record)\n        try:\n            result = self._cni.add(record.invocation, record.target)",
-        "        try:\n            result = self._cni.add(record.invocation, record.target)\n            record = self._saved(record)",
+        "        record = self._saved(record)\n        try:\n            result = self._cni.add(record.invocation, record.target(netns.path))",
+        "        try:\n            result = self._cni.add(record.invocation, record.target(netns.path))\n            record = self._saved(record)",
         ("act",),
     ),
     Mutation(
         "a record leaves only after DEL succeeded",
-        "act/executor.py",
-        "        self._delete(record, call or record.invocation)\n        self._records.remove(record)",
-        "        self._records.remove(record)\n        self._delete(record, call or record.invocation)",
+        "act/undoing.py",
+        "        remark = self._delete(record, call)\n        self._records.remove(record)",
+        "        self._records.remove(record)\n        remark = self._delete(record, call)",
         ("act",),
     ),
     Mutation(
@@ -70,7 +70,7 @@ MUTATIONS = (
     Mutation(
         "the sandbox is looked at again after the plugin ran",
         "act/executor.py",
-        "            if not netns.intact():\n                raise SandboxChanged",
+        "            if not netns.runs():\n                raise SandboxChanged",
         "            if False:\n                raise SandboxChanged",
         ("act",),
     ),
@@ -129,5 +129,26 @@ MUTATIONS = (
         '        if os.stat(f"/proc/{pid}").st_uid != os.geteuid():  # noqa: PTH116\n            return False\n        variables = _environment(pid)\n        return (\n            b"CNI_COMMAND=" in variables\n            and wanted <= set(variables.split(b"\\0"))\n            and os.readlink(f"/proc/{pid}/fd/1").startswith("pipe:")  # noqa: PTH115\n            and os.path.samestat(os.stat(f"/proc/{pid}/ns/pid"), os.stat("/proc/self/ns/pid"))  # noqa: PTH116\n            and _is_ours(pid)\n',
         '        variables = _environment(pid)\n        return (\n            b"CNI_COMMAND=" in variables\n            and wanted <= set(variables.split(b"\\0"))\n            and os.readlink(f"/proc/{pid}/fd/1").startswith("pipe:")  # noqa: PTH115\n            and os.path.samestat(os.stat(f"/proc/{pid}/ns/pid"), os.stat("/proc/self/ns/pid"))  # noqa: PTH116\n',
         ("host/test_host_orphans.py",),
+    ),
+    Mutation(
+        "another link under the name of a renamed one is left alone",
+        "act/undoing.py",
+        '            if not name or not may_move_to_host(record):\n                return ""',
+        "            if not name or not may_move_to_host(record):\n                return netns.path",
+        ("act",),
+    ),
+    Mutation(
+        "a link that DEL missed is removed by its index",
+        "act/undoing.py",
+        "            netns.remove(links[name].ifindex)",
+        "            pass",
+        ("act",),
+    ),
+    Mutation(
+        "one failed DEL ends no attachment",
+        "decide/endings.py",
+        "    return again and not any(",
+        "    return not any(",
+        ("act", "kactus"),
     ),
 )

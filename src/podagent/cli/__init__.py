@@ -50,6 +50,7 @@ Examples:
   podagent run                          as the service does; settings from {DEFAULT_TOML}
   podagent run --node worker-3 --log-level debug
   podagent forget --cluster             the node has moved to another cluster
+  podagent forget web-0 green           an attachment whose DEL can never succeed
   podagent ifname green                 which interface is network "green"?  net9f27410725ab
   kubectl annotate pod web-0 'networks=[{{"name": "green"}}]'
   journalctl -u podagent -f
@@ -128,21 +129,34 @@ def _ifname(names: tuple[str, ...]) -> None:
 
 
 @_podagent.command("forget", context_settings=_CONTEXT)
-@click.option(
-    "--cluster", is_flag=True, required=True, expose_value=False, help="Forget which cluster this node belongs to."
-)
+@click.argument("pod", required=False)
+@click.argument("network", required=False)
+@click.option("-n", "--namespace", metavar="NS", default="default", show_default=True, help="Namespace of POD.")
+@click.option("--cluster", is_flag=True, help="Forget which cluster this node belongs to.")
 @click.option("--state-dir", metavar="DIR", help="Directory of the records.  [default: that of the settings]")
 @click.option("--config", metavar="PATH", help=f"Settings file.  [default: {DEFAULT_TOML}]")
-def _forget(**flags: str | None) -> None:
-    """Let this node move to another cluster.
+def _forget(pod: str | None, network: str | None, namespace: str, cluster: bool, **flags: str | None) -> None:
+    """Forget the attachment of NETWORK to POD, or the node's cluster.
+
+    \b
+    systemctl stop podagent
+    podagent forget -n default web-0 green
+    systemctl start podagent
+
+    removes the record of an attachment that can never be detached, because DEL fails each time. Nothing is detached,
+    and what may be left is printed. The agent must not run. Other attachments stay while it is stopped.
 
     The agent refuses the API server of another cluster while this node has attachments, because its list of pods would
     empty the node. After `podagent forget --cluster`, the next API server that it reaches becomes the node's. The
     attachments of pods that this one does not have are detached. A running agent need not be restarted.
     """
-    from podagent.daemon.wiring import forget_cluster  # noqa: PLC0415 - heavy
+    if cluster == bool(pod) or bool(pod) != bool(network):
+        raise click.UsageError("forget needs either POD and NETWORK, or --cluster")
+    from podagent.daemon import wiring  # noqa: PLC0415 - heavy
 
-    click.echo(forget_cluster(settle(flags, os.environ)))
+    settings = settle(flags, os.environ)
+    forgotten = wiring.forget_attachment(settings, namespace, pod, network) if pod and network else None
+    click.echo(forgotten or wiring.forget_cluster(settings))
 
 
 def _run(**flags: str | None) -> int:

@@ -23,9 +23,10 @@ from podagent.act.undoing import Undoing
 from podagent.cni import plugin
 from podagent.cni.conf import SystemConf
 from podagent.cni.evidence import AttachmentEvidence
+from podagent.cni.leases import reserved
 from podagent.cni.runtime import CniRuntime
 from podagent.config import Settings
-from podagent.daemon import memory
+from podagent.daemon import forgetting, memory
 from podagent.daemon.agent import Agent
 from podagent.daemon.following import Following, once
 from podagent.daemon.health import Heartbeats, Watchdog
@@ -90,9 +91,13 @@ def run(settings: Settings) -> int:
 
 
 def forget_cluster(settings: Settings) -> str:
-    """Forgets which cluster this node belongs to. Returns the outcome in words. Raises StoreError."""
-    remembered = ClusterFile(settings.state_dir)
-    return f"{remembered.path}: {'removed' if remembered.forget() else 'there is no cluster to forget'}"
+    """See `forgetting`."""
+    return forgetting.forget_cluster(settings.state_dir)
+
+
+def forget_attachment(settings: Settings, namespace: str, pod: str, network: str) -> str:
+    """See `forgetting`."""
+    return forgetting.forget_attachment(settings.state_dir, namespace, pod, network, reserved)
 
 
 class _Base(NamedTuple):

@@ -145,6 +145,8 @@ def test_help_teaches_with_examples_and_files_and_that_of_run_lists_every_settin
         (["-v=loud"], "-v"),
         (["ifname"], "NAME"),
         (["forget"], "--cluster"),
+        (["forget", "web-0"], "NETWORK"),
+        (["forget", "--cluster", "web-0", "green"], "NETWORK"),
         *[(["ifname", "green", name], repr(name)[:100]) for name in ("Green", "a_b", "", "a/b", "x" * 254, "a\n")],
     ],
 )
