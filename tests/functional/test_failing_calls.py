@@ -28,7 +28,7 @@ DETACHED: State = (False, False, [])
 # Of a call in a loop these visits fail, each in a row of its own.
 _VISITS = 3
 # A site up to the innermost function of the module.
-_OF_NAMESPACE = re.compile(r".*? host/netns\.py:\d+ \S+")
+_OF_NAMESPACE = re.compile(r".*? host/netns\.py:\d+ (?!unpin)\S+")
 
 
 class Act(NamedTuple):
@@ -127,6 +127,8 @@ def play(node: Node, act: Act) -> list[str]:
     state = node.state()
     if state != act.ends:
         node.wrong.append(f"(link, lease, records) {state} instead of {act.ends}")
+    if act.ends == DETACHED and node.keeps_a_namespace():
+        node.wrong.append("a network namespace without attachments is kept")
     return node.wrong
 
 

@@ -78,7 +78,7 @@ def test_a_device_of_the_host_returns_under_its_own_name(
 ) -> None:
     network = bed.networks.custom("host-device", {"device": device})
     pod = bed.node.pod(networks=[network.name])
-    pod.wait_for_link(ifname(network))
+    pod.wait_for(lambda links: ifname(network) in links)
     assert device not in links_of("/proc/self/ns/net")
     end(bed, pod)
     eventually(lambda: device in links_of("/proc/self/ns/net"), 20, "the device to return")
