@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from lab.files import paths_in
-from lab.mounts import mounts_below, unmount_below
+from lab.files import names_in, paths_in
+from lab.mounts import unmount_below
 
 DIRECTORY = Path("/run/podagent/netns")
 
@@ -18,7 +18,7 @@ def pin_dir(state_dir: Path) -> Path:
 
 def pins(state_dir: Path) -> set[str]:
     """The IDs of the sandboxes whose namespaces it keeps. Each has one namespace, unless it was restarted."""
-    return {Path(point).name.rpartition("-")[0] for point in mounts_below(pin_dir(state_dir))}
+    return {name.rpartition("-")[0] for name in names_in(pin_dir(state_dir))}
 
 
 def remove_pins(state_dir: Path) -> None:

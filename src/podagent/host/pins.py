@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import hashlib
+import logging
 import os
 from collections.abc import Callable, Collection
 from contextlib import suppress
@@ -16,6 +17,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from podagent.validate import is_cni_name
+
+_log = logging.getLogger(__name__)
 
 DIRECTORY = Path("/run/podagent/netns")
 _LONGEST_ID = 128
@@ -72,11 +75,12 @@ class Pins:
         self._mount = mount
         self._nsfs = os.stat("/proc/self/ns/net").st_dev  # noqa: PTH116
         self._held: dict[Pin, int] = {}
+        self._warned = False
 
     def path(self, pin: Pin) -> str:
         """The path of a pinned namespace, "" if it is not pinned."""
         place = self._directory / pin.file_name
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError, NotADirectoryError):
             there = place.stat()
             if (there.st_ino, there.st_dev) == (pin.inode, self._nsfs):
                 return str(place)
@@ -91,10 +95,20 @@ class Pins:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             place.touch(mode=0o600)
             self._mount(f"/proc/self/fd/{fd}", str(place))
-        except OSError:
-            place.unlink(missing_ok=True)
-            self._held[pin] = os.dup(fd)
+        except OSError as error:
+            with suppress(OSError):
+                place.unlink()
+            self._hold(pin, fd, error)
         return self.path(pin)
+
+    def _hold(self, pin: Pin, fd: int, error: OSError) -> None:
+        self._held[pin] = os.dup(fd)
+        if not self._warned:
+            self._warned = True
+            _log.warning(
+                "network namespaces cannot be mounted below %s: %s; the agent holds them open instead, but only as long as"
+                " it runs", self._directory, error,
+            )  # fmt: skip
 
     def unpin(self, pin: Pin) -> None:
         """Lets a namespace go."""
@@ -103,12 +117,27 @@ class Pins:
         _remove(self._directory / pin.file_name)
 
     def keep_only(self, pins: Collection[Pin]) -> None:
-        """Removes all others."""
+        """Removes all others. If that fails for one, it still removes the rest."""
         kept = {pin.file_name for pin in pins}
-        if self._directory.is_dir():
-            for place in self._directory.iterdir():
-                if place.name not in kept:
-                    _remove(place)
+        others = [place for place in _places(self._directory) if place.name not in kept]
+        faults = [fault for place in others if (fault := _fault_of_removal(place))]
+        if faults:
+            raise faults[0]
+
+
+def _places(directory: Path) -> list[Path]:
+    try:
+        return list(directory.iterdir())
+    except FileNotFoundError:
+        return []
+
+
+def _fault_of_removal(place: Path) -> OSError | None:
+    try:
+        _remove(place)
+    except OSError as fault:
+        return fault
+    return None
 
 
 def _remove(place: Path) -> None:
