@@ -43,8 +43,8 @@ def plugged(pod: Plugged) -> dict[str, Link]:
 def settles(wanted: Wanted, networks: Iterable[Network], agent: Agent | None = None, timeout: float = 30.0) -> None:
     """Waits until each pod has one interface with one address in each of its networks, and nothing else exists.
 
-    Looks at the pods, at the bridges' ports, at the leases and, with `agent`, at its records, those of its kactus, and the
-    namespaces that it keeps.
+    Looks at the pods, at the bridges' ports, at the leases and, with `agent`, at its records, those of its kactus, and
+    the namespaces that it keeps.
     """
     known = list(networks)
 

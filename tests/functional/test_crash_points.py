@@ -73,7 +73,7 @@ def test_a_kill_at_any_step_leaves_nothing(bed: Bed, remote: Remote, to_attach: 
 
 
 def call_of(site: str) -> str:
-    return site.split(" ")[0].removeprefix("os.")
+    return site.partition(" ")[0].removeprefix("os.")
 
 
 def is_change(site: str) -> bool:

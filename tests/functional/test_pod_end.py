@@ -14,7 +14,7 @@ from functional.ways import BOTH_WAYS
 from lab.links import links_of
 from lab.networks import Network
 from lab.node import Pod
-from lab.pins import pins
+from lab.pins import pins, remove_pins
 from lab.waiting import eventually
 
 pytestmark = pytest.mark.root
@@ -78,6 +78,10 @@ def chained(bed: Bed) -> Network:
     return bed.networks.bridge("chained", then={"type": "sbr"})
 
 
+@pytest.mark.promise(
+    "Pods: a pod with a device of the host ends in any way, or its sandbox is killed",
+    "the device returns to the host under its own name",
+)
 @BOTH_WAYS
 @pytest.mark.parametrize("end", ENDS)
 def test_a_device_of_the_host_returns_under_its_own_name(
@@ -92,6 +96,10 @@ def test_a_device_of_the_host_returns_under_its_own_name(
     bed.settles({pod: []} if end is unplug else {})
 
 
+@pytest.mark.promise(
+    "Pods: a pod ends, or its sandbox is killed, and a plugin needs its network namespace to detach",
+    "DEL runs in that namespace; no address leaks",
+)
 @BOTH_WAYS
 @pytest.mark.parametrize("end", ENDS[1:])
 def test_a_plugin_that_needs_the_namespace_gives_its_address_back(
@@ -102,3 +110,11 @@ def test_a_plugin_that_needs_the_namespace_gives_its_address_back(
     eventually(lambda: len(chained.leases()) == 1, 20, "the address to be given back")
     bed.settles({neighbour: [chained]})
     assert pins(bed.agent.state_dir) == {neighbour.sandbox_id}
+
+
+def test_what_an_agent_attached_that_kept_no_namespace_is_kept_from_the_next_start_on(bed: Bed) -> None:
+    pod = bed.attached(bed.networks.bridge())
+    bed.agent.kill()
+    remove_pins(bed.agent.state_dir)
+    bed.agent.start()
+    eventually(lambda: pins(bed.agent.state_dir) == {pod.sandbox_id}, what="the namespace to be kept")

@@ -40,7 +40,8 @@ def bind(source: str, target: str) -> None:
     _require(_libc.mount(source.encode(), target.encode(), None, ctypes.c_ulong(_MS_BIND), None))
 
 
-def _unbind(target: str) -> None:
+def unbind(target: str) -> None:
+    """Undoes it. Raises OSError."""
     _require(_libc.umount2(target.encode(), _MNT_DETACH))
 
 
@@ -105,10 +106,8 @@ class Pins:
         self._held[pin] = os.dup(fd)
         if not self._warned:
             self._warned = True
-            _log.warning(
-                "network namespaces cannot be mounted below %s: %s; the agent holds them open instead, but only as long as"
-                " it runs", self._directory, error,
-            )  # fmt: skip
+            message = "network namespaces cannot be mounted below %s: %s; they are held open until the agent ends"
+            _log.warning(message, self._directory, error)
 
     def unpin(self, pin: Pin) -> None:
         """Lets a namespace go."""
@@ -142,7 +141,7 @@ def _fault_of_removal(place: Path) -> OSError | None:
 
 def _remove(place: Path) -> None:
     try:
-        _unbind(str(place))
+        unbind(str(place))
     except OSError as error:
         if error.errno not in (errno.EINVAL, errno.ENOENT):  # not a mount; no such file
             raise
