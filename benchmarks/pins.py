@@ -66,12 +66,12 @@ def run(directory: Path, fd: int) -> None:
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
-        with subprocess.Popen(["unshare", "-n", "sleep", "600"]) as process:
-            time.sleep(0.5)
-            fd = os.open(f"/proc/{process.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-            run(Path(directory), fd)
-            process.kill()
+    spawn = ["unshare", "-n", "sleep", "600"]
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as directory, subprocess.Popen(spawn) as process:
+        time.sleep(0.5)
+        fd = os.open(f"/proc/{process.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        run(Path(directory), fd)
+        process.kill()
 
 
 if __name__ == "__main__":
