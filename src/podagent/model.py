@@ -12,6 +12,7 @@ from enum import Enum
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from podagent.errors import CniError
 from podagent.foreign import Json
 from podagent.netconf import NetConf
 
@@ -186,6 +187,29 @@ class Invocation(NamedTuple):
     definition: DefinitionRef | None = None
 
 
+class Link(NamedTuple):
+    """A link in a network namespace: its index, and its MAC address in lower case, "" if it has none."""
+
+    ifindex: int
+    mac: str = ""
+
+
+class Unreleased(NamedTuple):
+    """A plugin of a list whose DEL failed.
+
+    Attributes:
+        position: its position in the list.
+        error: why.
+        lease: where an address may stay reserved; "" if its IPAM plugin has released it, or there is none.
+        ipam_ran: False if its IPAM plugin cannot be run at all.
+    """
+
+    position: int
+    error: CniError
+    lease: str = ""
+    ipam_ran: bool = True
+
+
 class Target(NamedTuple):
     """The object of a CNI operation.
 
@@ -208,6 +232,9 @@ class Record(NamedTuple):
         boot_id: the boot in which it was attached; namespaces of an earlier boot are gone.
         result: the result of ADD as JSON; None before ADD ended and for adopted interfaces.
         ifindex: index of the link in the pod, 0 if the attachment has no link (vhost-user and the like).
+        peer: index of the link's other end on the host, 0 if it has none or is unknown.
+        mac: MAC address of the link after ADD, "" if unknown.
+        left: while DETACHING, positions in the plugin list whose DEL has failed alone; empty: all are to be run.
         adopted: the interface existed already; the agent did not run its ADD.
         static: the pod is static: its mirror pod may vanish while it keeps running.
         extra: unknown fields written by a newer version; preserved.
@@ -224,6 +251,9 @@ class Record(NamedTuple):
     invocation: Invocation
     result: Json | None = None
     ifindex: int = 0
+    peer: int = 0
+    mac: str = ""
+    left: tuple[int, ...] = ()
     adopted: bool = False
     static: bool = False
     extra: Mapping[str, Any] = NOTHING
@@ -231,6 +261,13 @@ class Record(NamedTuple):
     def target(self, netns: str) -> Target:
         """`netns`: path of the namespace, "" if it is gone."""
         return Target(self.sandbox_id, netns, self.attachment.ifname)
+
+
+def host_interfaces(result: Json | None) -> tuple[str, ...]:
+    """Names of the links of the host in a CNI result, in order; there are none before version 0.3.0."""
+    listed = (result or {}).get("interfaces") or []
+    links = [each for each in listed if isinstance(each, dict) and not each.get("sandbox")]
+    return tuple(each["name"] for each in links if isinstance(each.get("name"), str))
 
 
 def result_addresses(result: Json | None) -> tuple[str, ...]:

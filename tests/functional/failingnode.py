@@ -25,12 +25,14 @@ from podagent.act.executor import Executor
 from podagent.act.outcomes import Outcome, Outcomes, PodState, Result
 from podagent.act.reconciler import Reconciler
 from podagent.act.slowlane import SlowLane
+from podagent.act.undoing import Undoing
 from podagent.cni.conf import SystemConf
 from podagent.cni.evidence import AttachmentEvidence
 from podagent.cni.runtime import CniRuntime
 from podagent.decide.attempts import Attempts
 from podagent.errors import PodagentError, StoreError
 from podagent.foreign import Json
+from podagent.host import hostends
 from podagent.host.claims import LinkClaims
 from podagent.host.links import host_macs
 from podagent.host.netns import NetworkNamespaces, boot_id, identify
@@ -181,16 +183,9 @@ class Node:
         cni = CniRuntime(30, os.environ, lambda *_: None)
         lane = SlowLane(1, self._clock)
         evidence = AttachmentEvidence(cni, system.netconf)
-        executor = Executor(
-            NetworkNamespaces(self._pins),
-            cni,
-            self,
-            evidence,
-            lambda sandbox, ifname, _: await_orphans(sandbox, ifname, 0.01),
-            boot_id(),
-            lane,
-            30,
-        )
+        namespaces, boot = NetworkNamespaces(self._pins), boot_id()
+        undoing = Undoing(namespaces, hostends, cni, self, _await_orphans_briefly, boot, 30)
+        executor = Executor(namespaces, hostends, cni, self, evidence, undoing, boot, lane, 30)
         outcomes = Outcomes(Attempts(self._clock, random.Random(1)), [self], self._clock)
         runtime = DockerRuntime("unix:///nowhere", identify, connect=lambda **_: self)
         networks = ChosenNetworks("auto", system, delegate)
@@ -297,3 +292,7 @@ class Node:
 
     def _clock(self) -> float:
         return self.now
+
+
+def _await_orphans_briefly(sandbox: str, ifname: str, _: float) -> bool:
+    return await_orphans(sandbox, ifname, 0.01)

@@ -18,6 +18,7 @@ from lab.mounts import mounts_below
 from lab.session import LEASES_PREFIX
 from lab.waiting import eventually
 from podagent.errors import HostNetworkRefused, NetnsGone
+from podagent.host import hostends
 from podagent.host.netns import NetworkNamespaces, identify
 from podagent.host.pins import Mount, Pin, Pins, bind
 
@@ -39,6 +40,15 @@ class Process:
 
     def add_link(self, name: str) -> None:
         subprocess.run(["nsenter", "-t", str(self.pid), "-n", "ip", "link", "add", name, "type", "bridge"], check=True)
+
+    def add_veth(self, name: str, host_end: str) -> None:
+        ends = ["name", host_end, "type", "veth", "peer", "name", name, "netns", str(self.pid)]
+        subprocess.run(["ip", "link", "add", *ends], check=True)
+
+    def add_address(self, address: str, label: str) -> None:
+        command = ["ip", "addr", "add", address, "dev", label.partition(":")[0]]
+        command += [] if ":" in address else ["label", label]
+        subprocess.run(["nsenter", "-t", str(self.pid), "-n", *command], check=True)
 
     def kill(self) -> None:
         """Ends it, but leaves it a zombie."""
@@ -74,12 +84,12 @@ def test_a_held_namespace_shows_its_links_to_whoever_stays_in_its_own(process: P
     process.add_link("neta")
     with NAMESPACES.reenter(identify(process.path), SANDBOX) as held:
         assert held.intact()
-        assert {name: held.ifindex(name) for name in held.links()} == {
+        assert {name: link.ifindex for name, link in held.links().items()} == {
             name: link.ifindex for name, link in links_of(process.path).items()
         }
-        assert held.ifindex("netb") == 0
-        assert held.mac("neta") == links_of(process.path)["neta"].mac
-        assert held.mac("lo") == ""
+        assert "netb" not in held.links()
+        assert held.links()["neta"].mac == links_of(process.path)["neta"].mac
+        assert held.links()["lo"].mac == ""
         process.add_link("netb")
         assert set(held.links()) == {"lo", "neta", "netb"}
         assert inode("/proc/thread-self/ns/net") == inode(OWN) != inode(process.path)
@@ -143,7 +153,7 @@ def test_many_threads_look_into_different_namespaces_at_once() -> None:
         ref, seen = identify(made[number].path), set[str]()
         for _ in range(40):
             with NAMESPACES.reenter(ref, SANDBOX) as held:
-                seen |= held.links()
+                seen |= held.links().keys()
             assert inode("/proc/thread-self/ns/net") == inode(OWN)
         return seen
 
@@ -292,3 +302,43 @@ def test_what_cannot_be_removed_at_a_start_does_not_keep_the_rest(pins: Pins, pr
         pins.keep_only([])
     assert list((tmp_path / "netns").iterdir()) == [foreign]
     foreign.rmdir()
+
+
+@pytest.fixture
+def host_end() -> str:
+    return f"pl{uuid.uuid4().hex[:8]}"
+
+
+def test_a_link_is_renamed_and_removed_by_its_index_with_its_end_on_the_host(process: Process, host_end: str) -> None:
+    process.add_veth("neta", host_end)
+    with NAMESPACES.reenter(identify(process.path), SANDBOX) as held:
+        index = held.links()["neta"].ifindex
+        held.rename("neta", "netb")
+        assert held.links()["netb"].ifindex == index
+        assert hostends.find(["lo", "no-such-link", host_end], index) == socket.if_nametoindex(host_end)
+        held.remove(index)
+        held.remove(index)
+        assert set(held.links()) == {"lo"}
+    assert host_end not in links_of(OWN)
+
+
+def test_a_link_is_removed_by_its_end_on_the_host(process: Process, host_end: str) -> None:
+    process.add_veth("neta", host_end)
+    peer = socket.if_nametoindex(host_end)
+    assert hostends.is_there(peer, [host_end])
+    assert not hostends.is_there(peer, ["lo"])
+    hostends.remove(peer)
+    hostends.remove(peer)
+    assert not hostends.is_there(peer, [host_end])
+    assert set(links_of(process.path)) == {"lo"}
+
+
+def test_a_link_has_the_addresses_of_both_families_and_of_all_labels(process: Process) -> None:
+    process.add_link("neta")
+    process.add_link("netb")
+    given = {"10.0.0.2/24": "neta", "10.0.0.3/24": "neta:1", "fd00::2/64": "neta", "10.0.9.9/24": "netb"}
+    for address, label in given.items():
+        process.add_address(address, label)
+    with NAMESPACES.reenter(identify(process.path), SANDBOX) as held:
+        assert held.addresses("neta") == {"10.0.0.2", "10.0.0.3", "fd00::2"}
+        assert held.addresses("net") == set()

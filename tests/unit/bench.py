@@ -11,6 +11,7 @@ from podagent.act.executor import Executor
 from podagent.act.outcomes import Outcome, Outcomes
 from podagent.act.reconciler import Reconciler, unwatched
 from podagent.act.slowlane import SlowLane
+from podagent.act.undoing import Undoing
 from podagent.decide.attempts import Attempts
 from podagent.decide.dialects.kaloom_names import interface_name
 from podagent.foreign import Json
@@ -59,11 +60,14 @@ class Bench(Node):
 
     def start_agent(self) -> None:
         """A new process of the agent: only the disk and the pins have outlived the last one."""
+        self.read_records()
         self.keep_only_pins_of_records()
         self.attempts = Attempts(lambda: self.now, random.Random(1))
         outcomes = Outcomes(self.attempts, [self.report], lambda: self.now)
         lane = SlowLane(1, lambda: self.now)
-        self.executor = Executor(self, self, self, self, self._await_orphans, self.boot_id, lane, plugin_timeout_s=5)
+        boot, ends = self.boot_id, self.ends
+        undoing = Undoing(self, ends, self, self, self._await_orphans, boot, plugin_timeout_s=5)
+        self.executor = Executor(self, ends, self, self, self, undoing, boot, lane, plugin_timeout_s=5)
         acting = (self, self, self, self, self.executor, outcomes, ("default",))
         self.reconciler = Reconciler(*acting, stopping=lambda: self.stop, clock=lambda: self.now)
         self.inheritance = Inheritance(self.former, *acting)

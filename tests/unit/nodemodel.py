@@ -7,18 +7,40 @@ a second ADD of an interface fails and burns nothing, DEL is idempotent, a faile
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from podagent.act.outcomes import Outcome, PodState, Result
 from podagent.decide.dialects.kaloom_names import interface_name
-from podagent.errors import DefinitionError, NetnsGone, PluginError, PodNotGone, RuntimeUnavailable, SandboxNotFound
+from podagent.errors import (
+    DefinitionError,
+    NetnsGone,
+    PluginError,
+    PodNotGone,
+    RuntimeUnavailable,
+    SandboxNotFound,
+    StoreError,
+)
 from podagent.foreign import Json
-from podagent.model import Attachment, Invocation, NetnsRef, Pod, PodKey, Record, Sandbox, Target, Via
+from podagent.model import (
+    Attachment,
+    Invocation,
+    Link,
+    NetnsRef,
+    Pod,
+    PodKey,
+    Record,
+    Sandbox,
+    Target,
+    Unreleased,
+    Via,
+)
 from podagent.netconf import NetConf
 from podagent.resolve.corrected import instead_of
 from unit.factory import netconf
+
+_FIRST_END = 10_000
 
 
 class Crash(BaseException):
@@ -36,8 +58,10 @@ class Faults:
     crash_in: int | None = None
     add_fails: dict[str, str] = field(default_factory=dict)
     delete_fails: set[str] = field(default_factory=set)
+    only_ipam_deletes: set[str] = field(default_factory=set)
     undefined: set[str] = field(default_factory=set)
     runtime_down: bool = False
+    disk_full: bool = False
 
     def step(self) -> None:
         """One step of the agent was about to be made."""
@@ -57,11 +81,16 @@ class Node:
         self.unlisted: dict[PodKey, Pod] = {}
         self.running: dict[PodKey, Sandbox] = {}
         self.links: dict[int, dict[str, int]] = {}
+        self.moved: dict[int, int] = {}
+        self.born: dict[int, str] = {}
+        self.ends = _HostEnds(self)
         self.pins: set[int] = set()
-        self.macs: dict[tuple[int, str], str] = {}
+        self.macs: dict[int, str] = {}
         self.made_by_kubelet: set[tuple[str, str]] = set()
         self.leases: set[tuple[str, str, str]] = set()
         self.disk: dict[tuple[PodKey, str], Record] = {}
+        self.durable = dict(self.disk)
+        self.foreign: set[int] = set()
         self.boot_id = "boot-1"
         self.operations: list[tuple[str, str, str]] = []
         self._next_inode = 100
@@ -95,6 +124,7 @@ class Node:
         for pod in list(self.running):
             self.stop_sandbox(pod)
         self.links.clear()
+        self.moved.clear()
         self.boot_id = f"boot-{int(self.boot_id.partition('-')[2]) + 1}"
 
     def kubelet_attaches(self, pod: PodKey, network: str) -> None:
@@ -103,6 +133,7 @@ class Node:
         if ifname not in self.links_of(pod):
             self._next_ifindex += 1
             self.links[inode_of(sandbox)][ifname] = self._next_ifindex
+            self.born[self._next_ifindex] = ifname
             self.leases.add((network, sandbox.id, ifname))
             self.made_by_kubelet.add((sandbox.id, ifname))
 
@@ -123,10 +154,39 @@ class Node:
         if pod in self.running:
             self.links[inode_of(self.running[pod])].pop(interface_name(network), None)
 
+    def link_is_renamed(self, pod: PodKey, network: str) -> None:
+        links, ifname = self.links[inode_of(self.running[pod])], interface_name(network)
+        links[f"{ifname[:11]}-nic"] = links.pop(ifname)
+
+    def link_is_replaced(self, pod: PodKey, network: str) -> None:
+        """The workload renames a link, and puts another one under its name."""
+        self.link_is_renamed(pod, network)
+        self._next_ifindex += 1
+        self.links[inode_of(self.running[pod])][interface_name(network)] = self._next_ifindex
+        self.foreign.add(self._next_ifindex)
+
+    def link_is_moved(self, pod: PodKey, network: str) -> None:
+        """The workload moves a link to a network namespace of its own."""
+        inode = inode_of(self.running[pod])
+        self.moved[self.links[inode].pop(interface_name(network))] = inode
+
     def links_of(self, pod: PodKey) -> dict[str, int]:
         """Index by name, without the loopback link."""
         links = self.links[inode_of(self.running[pod])] if pod in self.running else {}
         return {name: index for name, index in links.items() if name != "lo"}
+
+    def remove_foreign_links(self) -> None:
+        """The workloads remove the links that they put under the names of others."""
+        for links in self.links.values():
+            for name in [name for name, index in links.items() if index in self.foreign]:
+                del links[name]
+
+    def attached_to(self, pod: PodKey) -> dict[str, int]:
+        """The links that were attached, under the names that they got then, whatever the workload did with them."""
+        links = {*self.links_of(pod).values()} - self.foreign
+        if pod in self.running:
+            links |= {index for index, inode in self.moved.items() if inode == inode_of(self.running[pod])}
+        return {self.born[index]: index for index in links}
 
     # --- the ports: what the core sees
 
@@ -203,7 +263,8 @@ class Node:
             raise PluginError("bridge", "no such bridge")
         self._next_ifindex += 1
         links[target.ifname] = self._next_ifindex
-        self.macs[_inode(target.netns), target.ifname] = dict(call.args)["MAC"]
+        self.born[self._next_ifindex] = target.ifname
+        self.macs[self._next_ifindex] = dict(call.args)["MAC"]
         self.faults.step()
         if mode == "link left":
             raise PluginError("bridge", "IPAM failed")
@@ -216,7 +277,7 @@ class Node:
     def delete(self, call: Invocation, target: Target, added: Json | None) -> None:
         self.operations.append(("DEL", target.container_id, target.ifname))
         self.faults.step()
-        if call.netconf.name in self.faults.delete_fails:
+        if call.netconf.name in self.faults.delete_fails | self.faults.only_ipam_deletes:
             raise PluginError("bridge", "cannot delete now")
         self.leases.discard(_lease(call, target))
         self.faults.step()
@@ -224,8 +285,25 @@ class Node:
             self._links_at(target.netns).pop(target.ifname, None)
         self.faults.step()
 
+    def release(
+        self, call: Invocation, target: Target, added: Json | None, positions: Collection[int] = ()
+    ) -> tuple[Unreleased, ...]:
+        try:
+            self.delete(call, target, added)
+        except PluginError as error:
+            if call.netconf.name not in self.faults.only_ipam_deletes:
+                return (Unreleased(0, error, "in /leases"),)
+            self.leases.discard(_lease(call, target))
+            self.faults.step()
+            return (Unreleased(0, error),)
+        return ()
+
     def result_of(self, record: Record) -> Json | None:
-        return {} if (record.sandbox_id, record.attachment.ifname) in self.made_by_kubelet else None
+        return (
+            {"ips": [{"address": "10.0.0.2/24"}]}
+            if (record.sandbox_id, record.attachment.ifname) in self.made_by_kubelet
+            else None
+        )
 
     def of(self, pod: PodKey) -> list[Record]:
         return [record for (owner, _), record in self.disk.items() if owner == pod]
@@ -234,17 +312,27 @@ class Node:
         return max((record.sequence for record in self.disk.values()), default=0) + 1
 
     def put(self, record: Record) -> None:
-        self.faults.step()
-        self.disk[record.pod, record.attachment.ifname] = record
-        self.faults.step()
+        if self.faults.disk_full:
+            raise StoreError("no space left")
+        self.keep(record)
 
     def keep(self, record: Record) -> None:
-        self.put(record)
+        self.faults.step()
+        key = record.pod, record.attachment.ifname
+        self.disk[key] = record
+        if not self.faults.disk_full:
+            self.durable[key] = record
+        self.faults.step()
 
     def remove(self, record: Record) -> None:
         self.faults.step()
-        self.disk.pop((record.pod, record.attachment.ifname), None)
+        for records in (self.disk, self.durable):
+            records.pop((record.pod, record.attachment.ifname), None)
         self.faults.step()
+
+    def read_records(self) -> None:
+        """As the agent does at its start."""
+        self.disk = dict(self.durable)
 
     def _links_at(self, path: str) -> dict[str, int]:
         inode = _inode(path)
@@ -273,16 +361,25 @@ class _Netns:
         self._node = node
         self._inode = inode
 
-    def links(self) -> set[str]:
+    def links(self) -> dict[str, Link]:
+        return {name: Link(index, self._node.macs.get(index, "")) for name, index in self._links().items()}
+
+    def addresses(self, name: str) -> set[str]:
+        return {"10.0.0.2"} if name in self._links() else set()
+
+    def rename(self, old: str, new: str) -> None:
+        self._node.faults.step()
+        self._links()[new] = self._links().pop(old)
+
+    def remove(self, index: int) -> None:
+        self._node.faults.step()
+        for name in [name for name, each in self._links().items() if each == index]:
+            del self._links()[name]
+
+    def _links(self) -> dict[str, int]:
         if self._inode not in self._node.links:
             raise NetnsGone(str(self._inode))
-        return set(self._node.links[self._inode])
-
-    def ifindex(self, name: str) -> int:
-        return self._node.links[self._inode][name] if name in self.links() else 0
-
-    def mac(self, name: str) -> str:
-        return self._node.macs.get((self._inode, name), "")
+        return self._node.links[self._inode]
 
     @property
     def path(self) -> str:
@@ -293,6 +390,24 @@ class _Netns:
 
     def runs(self) -> bool:
         return self._inode in map(inode_of, self._node.running.values())
+
+
+class _HostEnds:
+    """Every link has an end on the host for as long as it exists."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    def find(self, names: Collection[str], ifindex: int) -> int:
+        return _FIRST_END + ifindex
+
+    def is_there(self, index: int, names: Collection[str]) -> bool:
+        alive = {*self._node.moved}.union(*(links.values() for links in self._node.links.values()))
+        return index - _FIRST_END in alive
+
+    def remove(self, index: int) -> None:
+        self._node.faults.step()
+        self._node.moved.pop(index - _FIRST_END, None)
 
 
 class Report:

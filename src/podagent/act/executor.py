@@ -6,27 +6,37 @@ only after DEL succeeded. After a crash between any two steps, the next process 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import ipaddress
 from contextlib import AbstractContextManager, suppress
 
-from podagent.act.ports import Cni, Evidence, Namespaces, Netns, Records
+from podagent.act.ports import Cni, Evidence, HostEnds, Namespaces, Netns, Records
 from podagent.act.slowlane import SlowLane
+from podagent.act.undoing import Undoing, may_move_to_host
 from podagent.errors import (
     CallRefused,
     CniError,
     HostNetworkRefused,
     InterfaceForeign,
-    InterfaceLeft,
     NetConfError,
-    NetnsGone,
     NetnsUnavailable,
     NotUndone,
     PluginNotRun,
     PodagentError,
     SandboxChanged,
 )
-from podagent.model import Attachment, Invocation, Phase, Pod, PodKey, Record, Sandbox, Via
-from podagent.resolve.reach import moves_links
+from podagent.foreign import Json
+from podagent.model import (
+    Attachment,
+    Invocation,
+    Phase,
+    Pod,
+    PodKey,
+    Record,
+    Sandbox,
+    Via,
+    host_interfaces,
+    result_addresses,
+)
 
 _MARGIN_S = 10.0  # to terminate a plugin that exceeded its timeout
 _RECORDS_S = 180.0  # disk and kernel on an overloaded node
@@ -38,27 +48,28 @@ class Executor:
     def __init__(
         self,
         namespaces: Namespaces,
+        ends: HostEnds,
         cni: Cni,
         records: Records,
         evidence: Evidence,
-        await_orphans: Callable[[str, str, float], object],
+        undoing: Undoing,
         boot_id: str,
         slow_lane: SlowLane,
         plugin_timeout_s: float = 120.0,
     ) -> None:
         """
         Args:
-            await_orphans: called with container ID, interface name and `plugin_timeout_s`; waits for plugin processes
-                that a previous process of the agent left running on that attachment.
+            ends: the host's ends of links.
             boot_id: ID of the current boot.
             slow_lane: limits concurrent operations on networks whose plugins time out.
             plugin_timeout_s: time limit per plugin run, in seconds.
         """
         self._namespaces = namespaces
+        self._ends = ends
         self._cni = cni
         self._records = records
         self._evidence = evidence
-        self._await_orphans = await_orphans
+        self._undoing = undoing
         self._boot_id = boot_id
         self._slow_lane = slow_lane
         self._plugin_timeout_s = plugin_timeout_s
@@ -89,12 +100,12 @@ class Executor:
         record = self._new_record(pod, attachment, sandbox, via, call)
         try:
             with self._namespaces.enter(record.netns, sandbox.id) as netns:
-                ifindex = netns.ifindex(attachment.ifname)
-                if ifindex:
-                    adopted = self._proven(record, ifindex)
-                    if attachment.mac in (None, netns.mac(attachment.ifname)):
+                link = netns.links().get(attachment.ifname)
+                if link is not None:
+                    adopted = self._with_link(self._proven(record), netns)
+                    if attachment.mac in (None, link.mac):
                         return self._saved(adopted)
-                    self._undo(adopted)  # it was made when another MAC address was requested
+                    self._undoing.undo(adopted)  # it was made when another MAC address was requested
                 return self._add(record, netns)
         except PodagentError:
             self._unpin_unless_used(record)
@@ -113,40 +124,21 @@ class Executor:
         """
         record = self._new_record(pod, attachment, sandbox, via, call)
         with self._namespaces.enter(record.netns, sandbox.id) as netns:
-            record = record._replace(ifindex=netns.ifindex(attachment.ifname))
+            record = self._with_link(record, netns)
         return self._saved(record._replace(phase=Phase.ATTACHED, adopted=True) if complete else record)
 
-    def detach(self, record: Record, call: Invocation | None = None) -> None:
-        """Runs DEL with the recorded invocation, then removes the record.
+    def detach(self, record: Record, call: Invocation | None = None) -> str:
+        """Runs DEL with the recorded invocation, then removes the record: see `Undoing.undo`.
 
-        Needs neither API server, definition, pod nor namespace. If it raises, the record stays as DETACHING.
-
-        Args:
-            record: the attachment to detach.
-            call: replaces the recorded invocation.
-
-        Raises:
-            PodagentError: DEL failed, or the interface still exists.
+        Needs neither API server, definition, pod nor namespace.
         """
-        self._undo(record, call)
+        remark = self._undoing.undo(record, call)
         self._unpin_unless_used(record)
+        return remark
 
     def ended(self, records: list[Record]) -> frozenset[str]:
         """The interfaces whose sandbox has certainly ended. Raises NetnsUnavailable."""
-        return frozenset(record.attachment.ifname for record in records if not self._runs(record))
-
-    def _runs(self, record: Record) -> bool:
-        return record.boot_id == self._boot_id and self._namespaces.runs(record.netns)
-
-    def _undo(self, record: Record, call: Invocation | None = None) -> None:
-        if record.phase is not Phase.ATTACHED:
-            # Only these phases can stem from a process that was killed while a plugin was running.
-            self._await_orphans(record.sandbox_id, record.attachment.ifname, self._plugin_timeout_s)
-        if record.phase is not Phase.DETACHING:
-            record = record._replace(phase=Phase.DETACHING)
-            self._records.keep(record)  # whatever became of the disk, the interface and its address can be released
-        self._delete(record, call or record.invocation)
-        self._records.remove(record)
+        return frozenset(record.attachment.ifname for record in records if not self._undoing.runs(record))
 
     def drifted(self, sandbox: Sandbox, records: list[Record]) -> list[Record]:
         """The ATTACHED records of the sandbox whose link has vanished from it. Raises PodagentError."""
@@ -155,7 +147,7 @@ class Executor:
             return []
         with self._namespaces.enter(sandbox.netns, sandbox.id) as netns:
             links = netns.links()
-        return [record for record in attached if record.attachment.ifname not in links]
+        return [record for record in attached if not self._undoing.is_there(record, links)]
 
     def _new_record(self, pod: Pod, attachment: Attachment, sandbox: Sandbox, via: Via, call: Invocation) -> Record:
         """The ATTACHING record of this attachment, not written yet."""
@@ -174,14 +166,22 @@ class Executor:
             static=pod.static,
         )
 
-    def _proven(self, record: Record, ifindex: int) -> Record:
+    def _proven(self, record: Record) -> Record:
         """The ATTACHED record of an existing interface, not written yet. Raises InterfaceForeign."""
-        if _may_move_to_host(record):
+        if may_move_to_host(record):
             raise _foreign(record, "its plugin would move it to the host on DEL")
         result = self._evidence.result_of(record)
         if result is None:
             raise _foreign(record, f"nothing shows that an ADD for network {record.attachment.network} made it")
-        return record._replace(phase=Phase.ATTACHED, result=result or None, ifindex=ifindex, adopted=True)
+        return record._replace(phase=Phase.ATTACHED, result=result or None, adopted=True)
+
+    def _with_link(self, record: Record, netns: Netns) -> Record:
+        """The record with what identifies its link, if there is one."""
+        link = netns.links().get(record.attachment.ifname)
+        if link is None:
+            return record
+        peer = self._ends.find(host_interfaces(record.result), link.ifindex)
+        return record._replace(ifindex=link.ifindex, mac=link.mac, peer=peer)
 
     def _add(self, record: Record, netns: Netns) -> Record:
         record = self._saved(record)
@@ -195,8 +195,7 @@ class Executor:
             except PodagentError as second:
                 raise error from NotUndone(f"the rollback failed too and will be retried: {second}")
             raise
-        ifindex = netns.ifindex(record.attachment.ifname)
-        attached = record._replace(phase=Phase.ATTACHED, result=result, ifindex=ifindex)
+        attached = self._with_link(record._replace(phase=Phase.ATTACHED, result=result), netns)
         self._records.keep(attached)
         return attached
 
@@ -204,25 +203,16 @@ class Executor:
         if isinstance(error, (NetConfError, CallRefused, PluginNotRun)):
             # Nothing was created. DEL would fail for the same reason, even with a corrected definition.
             self._records.remove(record)
-        elif record.via is Via.SYSTEM and _already_exists(error) and record.attachment.ifname in netns.links():
+        elif record.via is Via.SYSTEM and _already_exists(error) and self._is_complete(record, netns):
             # The kubelet's call of the same plugin won the race: the interface is good, and the next pass adopts it.
             self._records.remove(record)
         else:
-            self._undo(record)
+            self._undoing.undo(record)
 
-    def _delete(self, record: Record, call: Invocation) -> None:
-        if record.adopted and _may_move_to_host(record):
-            # Recorded by a version that adopted without proof. IPAM still gets its DEL.
-            return self._cni.delete(call, record.target(""), record.result)
-        try:
-            if record.boot_id != self._boot_id:
-                raise NetnsGone("it belonged to an earlier boot")
-            with self._namespaces.reenter(record.netns, record.sandbox_id) as netns:
-                self._cni.delete(call, record.target(netns.path), record.result)
-                if netns.intact() and record.attachment.ifname in netns.links():
-                    raise InterfaceLeft(f"DEL reported success, but {record.attachment.ifname} is still there")
-        except NetnsGone:
-            self._cni.delete(call, record.target(""), record.result)
+    def _is_complete(self, record: Record, netns: Netns) -> bool:
+        """Whether the link has the addresses of the ADD that made it, and at least one."""
+        expected = _addresses(self._evidence.result_of(record))
+        return bool(expected) and expected.issubset(netns.addresses(record.attachment.ifname))
 
     def _unpin_unless_used(self, record: Record) -> None:
         if all(other.netns != record.netns for other in self._records.of(record.pod)):
@@ -241,11 +231,6 @@ def require_own_network(pod: Pod | None, sandbox: Sandbox | None) -> tuple[Pod, 
     return pod, sandbox
 
 
-def _may_move_to_host(record: Record) -> bool:
-    """Whether DEL moves the link. The system plugin refuses links that it did not attach."""
-    return record.via is Via.DELEGATE and moves_links(record.invocation.netconf)
-
-
 def _foreign(record: Record, why: str) -> InterfaceForeign:
     name = record.attachment.ifname
     return InterfaceForeign(f"interface {name} exists in the pod already, and {why}; remove or rename it there")
@@ -254,3 +239,10 @@ def _foreign(record: Record, why: str) -> InterfaceForeign:
 def _already_exists(error: PodagentError) -> bool:
     # "does not exist" must not match: that error leaves a partial interface.
     return isinstance(error, CniError) and any(words in str(error) for words in ("already exists", "file exists"))
+
+
+def _addresses(result: Json | None) -> set[str]:
+    try:
+        return {str(ipaddress.ip_interface(address).ip) for address in result_addresses(result)}
+    except ValueError:  # it was read from a file
+        return set()

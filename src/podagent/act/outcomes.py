@@ -51,6 +51,7 @@ class Outcome(NamedTuple):
         retry_in: seconds until the next retry, None if there is none.
         tries: consecutive failures so far, with this one.
         news: it differs from the last report about the same operation.
+        remark: what went otherwise than usual in a success, "" if nothing did.
     """
 
     key: PodKey
@@ -64,6 +65,7 @@ class Outcome(NamedTuple):
     retry_in: float | None = None
     tries: int = 1
     news: bool = True
+    remark: str = ""
 
 
 class PodState(NamedTuple):

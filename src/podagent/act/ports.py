@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
 from podagent.foreign import Json
-from podagent.model import Attachment, Invocation, NetnsRef, Pod, PodKey, Record, Sandbox, Target, Via
+from podagent.model import (
+    Attachment,
+    Invocation,
+    Link,
+    NetnsRef,
+    Pod,
+    PodKey,
+    Record,
+    Sandbox,
+    Target,
+    Unreleased,
+    Via,
+)
 
 Expect = Callable[[float], None]
 """Announces to the watchdog that the next step ends within this many seconds."""
@@ -69,12 +81,16 @@ class Netns(Protocol):
     def path(self) -> str:
         """For plugins. The namespace keeps it while it is pinned, also when its pod ends."""
 
-    def links(self) -> Collection[str]: ...
+    def links(self) -> Mapping[str, Link]:
+        """Its links by name."""
 
-    def ifindex(self, name: str) -> int: ...
+    def addresses(self, name: str) -> Collection[str]:
+        """The IP addresses of a link, without prefix lengths."""
 
-    def mac(self, name: str) -> str:
-        """MAC address of a link in lower case, "" if it has none."""
+    def rename(self, old: str, new: str) -> None: ...
+
+    def remove(self, index: int) -> None:
+        """Removes a link if it exists."""
 
     def intact(self) -> bool:
         """Whether plugins reach it by its path."""
@@ -109,7 +125,25 @@ class Cni(Protocol):
         """Raises CniError; NetConfError, CallRefused or PluginNotRun only if no plugin of the list was run."""
 
     def delete(self, call: Invocation, target: Target, added: Json | None) -> None:
-        """Raises CniError."""
+        """Raises CniError at the first plugin that fails."""
+
+    def release(
+        self, call: Invocation, target: Target, added: Json | None, positions: Collection[int] = ()
+    ) -> Sequence[Unreleased]:
+        """DEL of the plugins at these positions, by default of all. Returns those that failed; raises CallRefused."""
+
+
+class HostEnds(Protocol):
+    """The host's ends of pods' links. Raises HostUnavailable."""
+
+    def find(self, names: Collection[str], ifindex: int) -> int:
+        """Index of that one of these links of the host whose other end is `ifindex`, 0 if there is none."""
+
+    def is_there(self, index: int, names: Collection[str]) -> bool:
+        """Whether one of these links of the host has this index."""
+
+    def remove(self, index: int) -> None:
+        """Removes a link of the host, and with it its other end."""
 
 
 class Evidence(Protocol):

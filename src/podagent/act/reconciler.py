@@ -44,6 +44,14 @@ class _Pass(NamedTuple):
     expect: Expect
 
 
+class _Done(NamedTuple):
+    """A step that succeeded."""
+
+    result: Result
+    record: Record
+    remark: str = ""
+
+
 class Reconciler:
     """Brings one pod at a time to its desired state. At most one call per pod at a time; different pods in parallel."""
 
@@ -228,34 +236,35 @@ class Reconciler:
                 if not may_run:
                     self._outcomes.refund(now.key, operation)
                     return _RECHECK_S
-                result, record = self._detach(step.record, now) if step.record else self._attach(attachment, now)
+                done = self._detach(step.record, now) if step.record else self._attach(attachment, now)
         except Exception as error:  # one failing attachment, even because of a bug, must not block the others
             seconds = self._clock() - started
             failed = Outcome(now.key, now.pod, operation, Result.FAILED, attachment, step.record, error, seconds)
             return self._outcomes.failed(failed, aim)
         seconds = self._clock() - started
-        self._outcomes.succeeded(Outcome(now.key, now.pod, operation, result, attachment, record, None, seconds))
+        outcome = Outcome(now.key, now.pod, operation, done.result, attachment, done.record, None, seconds)
+        self._outcomes.succeeded(outcome._replace(remark=done.remark))
         return None
 
-    def _attach(self, attachment: Attachment, now: _Pass) -> tuple[Result, Record]:
+    def _attach(self, attachment: Attachment, now: _Pass) -> _Done:
         pod, sandbox = require_own_network(now.pod, now.sandbox)
         via, call = self._networks.resolve(pod, attachment, sandbox)
         now.expect(self._executor.allowance(call))
         record = self._executor.attach(pod, attachment, sandbox, via, call)
-        return (Result.ADOPTED if record.adopted else Result.ATTACHED), record
+        return _Done(Result.ADOPTED if record.adopted else Result.ATTACHED, record)
 
-    def _detach(self, record: Record, now: _Pass) -> tuple[Result, Record]:
+    def _detach(self, record: Record, now: _Pass) -> _Done:
         now.expect(self._executor.allowance(record.invocation))
         try:
-            self._executor.detach(record)
+            remark = self._executor.detach(record)
         except CniError:
             now.expect(LOOKUP_ALLOWANCE_S)
             corrected = self._networks.corrected(record)
             if corrected is None:
                 raise
             now.expect(self._executor.allowance(corrected))
-            self._executor.detach(record, corrected)
-        return Result.DETACHED, record
+            remark = self._executor.detach(record, corrected)
+        return _Done(Result.DETACHED, record, remark)
 
 
 def _aim(step: Step, now: _Pass) -> object:

@@ -7,18 +7,19 @@ The caller also retries, rolls back, and serialises the operations of a containe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 
 from podagent import versions
-from podagent.cni import invocation, plugin, reply, result
+from podagent.cni import invocation, leases, plugin, reply, result
 from podagent.errors import CniError, NetConfError, PluginError, PluginNotRun
 from podagent.foreign import Json, excerpt
-from podagent.model import Invocation, Target
+from podagent.model import Invocation, Target, Unreleased
 from podagent.netconf import NetConf
 
 _PREVIOUS_RESULT_SINCE = "0.4.0"  # on DEL; CHECK exists since then
 _STATUS_AND_GC_SINCE = "1.1.0"
+_REFUSALS = (1, 2, 4, 6, 7)  # of the call itself, by the specification (section 5 "Error")
 
 
 class CniRuntime:
@@ -91,6 +92,37 @@ class CniRuntime:
             stdin = invocation.attachment_stdin(call.netconf, conf, previous, call.capability_args)
             self._require(conf["type"], call.path, env, stdin)
 
+    def release(
+        self, call: Invocation, target: Target, added: Json | None, positions: Collection[int] = ()
+    ) -> tuple[Unreleased, ...]:
+        """Runs DEL like `delete`, but goes on after a failure: each plugin holds resources of its own.
+
+        The IPAM plugin of one that failed gets its DEL directly.
+
+        Args:
+            added: as for `delete`.
+            positions: of the plugins to run, in the list; empty for all.
+
+        Returns:
+            The plugins that failed.
+
+        Raises:
+            CallRefused: an argument is invalid; nothing was run.
+        """
+        previous = _previous_for_delete(call.netconf, added)
+        env = self._attachment_env("DEL", call, target)
+        failed = []
+        for position, conf in reversed([*enumerate(call.netconf.plugins)]):
+            if positions and position not in positions:
+                continue
+            stdin = invocation.attachment_stdin(call.netconf, conf, previous, call.capability_args)
+            try:
+                self._require(conf["type"], call.path, env, stdin)
+            except PluginError as fault:
+                lease, ran = self._release_address(call, conf, target, env, stdin)
+                failed.append(Unreleased(position, fault, lease, ran))
+        return tuple(failed)
+
     def check(self, call: Invocation, target: Target, added: Json | None) -> None:
         """Runs CHECK for the whole list, in order.
 
@@ -161,6 +193,20 @@ class CniRuntime:
             except PluginError as fault:  # noqa: PERF203 - each plugin holds its own resources
                 faults.append(fault)
         _raise_all(faults)
+
+    def _release_address(
+        self, call: Invocation, conf: Json, target: Target, env: Mapping[str, str], stdin: bytes
+    ) -> tuple[str, bool]:
+        """Where an address may stay reserved, "" if none does; and whether IPAM could be run."""
+        ipam = conf.get("ipam") or {}
+        if not ipam.get("type"):
+            return "", True
+        try:
+            self._require(ipam["type"], call.path, env, stdin)
+        except PluginError as fault:
+            runs = not isinstance(fault, PluginNotRun) and fault.code not in _REFUSALS
+            return leases.reserved(ipam, call.netconf.name, target), runs
+        return "", True
 
     def _prepared(self, call: Invocation, target: Target) -> tuple[str, dict[str, str], list[tuple[Json, str]]]:
         """The version, the environment, and the plugins with their executables for ADD."""

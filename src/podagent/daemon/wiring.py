@@ -18,6 +18,7 @@ from podagent.act.outcomes import Outcomes
 from podagent.act.ports import Networks, Pods, Reconcile, Records, Runtime
 from podagent.act.reconciler import Reconciler
 from podagent.act.slowlane import SlowLane
+from podagent.act.undoing import Undoing
 from podagent.cni.conf import SystemConf
 from podagent.cni.evidence import AttachmentEvidence
 from podagent.cni.runtime import CniRuntime
@@ -35,6 +36,7 @@ from podagent.daemon.upkeep import Upkeep
 from podagent.daemon.workers import Workers
 from podagent.daemon.workqueue import WorkQueue
 from podagent.decide.attempts import Attempts
+from podagent.host import hostends
 from podagent.host.claims import LinkClaims
 from podagent.host.links import host_macs
 from podagent.host.netns import NetworkNamespaces, boot_id, identify
@@ -182,7 +184,9 @@ def _make_core(
     cni = CniRuntime(timeout_s, os.environ, on_stderr, partial(report_slow, timeout_s))
     evidence = AttachmentEvidence(cni, system.netconf)
     slow_lane = SlowLane(max(1, settings.workers // 4), time.monotonic)
-    executor = Executor(namespaces, cni, records, evidence, await_orphans, boot_id(), slow_lane, timeout_s)
+    boot = boot_id()
+    undoing = Undoing(namespaces, hostends, cni, records, await_orphans, boot, timeout_s)
+    executor = Executor(namespaces, hostends, cni, records, evidence, undoing, boot, slow_lane, timeout_s)
     return pods, records, runtime, networks, executor, outcomes, global_namespaces
 
 

@@ -39,6 +39,28 @@ def host_macs(name: str) -> frozenset[str]:
         raise HostUnavailable(f"link {name} of the host cannot be read now: {fault}") from None
 
 
+def ifindex(name: str) -> int:
+    """Index of a link of the host, 0 if there is none. Raises OSError."""
+    return _number(name, "ifindex")
+
+
+def other_end(name: str) -> int:
+    """Index of the other end of a link of the host, or of itself; 0 if there is no such link. Raises OSError."""
+    return _number(name, "iflink")
+
+
+def _number(name: str, attribute: str) -> int:
+    if not is_interface_name(name):
+        return 0
+    try:
+        with open(f"/sys/class/net/{name}/{attribute}", encoding="ascii") as file:  # noqa: PTH123
+            return int(file.read())
+    except OSError as fault:
+        if fault.errno in _LINK_GONE:
+            return 0
+        raise
+
+
 def _names_in(directory: str) -> list[str]:
     try:
         return os.listdir(directory)  # noqa: PTH208 - not pathlib, for kactus
@@ -56,14 +78,6 @@ def _mac_at(directory: str) -> str:
         if fault.errno in _LINK_GONE:
             return ""
         raise
-
-
-def ifindex(name: str) -> int:
-    """Index of a link in the calling thread's network namespace, 0 if there is none. Raises OSError."""
-    import socket  # noqa: PLC0415 - kactus seldom needs it
-
-    # Looked up only if it exists: for an unknown name the kernel may load a module of that name.
-    return socket.if_nametoindex(name) if name in link_names() else 0
 
 
 def link_names(process: str = "thread-self") -> frozenset[str]:

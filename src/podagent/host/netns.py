@@ -1,4 +1,4 @@
-"""Network namespaces: identifies them, keeps them open, reads their links. Changes nothing in them.
+"""Network namespaces: identifies them, keeps them open, reads their links, and removes those that a plugin has left.
 
 Rejects the host's own namespace, on behalf of every caller.
 """
@@ -7,10 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import fcntl
 import os
-import socket
-import struct
 import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
@@ -18,17 +15,16 @@ from typing import Generic, TypeVar
 
 from podagent import shortage
 from podagent.errors import HostNetworkRefused, NetnsGone, NetnsUnavailable, OutOfThreads, PodagentError
-from podagent.host.links import GONE, ifindex, link_names, process_of
+from podagent.host import linkcalls
+from podagent.host.links import GONE, process_of
 from podagent.host.pins import Pin, Pins
-from podagent.model import NetnsRef
+from podagent.model import Link, NetnsRef
 
 _REMEDIES = {
     errno.EACCES: "SELinux or AppArmor denies it, or the service lacks CAP_SYS_PTRACE: see ausearch -m avc",
     errno.EPERM: "the service lacks CAP_SYS_ADMIN, or a security module denies it: see ausearch -m avc",
 }
 _CLONE_NEWNET = 0x40000000
-_SIOCGIFHWADDR = 0x8927
-_ARPHRD_ETHER = 1
 _Seen = TypeVar("_Seen")
 Enter = Callable[[int], None]
 """Moves the calling thread into the network namespace of a descriptor. Raises OSError."""
@@ -102,17 +98,21 @@ class HeldNetns:
         self._fd = fd
         self._enter = enter
 
-    def links(self) -> frozenset[str]:
-        """Names of its links. Raises NetnsUnavailable."""
-        return self._visit(link_names)
+    def links(self) -> dict[str, Link]:
+        """Its links by name. Raises NetnsUnavailable."""
+        return self._visit(linkcalls.links)
 
-    def ifindex(self, name: str) -> int:
-        """Index of the link `name`, 0 if there is none. Raises NetnsUnavailable."""
-        return self._visit(lambda: ifindex(name))
+    def addresses(self, name: str) -> frozenset[str]:
+        """The IP addresses of a link, without prefix lengths. Raises NetnsUnavailable."""
+        return self._visit(lambda: linkcalls.addresses(name))
 
-    def mac(self, name: str) -> str:
-        """MAC address of the link `name` in lower case, "" if it has none. Raises NetnsUnavailable."""
-        return self._visit(lambda: _mac(name))
+    def rename(self, old: str, new: str) -> None:
+        """Sets a link down and renames it. Raises NetnsUnavailable."""
+        self._visit(lambda: linkcalls.rename(old, new))
+
+    def remove(self, index: int) -> None:
+        """Removes the link with this index, if there is one. Raises NetnsUnavailable."""
+        self._visit(lambda: linkcalls.remove(index))
 
     def inode(self) -> int:
         """Its inode number. Raises NetnsUnavailable."""
@@ -220,14 +220,6 @@ def _is_at_its_path(ref: NetnsRef) -> bool:
         return identify(ref.path) == ref
     except NetnsGone:
         return False
-
-
-def _mac(name: str) -> str:
-    """See netdevice(7), SIOCGIFHWADDR."""
-    request = struct.pack("16s24x", name.encode("utf-8", "surrogateescape"))
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
-        family, address = struct.unpack("16xH6s16x", fcntl.ioctl(any_socket, _SIOCGIFHWADDR, request))
-    return address.hex(":") if family == _ARPHRD_ETHER else ""
 
 
 def _start_time(process: str) -> int:

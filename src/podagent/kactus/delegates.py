@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 from podagent.cni.delegatefile import ADDING
@@ -16,7 +16,7 @@ from podagent.kactus.failure import INVALID_CONFIG, Failure
 from podagent.kactus.lock import MARK
 from podagent.kactus.log import log
 from podagent.kactus.state import OWN_PREFIX, identity
-from podagent.model import Invocation, Target
+from podagent.model import Invocation, Target, Unreleased
 from podagent.netconf import NetConf, parse
 
 _PREVIOUS = "prevResult"
@@ -48,23 +48,32 @@ class Delegates:
     def delete(self, delegate: Json, ifname: str, netns: str, today: Today) -> None:
         """DEL with the saved configuration; if that fails, with the current one (`today`). Raises CniError."""
         netconf = self._netconf(delegate)
-        previous = delegate.get(_PREVIOUS)
-        added = previous if isinstance(previous, dict) else None
         call, target = self._invocation(delegate, netconf, None), self._target(ifname, netns)
         try:
-            self._runtime.delete(call, target, added)
+            self._runtime.delete(call, target, _result(delegate))
         except CniError:
-            from podagent.resolve.corrected import instead_of  # noqa: PLC0415 - DEL seldom fails
-
-            corrected = instead_of(netconf, lambda: self._netconf_of(today()), attached=ADDING not in delegate)
+            corrected = self._corrected(delegate, netconf, today)
             if corrected is None:
                 raise
-            self._runtime.delete(call._replace(netconf=corrected), target, added)
+            self._runtime.delete(call._replace(netconf=corrected), target, None)
+
+    def release(
+        self, delegate: Json, ifname: str, netns: str, today: Today, positions: Collection[int]
+    ) -> tuple[Unreleased, ...]:
+        """As `delete`, but every plugin at these positions, by default each, gets its DEL. Returns those that failed.
+
+        Raises CniError if none was run.
+        """
+        netconf = self._netconf(delegate)
+        call, target = self._invocation(delegate, netconf, None), self._target(ifname, netns)
+        failed = self._runtime.release(call, target, _result(delegate), positions)
+        corrected = self._corrected(delegate, netconf, today) if failed else None
+        return failed if corrected is None else self._runtime.release(call._replace(netconf=corrected), target, None)
 
     def check(self, delegate: Json, ifname: str) -> None:
         """CHECK, if the delegate's version supports it and its result is known. Raises CniError."""
-        previous = delegate.get(_PREVIOUS)
-        if not isinstance(previous, dict):
+        previous = _result(delegate)
+        if previous is None:
             return
         try:
             call = self._call_of(delegate)
@@ -79,6 +88,11 @@ class Delegates:
     def collect(self, delegate: Json, valid: list[Target]) -> None:
         """GC. Raises CniError."""
         self._runtime.gc(self._call_of(delegate), valid)
+
+    def _corrected(self, delegate: Json, netconf: NetConf, today: Today) -> NetConf | None:
+        from podagent.resolve.corrected import instead_of  # noqa: PLC0415 - DEL seldom fails
+
+        return instead_of(netconf, lambda: self._netconf_of(today()), attached=ADDING not in delegate)
 
     def _target(self, ifname: str, netns: str) -> Target:
         return Target(self._call.container_id, netns, ifname)
@@ -118,6 +132,11 @@ def _refusals() -> Iterator[None]:
         yield
     except NetConfError as fault:
         raise CallRefused(str(fault), INVALID_CONFIG) from None
+
+
+def _result(delegate: Json) -> Json | None:
+    previous = delegate.get(_PREVIOUS)
+    return previous if isinstance(previous, dict) else None
 
 
 def _shown(delegate: Json) -> Json:

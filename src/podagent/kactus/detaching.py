@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+from podagent.cni.delegatefile import ADDING
 from podagent.errors import CniError
 from podagent.foreign import Json
 from podagent.kactus.call import Call
 from podagent.kactus.config import Config
 from podagent.kactus.delegates import Delegates, ifname_of
 from podagent.kactus.failure import INTERNAL, Failure
-from podagent.kactus.links import is_there, pinned, require_foreign
+from podagent.kactus.links import Look, is_there, pinned, require_foreign
 from podagent.kactus.log import log
-from podagent.kactus.state import DEFINITION, IFNAME, SavedDelegates, identity
+from podagent.kactus.state import DEFINITION, IFNAME, LEFT, SavedDelegates, identity
+
+
+class _Failed(NamedTuple):
+    """A delegate whose DEL failed, and the form in which it stays saved."""
+
+    error: CniError
+    kept: Json
 
 
 class Detaching:
     """One DEL. The caller holds the container's lock through `saved`."""
 
-    def __init__(self, call: Call, config: Config, saved: SavedDelegates, delegates: Delegates) -> None:
+    def __init__(self, call: Call, config: Config, saved: SavedDelegates, delegates: Delegates, look: Look) -> None:
         self._call = call
         self._config = config
         self._saved = saved
         self._delegates = delegates
+        self._look = look
 
     def run(self) -> None:
         """Detaches one network, or everything. Raises Failure naming all failed delegates, which stay saved."""
@@ -31,21 +42,53 @@ class Detaching:
         # The default interface goes last, whatever its position in a file of Kaloom's kactus.
         kept.sort(key=lambda delegate: bool(identity(delegate)))
         outcomes = [(delegate, self._detach(delegate)) for delegate in reversed(kept)]
+        failed = [outcome for _, outcome in outcomes if outcome is not None]
         # In a single write: a full disk then cannot block the last ones.
-        self._saved.drop(*(delegate for delegate, fault in outcomes if fault is None))
-        faults = [fault for _, fault in outcomes if fault is not None]
-        if faults:
-            raise Failure(faults[0].code if len(faults) == 1 else INTERNAL, "; ".join(map(str, faults)))
+        gone = [delegate for delegate, outcome in outcomes if outcome is None]
+        self._saved.drop(*gone, changed=[each.kept for each in failed])
+        if failed:
+            code = failed[0].error.code if len(failed) == 1 else INTERNAL
+            raise Failure(code, "; ".join(str(each.error) for each in failed))
 
-    def _detach(self, delegate: Json) -> CniError | None:
+    def _detach(self, delegate: Json) -> _Failed | None:
         ifname = str(delegate.get(IFNAME) or ifname_of(delegate, self._call.ifname))
+        kept = delegate
         try:
-            self._delegates.delete(delegate, ifname, self._netns(), lambda: self._today(delegate))
+            netns = self._netns()
+            kept = {LEFT: [], **delegate}
+            if LEFT in delegate or not netns:
+                failed = self._release(delegate, ifname, netns)
+            else:
+                self._delegates.delete(delegate, ifname, netns, lambda: self._today(delegate))
+                failed = None
         except CniError as fault:
-            log("error", f"{self._call.container_id[:12]}: detaching {ifname}: {fault}")
-            return fault
-        log("info", f"{self._call.container_id[:12]}: detached {ifname} ({identity(delegate) or 'default'})")
-        return None
+            failed = _Failed(fault, kept)
+        self._log_end(delegate, ifname, failed)
+        return failed
+
+    def _release(self, delegate: Json, ifname: str, netns: str) -> _Failed | None:
+        """A DEL that failed before, or without a namespace: see `decide.endings`."""
+        positions = delegate.get(LEFT) or []
+        failed = self._delegates.release(delegate, ifname, netns, lambda: self._today(delegate), positions)
+        if not failed:
+            return None
+        from podagent.decide.endings import errors, may_end, remains  # noqa: PLC0415 - DEL seldom fails
+
+        attached = ADDING not in delegate
+        if (not netns or ifname not in self._look(netns)) and may_end(
+            failed, attached=attached, again=LEFT in delegate, alone=bool(positions)
+        ):
+            log("error", f"{self._call.container_id[:12]}: {ifname}: {remains(failed, attached=attached)}")
+            return None
+        error = failed[0].error if len(failed) == 1 else CniError(errors(failed))
+        return _Failed(error, {**delegate, LEFT: [each.position for each in failed]})
+
+    def _log_end(self, delegate: Json, ifname: str, failed: _Failed | None) -> None:
+        container = self._call.container_id[:12]
+        if failed is None:
+            log("info", f"{container}: detached {ifname} ({identity(delegate) or 'default'})")
+        else:
+            log("error", f"{container}: detaching {ifname}: {failed.error}")
 
     def _today(self, delegate: Json) -> Json | None:
         if not identity(delegate) and DEFINITION not in delegate:
@@ -60,7 +103,9 @@ class Detaching:
     def _netns(self) -> str:
         """The namespace, also if only the agent keeps it; "" if it is gone: plugins then only release addresses."""
         given = self._call.netns
-        netns = given if given and is_there(given) else pinned(self._call.container_id)
+        netns = given if given and is_there(given) else ""
+        if not netns and not self._call.arg("K8S_POD_NETWORK"):
+            netns = pinned(self._call.container_id)  # else the agent made the call, and has its reasons
         if netns:
             require_foreign(netns)
         return netns

@@ -31,7 +31,7 @@ def add(call: Call, look: Look = link_names) -> Json:
         return Attaching(call, config, saved, delegates, Cluster(config.kubeconfig), look).run()
 
 
-def delete(call: Call) -> None:
+def delete(call: Call, look: Look = link_names) -> None:
     """DEL: detaches all networks of the container, or the named one."""
     from podagent.kactus.detaching import Detaching  # noqa: PLC0415
 
@@ -40,7 +40,7 @@ def delete(call: Call) -> None:
         return  # its ADD was rejected: nothing is attached
     delegates = Delegates(call)
     with SavedDelegates(config.cni_dir, call.container_id) as saved:
-        Detaching(call, config, saved, delegates).run()
+        Detaching(call, config, saved, delegates, look).run()
 
 
 def check(call: Call, look: Look = link_names) -> None:
@@ -80,7 +80,7 @@ def collect(call: Call) -> None:
             with SavedDelegates(config.cni_dir, container_id) as saved:
                 master = next((each for each in saved.delegates if not identity(each)), {})
                 named = one._replace(ifname=str(master.get(IFNAME) or _DEFAULT_IFNAME))
-                Detaching(named, config, saved, Delegates(named)).run()
+                Detaching(named, config, saved, Delegates(named), link_names).run()
         except CniError as fault:
             faults.append(fault)
     try:

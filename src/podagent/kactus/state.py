@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 from podagent.cni.delegatefile import read_delegates
@@ -29,6 +29,8 @@ IFNAME = "kactusIfName"
 DEFINITION = "kactusDefinition"
 NAMESPACE = "kactusNamespace"
 MAC = "kactusMac"
+LEFT = "kactusLeft"
+"""After a failed DEL: positions of the plugins that failed alone; empty if the others were not asked yet."""
 _LOCKS = ".locks"
 LARGEST_WRITTEN = 4 << 20
 """The most bytes of a file that is added to: 8 KiB for each of the 512 networks that a pod can have."""
@@ -122,10 +124,11 @@ class SavedDelegates:
         kept = [new.pop(identity(each), each) for each in self.delegates]
         self._write([*kept, *new.values()], LARGEST_WRITTEN)
 
-    def drop(self, *delegates: Json) -> None:
-        """Removes delegates in a single write."""
-        names = {identity(each) for each in delegates}
-        self._write([each for each in self.delegates if identity(each) not in names])
+    def drop(self, *delegates: Json, changed: Sequence[Json] = ()) -> None:
+        """Removes delegates, and replaces those that have `changed`, in a single write."""
+        names, new = {identity(each) for each in delegates}, {identity(each): each for each in changed}
+        kept = [each for each in self.delegates if identity(each) not in names]
+        self._write([new.get(identity(each), each) for each in kept])
 
     def _read(self) -> list[Json]:
         try:

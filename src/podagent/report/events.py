@@ -38,7 +38,10 @@ class PodEvents:
     def report(self, outcome: Outcome) -> None:
         if outcome.pod is None or not outcome.news:
             return
-        if outcome.result in _REASONS:
+        if outcome.remark:
+            _, reason = _REASONS[outcome.result]
+            self._recorder.emit(outcome.pod, "Warning", reason, f"{described(outcome)}; {outcome.remark}")
+        elif outcome.result in _REASONS:
             self._recorder.emit(outcome.pod, *_REASONS[outcome.result], described(outcome))
         elif outcome.result is Result.WAITING and isinstance(outcome.error, NetnsUnavailable):
             self._recorder.emit(outcome.pod, "Warning", "NetworkAttachFailed", error_text(outcome.error))

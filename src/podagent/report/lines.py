@@ -33,8 +33,11 @@ class JournalLines:
 def _changed(outcome: Outcome) -> None:
     fields = _fields(outcome, DURATION_MS=f"{outcome.seconds * 1000:.1f}")
     where = "to" if outcome.operation is Operation.ATTACH else "from"
-    milliseconds = outcome.seconds * 1000
-    _log.info("%s %s pod %s in %d ms", described(outcome), where, outcome.key, milliseconds, extra=fields)
+    done = f"{described(outcome)} {where} pod {outcome.key} in {outcome.seconds * 1000:.0f} ms"
+    if outcome.remark:
+        _log.warning("%s; %s", done, outcome.remark, extra=fields | Message.DETACHED_OTHERWISE.field)
+    else:
+        _log.info("%s", done, extra=fields)
 
 
 def _adopted(outcome: Outcome) -> None:

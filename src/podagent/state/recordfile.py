@@ -130,6 +130,9 @@ def _to_json(record: Record) -> Json:
         },
         "result": record.result,
         "ifindex": record.ifindex,
+        "peer": record.peer,
+        "mac": record.mac,
+        "left": list(record.left),
         "adopted": record.adopted,
     }
 
@@ -148,6 +151,10 @@ def _read_1(body: Json) -> Record:
         invocation=_invocation(call),
         result=optional(body, "result", dict),
         ifindex=required(body, "ifindex", int),
+        # Absent in 0.4.0.
+        peer=optional(body, "peer", int) or 0,
+        mac=optional(body, "mac", str) or "",
+        left=_positions(body, "left"),
         adopted=required(body, "adopted", bool),
         static=required(pod, "static", bool),
     )
@@ -201,6 +208,13 @@ def _strings(source: Json, key: str) -> tuple[str, ...]:
     values = required(source, key, list)
     if not all(isinstance(value, str) for value in values):
         raise ValueError(f"'{key}' must hold strings")
+    return tuple(values)
+
+
+def _positions(source: Json, key: str) -> tuple[int, ...]:
+    values = optional(source, key, list) or []
+    if not all(type(value) is int for value in values):
+        raise ValueError(f"'{key}' must hold numbers")
     return tuple(values)
 
 

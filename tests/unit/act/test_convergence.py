@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from podagent.decide.dialects.kaloom_names import ANNOTATION, interface_name
 from podagent.model import Phase, Pod, PodKey
 from unit.bench import Bench
-from unit.nodemodel import Crash, Faults, inode_of
+from unit.nodemodel import Crash, Faults
 
 # Two pods of one name in two namespaces, and two of one name and namespace after each other.
 PODS = (PodKey("one", "pod", "uid-a"), PodKey("two", "pod", "uid-b"), PodKey("one", "pod", "uid-c"))
@@ -83,6 +83,13 @@ def crash(history: History, pod: PodKey, steps: int) -> None:
     history.faults.crash_in = None
 
 
+def tamper(history: History, how: Callable[..., object], pod: PodKey, network: str) -> None:
+    """The workload does it to a link whose index is on record: before that, nothing could find it again."""
+    index = history.links_of(pod).get(interface_name(network))
+    if index in {record.ifindex for record in history.durable.values()}:
+        how(history, pod, network)
+
+
 def reboot(history: History) -> None:
     history.reboot()
     history.start_agent()
@@ -110,12 +117,15 @@ HAPPENINGS = [
     events(History.stop_sandbox, PODS),
     events(History.replace_sandbox, PODS, (False, True)),
     events(History.link_vanishes, PODS, NETWORKS),
+    events(tamper, (History.link_is_renamed, History.link_is_replaced, History.link_is_moved), PODS, NETWORKS),
     events(History.start_agent),
     events(reboot),
     events(lambda h, network, mode: h.faults.add_fails.update({network: mode}), NETWORKS, MODES),
     events(lambda h: h.faults.add_fails.clear()),
     events(lambda h, network: h.faults.delete_fails.add(network), NETWORKS),
-    events(lambda h: h.faults.delete_fails.clear()),
+    events(lambda h, network: h.faults.only_ipam_deletes.add(network), NETWORKS),
+    events(lambda h: (h.faults.delete_fails.clear(), h.faults.only_ipam_deletes.clear())),
+    events(lambda h, full: setattr(h.faults, "disk_full", full), (False, True)),
     events(lambda h, network: h.faults.undefined.add(network), NETWORKS),
     events(lambda h: h.faults.undefined.clear()),
     events(lambda h, down: setattr(h.faults, "runtime_down", down), (False, True)),
@@ -134,7 +144,7 @@ def assert_nothing_is_forgotten(node: History) -> None:
     recorded = {(r.sandbox_id, r.attachment.ifname) for r in node.disk.values()}
     assert {(sandbox, ifname) for _, sandbox, ifname in node.leases} <= recorded | node.made_by_kubelet
     for pod, sandbox in node.running.items():
-        assert {(sandbox.id, ifname) for ifname in node.links_of(pod)} <= recorded | node.made_by_kubelet
+        assert {(sandbox.id, ifname) for ifname in node.attached_to(pod)} <= recorded | node.made_by_kubelet
 
 
 def assert_malformed_detaches_nothing(node: History) -> None:
@@ -158,6 +168,7 @@ def assert_an_absent_pod_that_may_exist_loses_nothing(node: History) -> None:
 def settle(node: History) -> None:
     """Everything works again, every pod has a sandbox, and the agent has looked often enough."""
     node.faults = Faults()
+    node.remove_foreign_links()
     for pod in PODS:
         node.list_has(pod)
         if pod not in node.pods:
@@ -175,15 +186,16 @@ def assert_as_desired(node: History) -> None:
         if node.is_malformed(pod):
             continue
         wanted, sandbox = node.wanted(pod), node.running[pod]
-        assert set(node.links_of(pod)) - _left_by_kubelet(node, pod, set(wanted)) == set(wanted)
+        links = node.attached_to(pod)
+        assert set(links) - _left_by_kubelet(node, pod, set(wanted)) == set(wanted)
         assert {r.attachment.ifname: r.attachment.mac for r in node.of(pod)} == wanted
         for ifname, mac in wanted.items():
             if (sandbox.id, ifname) not in node.made_by_kubelet:
-                assert node.macs[inode_of(sandbox), ifname] == (mac or "")
+                assert node.macs[links[ifname]] == (mac or "")
     assert {pod for pod, _ in node.disk} <= set(node.pods)
     recorded = {(r.sandbox_id, r.attachment.ifname) for r in node.disk.values()}
     assert {(s, ifname) for _, s, ifname in node.leases} - node.made_by_kubelet <= recorded
-    assert node.pins == {record.netns.inode for record in node.disk.values()}
+    assert node.pins == {record.netns.inode for record in node.disk.values() if record.boot_id == node.boot_id}
 
 
 def _left_by_kubelet(node: History, pod: PodKey, wanted: set[str]) -> set[str]:

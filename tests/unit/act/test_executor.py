@@ -88,24 +88,15 @@ def test_attaches_and_records_everything_that_detaching_will_need(node: Attachin
 
 
 @pytest.mark.promise("State directory: the disk is full before ADD", "no plugin runs")
-def test_no_add_runs_that_could_not_be_recorded(node: Attaching, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(record: Record) -> None:
-        raise StoreError("disk full")
-
-    monkeypatch.setattr(node, "put", full)
+def test_no_add_runs_that_could_not_be_recorded(node: Attaching) -> None:
+    node.faults.disk_full = True
     with pytest.raises(StoreError):
         node.attach()
     assert node.operations == []
 
 
-def test_what_was_recorded_before_the_disk_failed_is_completed_and_detached(
-    node: Attaching, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail() -> None:
-        monkeypatch.setattr(node, "keep", node.put)
-        monkeypatch.setattr(node, "put", lambda record: pytest.fail("only memory is left"))
-
-    node.before_add = fail
+def test_what_was_recorded_before_the_disk_failed_is_completed_and_detached(node: Attaching) -> None:
+    node.before_add = lambda: setattr(node.faults, "disk_full", True)
     made = node.attach()
     assert (made.phase, node.links_of(POD)) == (Phase.ATTACHED, {RED: made.ifindex})
     node.executor.detach(made)
@@ -116,7 +107,7 @@ def test_an_interface_that_is_there_already_is_adopted_without_add_and_detached_
     node.kubelet_attaches(POD, "red")
     before = node.links_of(POD)
     made = node.attach()
-    assert (made.adopted, made.phase, made.result, made.ifindex) == (True, Phase.ATTACHED, None, before[RED])
+    assert (made.adopted, made.phase, made.ifindex) == (True, Phase.ATTACHED, before[RED])
     assert node.record() == made
     assert (node.operations, node.links_of(POD)) == ([], before)
     node.executor.detach(made)
@@ -282,7 +273,9 @@ def test_del_waits_while_nobody_can_tell_whether_the_namespace_is_there(
 
 
 def test_del_that_leaves_the_link_is_a_failure_whatever_it_reports(node: Attaching) -> None:
-    made = node.attach()
+    node.attach()
+    node.put(node.record()._replace(ifindex=0))  # as after a crash during ADD
+    made = node.record()
     node.delete_does_nothing = True
     with pytest.raises(InterfaceLeft, match=f"{RED} is still there"):
         node.executor.detach(made)

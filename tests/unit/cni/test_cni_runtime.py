@@ -155,6 +155,37 @@ def test_delete_stops_at_the_first_failure(chain: Chain) -> None:
     assert chain.calls == ["DEL second net0"]
 
 
+def test_release_asks_all_plugins_or_some_of_them_though_some_fail(chain: Chain) -> None:
+    chain.fail("DEL second")
+    (failed,) = chain.runtime.release(chain.call(), TARGET, RESULT)
+    assert (failed.position, str(failed.error), failed.lease) == (1, "CNI plugin second: no [code 104]", "")
+    assert chain.calls == ["DEL second net0", "DEL first net0"]
+    assert len(chain.runtime.release(chain.call(), TARGET, RESULT, (1, 7))) == 1
+    assert chain.calls[2:] == ["DEL second net0"]
+
+
+@pytest.mark.parametrize(
+    ("ipam", "code", "lease", "ran"),
+    [
+        ("second", 0, "", True),
+        ("second", 999, "by the IPAM plugin second", True),
+        ("second", 7, "by the IPAM plugin second", False),
+        ("third", 0, "by the IPAM plugin third", False),
+    ],
+)
+def test_release_has_the_ipam_plugin_of_a_failed_one_give_the_address_back(
+    chain: Chain, ipam: str, code: int, lease: str, ran: bool
+) -> None:
+    chain.fail("DEL first")
+    if code:
+        chain.fail("DEL second", code)
+    call = chain.call(types=("first",))
+    call = call._replace(netconf=NetConf({**call.netconf.json, "plugins": [{"type": "first", "ipam": {"type": ipam}}]}))
+    (failed,) = chain.runtime.release(call, TARGET, RESULT)
+    assert (failed.lease, failed.ipam_ran) == (lease, ran)
+    assert chain.calls == ["DEL first net0", "DEL second net0"][: 1 + (ipam == "second")]
+
+
 def test_check_runs_the_chain_in_order_with_the_final_result(chain: Chain) -> None:
     chain.answers["first"] = b"rubbish, which does not matter"
     chain.runtime.check(chain.call(), TARGET, RESULT)

@@ -15,7 +15,7 @@ from podagent.errors import CniError
 from podagent.foreign import Json
 from podagent.kactus.call import Call, read_call
 from podagent.kactus.credentials import Credentials
-from podagent.kactus.operations import OPERATIONS, add, check
+from podagent.kactus.operations import OPERATIONS, add, check, delete
 from unit.cni.plugins import Plugins
 from unit.kube.loopback import kubeconfig
 
@@ -130,7 +130,7 @@ class PodNode(Plugins):
     def perform(self, command: str, network: str = "", conf: Json | None = None, **environ: str) -> None:
         """Any command, whatever its result is."""
         call = self.call(command, network, conf, **environ)
-        looking = {"ADD": add, "CHECK": check}
+        looking = {"ADD": add, "CHECK": check, "DEL": delete}
         if command in looking:
             looking[command](call, self._look)
         else:

@@ -10,6 +10,7 @@ import pytest
 
 from podagent.cni.delegatefile import ADDING
 from podagent.foreign import Json
+from podagent.kactus import detaching
 from podagent.kactus.lock import MARK
 from podagent.kactus.state import DEFINITION
 from unit.kactus.scripted import GREEN, RED, PodNode
@@ -91,6 +92,52 @@ def test_networks_that_fail_are_reported_together_and_stay_kept_and_the_others_g
     started.failures.clear()
     started.perform("DEL")
     assert (started.links, started.kept) == (set(), [])
+
+
+CHAIN: Json = {
+    "cniVersion": "0.4.0", "name": "red-net", "networkName": "red", "prevResult": {"cniVersion": "0.4.0"},
+    "plugins": [{"type": "red"}, {"type": "green"}],
+}  # fmt: skip
+
+
+def test_after_a_failure_all_plugins_of_a_chain_are_asked_and_then_those_that_failed_alone(node: PodNode) -> None:
+    node.keep(CHAIN)
+    node.links = {RED}
+    node.fail("DEL green", 105, "busy")
+    for calls in (["green"], ["green", "red"], ["green"]):
+        before = len(node.calls)
+        if node.links or calls != ["green"]:
+            node.refused(105, "DEL", "red")
+        else:  # the link is gone, and nothing shows an address: that is the end
+            node.perform("DEL", "red")
+        assert node.calls[before:] == [f"DEL {plugin} {RED}" for plugin in calls]
+    assert node.kept == []
+
+
+def test_a_network_that_never_had_an_interface_ends_after_the_second_failure(node: PodNode) -> None:
+    node.keep(HALF_RED)
+    node.objects.clear()
+    node.fail("DEL red", 105, "bad mtu")
+    node.links = {RED}
+    for _ in range(2):
+        node.refused(105, "DEL", "red")
+    assert node.kept_names == ["red"], "there is an interface"
+    node.links = set()
+    node.perform("DEL", "red")
+    assert node.kept == []
+
+
+def test_without_a_namespace_nothing_is_asked_in_one_that_the_agent_has_kept(
+    node: PodNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If it is the agent that names none: another link has the name of the one to detach."""
+    monkeypatch.setattr(detaching, "pinned", lambda container: str(node.netns))
+    node.keep(CHAIN)
+    node.perform("DEL", "red", CNI_NETNS="")
+    assert node.given["red"].env["CNI_NETNS"] == ""
+    node.keep(CHAIN)
+    node.perform("DEL", CNI_NETNS="")
+    assert node.given["red"].env["CNI_NETNS"] == str(node.netns)
 
 
 @pytest.mark.parametrize(

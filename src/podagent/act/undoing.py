@@ -1,0 +1,179 @@
+"""Undoes one attachment: DEL, then the link by its index, then the record. It does not decide when.
+
+A link is what its index says: a workload may rename it, put another one under its name, or move it to a namespace of
+its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+
+from podagent.act.ports import Cni, HostEnds, Namespaces, Netns, Records
+from podagent.decide.endings import errors, may_end, remains
+from podagent.errors import CniError, InterfaceLeft, NetnsGone, NetnsUnavailable
+from podagent.model import Invocation, Link, Phase, Record, Unreleased, Via, host_interfaces
+from podagent.resolve.reach import moves_links
+
+
+class Undoing:
+    """One operation at a time per pod; different pods in parallel."""
+
+    def __init__(
+        self,
+        namespaces: Namespaces,
+        ends: HostEnds,
+        cni: Cni,
+        records: Records,
+        await_orphans: Callable[[str, str, float], object],
+        boot_id: str,
+        plugin_timeout_s: float = 120.0,
+    ) -> None:
+        """
+        Args:
+            ends: the host's ends of links.
+            await_orphans: called with container ID, interface name and `plugin_timeout_s`; waits for plugin processes
+                that a previous process of the agent left running on that attachment.
+            boot_id: ID of the current boot.
+            plugin_timeout_s: time limit per plugin run, in seconds.
+        """
+        self._namespaces = namespaces
+        self._ends = ends
+        self._cni = cni
+        self._records = records
+        self._await_orphans = await_orphans
+        self._boot_id = boot_id
+        self._plugin_timeout_s = plugin_timeout_s
+
+    def undo(self, record: Record, call: Invocation | None = None) -> str:
+        """Runs DEL and removes the record. If it raises, the record stays as DETACHING.
+
+        The first DEL halts at the first plugin that fails. A later one, or one without sandbox, asks the others too;
+        then only those that failed are retried.
+
+        Args:
+            record: the attachment.
+            call: replaces the recorded invocation.
+
+        Returns:
+            What went otherwise than usual, "" if nothing did.
+
+        Raises:
+            PodagentError: DEL failed, or the interface still exists.
+        """
+        if record.phase is not Phase.ATTACHED:
+            # Only these phases can stem from a process that was killed while a plugin was running.
+            self._await_orphans(record.sandbox_id, record.attachment.ifname, self._plugin_timeout_s)
+        if record.phase is not Phase.DETACHING:
+            # Whatever became of the disk, the interface and its address can be released.
+            self._records.keep(record._replace(phase=Phase.DETACHING))
+        remark = self._delete(record, call)
+        self._records.remove(record)
+        return remark
+
+    def runs(self, record: Record) -> bool:
+        """Whether the sandbox of a record runs. Raises NetnsUnavailable."""
+        return record.boot_id == self._boot_id and self._namespaces.runs(record.netns)
+
+    def is_there(self, record: Record, links: Mapping[str, Link]) -> bool:
+        """Whether the attachment's link is among those of its namespace, or was moved to another one."""
+        return bool(_name_of(record, links)) or self._was_moved(record)
+
+    def _delete(self, record: Record, call: Invocation | None) -> str:
+        if record.adopted and may_move_to_host(record):
+            # Recorded by a version that adopted without proof. IPAM still gets its DEL.
+            self._cni.delete(call or record.invocation, record.target(""), record.result)
+            return ""
+        with self._reopened(record) as netns:
+            path = self._path_for_plugins(record, netns)
+            if record.phase is not Phase.DETACHING and self.runs(record):
+                self._cni.delete(call or record.invocation, record.target(path), record.result)
+            elif failed := self._release(record, call, path):
+                return self._end_or_raise(record, netns, failed, remember=call is None)
+            return self._remove_link_left(record, netns)
+
+    @contextmanager
+    def _reopened(self, record: Record) -> Iterator[Netns | None]:
+        """The namespace of the attachment, None if it is gone."""
+        with ExitStack() as stack:
+            netns = None
+            if record.boot_id == self._boot_id:
+                with suppress(NetnsGone):
+                    netns = stack.enter_context(self._namespaces.reenter(record.netns, record.sandbox_id))
+            yield netns
+
+    def _path_for_plugins(self, record: Record, netns: Netns | None) -> str:
+        """The namespace for plugins that find the link by its name. "" if they must not find another one's link."""
+        links = netns.links() if netns and record.ifindex else {}
+        usual, name = record.attachment.ifname, _name_of(record, links)
+        if netns is None or name == usual:
+            return netns.path if netns else ""
+        if usual in links:
+            if not name or not may_move_to_host(record):
+                return ""
+            if self.runs(record):
+                raise InterfaceLeft(f"its link is now {name}, and another one is {usual}: rename or remove that one")
+            netns.rename(usual, f"was-{links[usual].ifindex}")
+        if name:
+            with suppress(NetnsUnavailable):  # then it is removed by its index
+                netns.rename(name, usual)
+        return netns.path
+
+    def _release(self, record: Record, call: Invocation | None, path: str) -> Sequence[Unreleased]:
+        positions = record.left if call is None else ()
+        return self._cni.release(call or record.invocation, record.target(path), record.result, positions)
+
+    def _end_or_raise(
+        self, record: Record, netns: Netns | None, failed: Sequence[Unreleased], *, remember: bool
+    ) -> str:
+        if netns and record.ifindex and not self.runs(record) and not may_move_to_host(record):
+            netns.remove(record.ifindex)  # as the end of the namespace would
+        attached = record.result is not None or bool(record.ifindex) or record.adopted
+        again = record.phase is Phase.DETACHING
+        if self._has_certainly_no_link(record, netns) and may_end(
+            failed, attached=attached, again=again, alone=bool(record.left)
+        ):
+            return remains(failed, attached=attached)
+        if remember:
+            left = tuple(each.position for each in failed)
+            self._records.keep(record._replace(phase=Phase.DETACHING, left=left))
+        raise failed[0].error if len(failed) == 1 else CniError(errors(failed))
+
+    def _has_certainly_no_link(self, record: Record, netns: Netns | None) -> bool:
+        if record.via is not Via.DELEGATE or (record.result is not None and not record.ifindex):
+            return False  # only the system plugin can tell; nothing shows (vhost-user and the like)
+        links = netns.links() if netns and netns.intact() else {}
+        return record.attachment.ifname not in links if not record.ifindex else not self.is_there(record, links)
+
+    def _remove_link_left(self, record: Record, netns: Netns | None) -> str:
+        """Removes a link that DEL has left. Raises InterfaceLeft if that must not be done."""
+        if netns is None or not netns.intact():
+            return ""
+        links, usual = netns.links(), record.attachment.ifname
+        name = _name_of(record, links) if record.ifindex else usual if usual in links else ""
+        if name and (not record.ifindex or may_move_to_host(record)):
+            raise InterfaceLeft(f"DEL reported success, but {name} is still there")
+        if name:
+            netns.remove(links[name].ifindex)
+            return f"DEL left the link, named {name} now: it was removed by its index"
+        if self._was_moved(record):
+            self._ends.remove(record.peer)
+            return "DEL left the link, which is in another network namespace: it was removed with its end on the host"
+        return ""
+
+    def _was_moved(self, record: Record) -> bool:
+        """Whether the host has the other end of a link, and the pod has not the link."""
+        return bool(record.peer) and self._ends.is_there(record.peer, host_interfaces(record.result))
+
+
+def may_move_to_host(record: Record) -> bool:
+    """Whether DEL moves the link. The system plugin refuses links that it did not attach."""
+    return record.via is Via.DELEGATE and moves_links(record.invocation.netconf)
+
+
+def _name_of(record: Record, links: Mapping[str, Link]) -> str:
+    """The present name of the attachment's link, "" if it is not among these."""
+    usual = record.attachment.ifname
+    if usual in links and record.mac and links[usual].mac == record.mac:
+        return usual  # it was moved, and came back with another index
+    return next((name for name, link in links.items() if link.ifindex == record.ifindex), "")
