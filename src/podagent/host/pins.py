@@ -33,6 +33,8 @@ def pin_directory(state_directory: Path) -> Path:
 
 Mount = Callable[[str, str], None]
 """Binds the namespace at the first path to the file at the second. Raises OSError."""
+Unmount = Callable[[str], None]
+"""Undoes it, also while the namespace is in use. Raises OSError."""
 
 
 def bind(source: str, target: str) -> None:
@@ -41,7 +43,7 @@ def bind(source: str, target: str) -> None:
 
 
 def unbind(target: str) -> None:
-    """Undoes it. Raises OSError."""
+    """See `Unmount`."""
     _require(_libc.umount2(target.encode(), _MNT_DETACH))
 
 
@@ -71,9 +73,10 @@ class Pins:
     Where no mount is possible, this process holds the namespace open instead, until it ends.
     """
 
-    def __init__(self, directory: Path, mount: Mount = bind) -> None:
+    def __init__(self, directory: Path, mount: Mount = bind, unmount: Unmount = unbind) -> None:
         self._directory = directory
         self._mount = mount
+        self._unmount = unmount
         self._nsfs = os.stat("/proc/self/ns/net").st_dev  # noqa: PTH116
         self._held: dict[Pin, int] = {}
         self._warned = False
@@ -113,15 +116,31 @@ class Pins:
         """Lets a namespace go."""
         if pin in self._held:
             os.close(self._held.pop(pin))
-        _remove(self._directory / pin.file_name)
+        else:
+            self._remove(self._directory / pin.file_name)
 
     def keep_only(self, pins: Collection[Pin]) -> None:
         """Removes all others. If that fails for one, it still removes the rest."""
         kept = {pin.file_name for pin in pins}
         others = [place for place in _places(self._directory) if place.name not in kept]
-        faults = [fault for place in others if (fault := _fault_of_removal(place))]
+        faults = [fault for place in others if (fault := self._fault_of_removal(place))]
         if faults:
             raise faults[0]
+
+    def _fault_of_removal(self, place: Path) -> OSError | None:
+        try:
+            self._remove(place)
+        except OSError as fault:
+            return fault
+        return None
+
+    def _remove(self, place: Path) -> None:
+        try:
+            self._unmount(str(place))
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOENT):  # not a mount; no such file
+                raise
+        place.unlink(missing_ok=True)
 
 
 def _places(directory: Path) -> list[Path]:
@@ -129,20 +148,3 @@ def _places(directory: Path) -> list[Path]:
         return list(directory.iterdir())
     except FileNotFoundError:
         return []
-
-
-def _fault_of_removal(place: Path) -> OSError | None:
-    try:
-        _remove(place)
-    except OSError as fault:
-        return fault
-    return None
-
-
-def _remove(place: Path) -> None:
-    try:
-        unbind(str(place))
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOENT):  # not a mount; no such file
-            raise
-    place.unlink(missing_ok=True)
