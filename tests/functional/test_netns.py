@@ -20,7 +20,7 @@ from lab.waiting import eventually
 from podagent.errors import HostNetworkRefused, NetnsGone
 from podagent.host import hostends
 from podagent.host.netns import NetworkNamespaces, identify
-from podagent.host.pins import Mount, Pin, Pins, bind
+from podagent.host.pins import Pin, Pins
 
 pytestmark = pytest.mark.root
 
@@ -175,28 +175,14 @@ def pinned_below(directory: Path) -> list[str]:
     return [Path(point).name for point in mounts_below(directory)]
 
 
-def refuse(source: str, target: str) -> None:
-    raise PermissionError(1, "Operation not permitted")
-
-
 @pytest.fixture
-def mount() -> Mount:
-    return bind
-
-
-@pytest.fixture
-def pins(tmp_path: Path, mount: Mount) -> Iterator[Pins]:
-    made = Pins(tmp_path / "netns", mount)
+def pins(tmp_path: Path) -> Iterator[Pins]:
+    made = Pins(tmp_path / "netns")
     yield made
     made.keep_only([])
     assert pinned_below(tmp_path) == []
 
 
-@pytest.mark.promise(
-    "Node: network namespaces cannot be mounted",
-    "the agent holds them open, and a warning says so",
-)
-@pytest.mark.parametrize("mount", [bind, refuse], ids=["mounted", "held open where no mount is possible"])
 def test_a_pinned_namespace_is_there_for_plugins_when_its_process_has_ended(
     process: Process, pins: Pins, tmp_path: Path
 ) -> None:
@@ -221,7 +207,6 @@ def test_a_pinned_namespace_is_there_for_plugins_when_its_process_has_ended(
     with pytest.raises(NetnsGone), namespaces.reenter(ref, SANDBOX):
         pytest.fail("entered what is gone")
     assert pinned_below(tmp_path) == []
-    assert f"net:[{ref.inode}]" not in processes.namespaces_held(os.getpid())
 
 
 def test_pins_outlive_their_maker_and_those_of_no_record_are_removed_at_the_next_start(

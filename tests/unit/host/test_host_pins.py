@@ -63,6 +63,10 @@ def test_a_namespace_is_pinned_once_and_let_go(pins: Pins, directory: Path, fd: 
     assert (pins.path(PIN), names(directory)) == ("", [])
 
 
+@pytest.mark.promise(
+    "Node: network namespaces cannot be mounted",
+    "the agent holds them open, and a warning says so",
+)
 def test_where_nothing_can_be_mounted_a_descriptor_is_held_and_the_journal_says_so_once(
     directory: Path, fd: int, caplog: pytest.LogCaptureFixture
 ) -> None:
