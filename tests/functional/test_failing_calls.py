@@ -27,8 +27,9 @@ ATTACHED: State = (True, True, ["ATTACHED"])
 DETACHED: State = (False, False, [])
 # Of a call in a loop these visits fail, each in a row of its own.
 _VISITS = 3
-# A site up to the innermost function of the module.
-_OF_NAMESPACE = re.compile(r".*? host/netns\.py:\d+ (?!unpin)\S+")
+# A site up to the innermost function of the module. To detach in a pinned namespace, it need not be known whether the
+# sandbox runs (_start_time); it is let go (unpin) when the record is gone.
+_OF_NAMESPACE = re.compile(r".*? host/netns\.py:\d+ (?!unpin|_start_time)\S+")
 
 
 class Act(NamedTuple):
