@@ -23,6 +23,10 @@ class KubeconfigError(InputError):
     """The kubeconfig is missing, unreadable or unusable; the text names the file."""
 
 
+class KubeconfigUnreadable(KubeconfigError):
+    """The kubeconfig, or a file that it names, is not there yet or cannot be read now; the text names the file."""
+
+
 class AnnotationError(InputError):
     """The network annotation of a pod, or one entry of it, is malformed."""
 
@@ -45,6 +49,10 @@ class NoNetConf(NetConfError):
 
 class NetConfUnreadable(NetConfError):
     """A file that may be the node's CNI network configuration cannot be read now."""
+
+
+class PluginIgnoresRequests(SettingsError, NetConfError):
+    """With ``attach-via = system``, the node's system plugin would attach its default network instead of the wanted."""
 
 
 class HostNetworkRefused(InputError):

@@ -42,6 +42,7 @@ from podagent.model import DefinitionRef, Phase, Pod, PodKey, Record
 from podagent.resolve.delegate import DelegateNetworks
 from podagent.resolve.macs import MacRule
 from podagent.resolve.networks import ChosenNetworks
+from podagent.resolve.node import NodePlugin
 from podagent.resolve.policy import DefinitionPolicy
 from podagent.resolve.rules import OWN_NAMESPACE, Rules
 from podagent.resolve.system import SystemNetworks
@@ -176,19 +177,19 @@ class Node:
         self.store.load()
         self._pins.keep_only({Pin(record.sandbox_id, record.netns.inode) for record in self.store.all()})
         bin_dirs, claims = (str(plugin_dir()),), LinkClaims(str(self._directory / "links"))
-        system = SystemNetworks(SystemConf(self._conf_dir).current, bin_dirs, "")
-        policy = DefinitionPolicy(Rules(frozenset()), system.plugin_types, claims, self.store.definitions_in_use)
+        node_plugin = NodePlugin("auto", SystemConf(self._conf_dir).current)
+        policy = DefinitionPolicy(Rules(frozenset()), node_plugin.plugin_types, claims, self.store.definitions_in_use)
         macs = MacRule(OWN_NAMESPACE, tuple, host_macs)
         delegate = DelegateNetworks(self._definition, bin_dirs, (), policy, macs)
         cni = CniRuntime(30, os.environ, lambda *_: None)
         lane = SlowLane(1, self._clock)
-        evidence = AttachmentEvidence(cni, system.netconf)
+        evidence = AttachmentEvidence(cni, node_plugin.netconf)
         namespaces, boot = NetworkNamespaces(self._pins), boot_id()
         undoing = Undoing(namespaces, hostends, cni, self, _await_orphans_briefly, boot, 30)
         executor = Executor(namespaces, hostends, cni, self, evidence, undoing, boot, lane, 30)
         outcomes = Outcomes(Attempts(self._clock, random.Random(1)), [self], self._clock)
         runtime = DockerRuntime("unix:///nowhere", identify, connect=lambda **_: self)
-        networks = ChosenNetworks("auto", system, delegate)
+        networks = ChosenNetworks(node_plugin, SystemNetworks(bin_dirs, ""), delegate, evidence.has_attached)
         self._reconciler = Reconciler(self, self, runtime, networks, executor, outcomes, (), clock=self._clock)
 
     def look(self, *, verify: bool = False) -> float | None:

@@ -47,8 +47,8 @@ def nothing_configured(bed: Bed) -> Iterator[None]:
 
 
 def configure(bed: Bed, file: str, plugin: str, **more: Any) -> dict[str, Any]:
-    """Puts a CNI configuration there, complete at once, as an installer should."""
-    conf = bed.networks.bridge().config | {"type": plugin} | more
+    """Puts a CNI configuration of a wrapper of kactus there, complete at once, as an installer should."""
+    conf = bed.networks.bridge().config | {"type": plugin, "delegates": [{"type": "bridge"}]} | more
     if file.endswith(".conflist"):
         conf = {"cniVersion": conf.pop("cniVersion"), "name": conf.pop("name"), "plugins": [conf]}
     new = bed.agent.cni_conf_dir / f"{file}.new"
@@ -146,3 +146,38 @@ def test_a_pod_is_left_to_the_kubelet_until_it_is_running(bed: Bed) -> None:
 
     starting.report_running()
     starting.wait_for(lambda links: ifname("red") in links, timeout=2, what="red, without waiting out a delay")
+
+
+REFUSED = ("attach-via is system", "00-plain.conf makes bridge the node's system plugin", "set attach-via to auto")
+
+
+@pytest.mark.promise(
+    "Node: attach-via is system, and another plugin than kactus becomes the node's",
+    "attaches are refused with the file and the remedy until that ends; detaching goes on",
+)
+def test_a_plugin_that_ignores_the_wanted_network_is_not_asked_until_one_is_there_that_does_not(bed: Bed) -> None:
+    install(bed)
+    bed.plugins.record("bridge")
+    configure(bed, "10-cluster.conf", TOKEN)
+    pod = bed.node.pod(networks=["red"])
+    wait_for_exactly(pod, "red")
+    configure(bed, "00-plain.conf", "bridge", delegates=[])
+    pod.annotate(["green"])  # it is detached with the recorded configuration
+    wait_for_event(bed.api, pod, "NetworkAttachFailed", "green", *REFUSED)
+    wait_for_exactly(pod)
+    bed.agent.reload()
+    eventually(lambda: "Degraded: attach-via is system" in bed.agent.notifications.status)
+
+    (bed.agent.cni_conf_dir / "00-plain.conf").unlink()
+    pod.wait_for(lambda links: set(links) == ifnames("green"), 40)
+    eventually(lambda: "Degraded" not in bed.agent.notifications.status, 40)
+    assert set(plugins_by_interface(bed.plugins.calls()).values()) == {TOKEN}
+
+
+def test_the_start_is_refused_on_a_node_whose_plugin_ignores_the_wanted_network(bed: Bed) -> None:
+    bed.agent.stop()
+    configure(bed, "00-plain.conf", "bridge", delegates=[])
+    bed.agent.start(wait=False)
+    eventually(lambda: bed.agent.ended_by_itself, what="the agent to end")
+    wait_for_line(bed.agent, "podagent: ", *REFUSED)
+    assert bed.agent.stop() == 2

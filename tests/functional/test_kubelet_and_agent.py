@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -38,9 +39,13 @@ def started(bed: Bed, kactus: NodeKactus, *networks: Network) -> Pod:
     return pod
 
 
+def wait_for_networks_of_pod(pod: Pod, *networks: Network) -> None:
+    pod.wait_for(lambda links: set(links) == {"lo", "eth0", *map(ifname, networks)})
+
+
 def wait_for_networks(bed: Bed, pod: Pod, *networks: Network) -> None:
     """Waits until the pod has eth0 and these, and no others."""
-    pod.wait_for(lambda links: set(links) == {"lo", "eth0", *map(ifname, networks)})
+    wait_for_networks_of_pod(pod, *networks)
     wait_for_attached(bed.agent, *networks)
 
 
@@ -116,6 +121,40 @@ def test_the_kubelets_teardown_and_the_agents_detach_at_once_leave_nothing(
     answer = tearing_down.answer()
     assert answer.ok, answer
     bed.settles({pod: []})
+
+
+@pytest.mark.promise(
+    "kactus: attach-via is delegate, though kactus is the node's plugin",
+    "the agent waits for the kubelet's ADD, and each interface is made once; what kactus attached, kactus detaches",
+)
+def test_in_delegate_mode_too_the_agent_waits_for_what_kactus_attaches_at_pod_start(
+    own_bed: Callable[..., Bed],
+) -> None:
+    bed = own_bed(attach_via="delegate")
+    kactus, data, late = bed.kactus, bed.networks.bridge(), bed.networks.bridge()
+    assert kactus
+    bed.plugins.record("bridge")
+    pod = bed.node.pod(networks=[data.name], start=False)
+    pod.start_sandbox()
+    # It has looked, before the kubelet's call: it waits, or it has been too early.
+    eventually(lambda: len(pod.links()) > 1 or f"pod {pod.namespace}/{pod.name} is still being" in bed.agent.log())
+    kactus.set_up(pod)
+    pod.start_containers()
+    pod.annotate([data.name, late.name])  # its containers are being set up
+    wait_for_networks_of_pod(pod, data, late)
+    pod.report_running()
+    wait_for_line(bed.agent, "adopted", ifname(data), pod.name)
+    assert order(bed.plugins.calls("ADD")) == ["eth0", ifname(data), ifname(late)]
+    assert kactus.attachments() == {(pod.sandbox_id, name) for name in ("", data.name)}
+
+    pod.annotate([late.name])
+    wait_for_networks(bed, pod, late)
+    assert kactus.attachments() == {(pod.sandbox_id, "")}
+    pod.annotate([])
+    wait_for_networks(bed, pod)
+    kactus.tear_down(pod)
+    bed.settles({pod: []})
+    wait_for_line(bed.agent, "to each pod only when the node's system plugin", "05-kactus.conf")
 
 
 def test_a_sandbox_that_the_kubelet_replaces_is_set_up_by_it_and_adopted(bed: Bed, kactus: NodeKactus) -> None:

@@ -41,6 +41,7 @@ PLANTED = {
         ("podagent.daemon.rounds", "podagent.kactus.call"),
         ("podagent.runtimes.docker", "podagent.host.netns"),
         ("podagent.errors", "podagent.messages"),
+        ("podagent.kubeconfig.plugin", "podagent.cni.plugin"),
     ],
     EMPTY: [("podagent", "podagent.errors")],
     CORE: [
@@ -70,6 +71,7 @@ PLANTED = {
     ],
     KACTUS: [
         ("podagent.kactus.run", "podagent.act.outcomes"),
+        ("podagent.kactus.credentials", "podagent.kube.credentials"),
         ("podagent.host.netns", "podagent.state.recordfile"),  # kactus imports that module
     ],
     DOORS: [

@@ -20,7 +20,7 @@ from podagent.decide.wanted import wanted_by
 from podagent.errors import CniError, NetnsUnavailable, PodagentError, SandboxNotFound
 from podagent.model import Attachment, Operation, Pod, PodKey, Record, Sandbox
 
-LOOKUP_ALLOWANCE_S = 180.0
+LOOKUP_ALLOWANCE_S = 250.0
 """Upper bound for all lookups in the runtime and the API server before an operation: above the sum of their limits."""
 
 _STATIC_POD_RECHECK_S = 10.0

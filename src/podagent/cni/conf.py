@@ -78,16 +78,17 @@ class SystemConf:
         self._directory = directory
         self._lock = threading.Lock()
         self._stamp: _Stamp | None = None
-        self._found: NetConf | None = None
+        self._found: tuple[str, NetConf] | None = None
 
-    def current(self) -> NetConf:
-        """The current configuration. Raises NetConfError as `first_valid` does."""
+    def current(self) -> tuple[str, NetConf]:
+        """The path of the file and the configuration. Raises NetConfError as `first_valid` does."""
         with self._lock:
             stamp = _stamp(self._directory)
             if self._found is None or stamp != self._stamp:
                 # Taken before reading: a concurrent change is noticed by the next call.
                 self._found, self._stamp = None, stamp if _settled(stamp) else None
-                _, self._found = first_valid(self._directory)
+                path, netconf = first_valid(self._directory)
+                self._found = str(path), netconf
             return self._found
 
 

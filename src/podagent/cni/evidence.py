@@ -13,9 +13,9 @@ from podagent.errors import CniError, NetConfError, StoreError
 from podagent.foreign import Json, lenient
 from podagent.model import Record, Via
 from podagent.netconf import NetConf
+from podagent.resolve.metaplugins import attaches_on_request
 from podagent.validate import is_cni_name
 
-_META_PLUGIN = "kactus"
 _LARGEST_FILE = 16 << 20
 
 
@@ -32,22 +32,26 @@ class AttachmentEvidence:
 
         Raises StoreError if kactus's record cannot be read.
         """
-        kept = self._kept_by_kactus(record)
+        kept = self._kept_by_kactus(record.sandbox_id, record.attachment.network)
         if kept is not None:
             return lenient(kept, "prevResult", dict)
         return {} if self._passes_check(record) else None
 
-    def _kept_by_kactus(self, record: Record) -> Json | None:
+    def has_attached(self, sandbox_id: str, network: str) -> bool:
+        """Whether the node's kactus has attached the network. Raises StoreError if its record cannot be read."""
+        return self._kept_by_kactus(sandbox_id, network) is not None
+
+    def _kept_by_kactus(self, sandbox_id: str, network: str) -> Json | None:
         """The delegate that the node's kactus, ours or Kaloom's, has attached for this network."""
         try:
             conf = self._node_conf()
         except NetConfError:
             return None
-        if conf.type != _META_PLUGIN or not is_cni_name(record.sandbox_id):
+        if not attaches_on_request(conf) or not is_cni_name(sandbox_id):
             return None
         directory = conf.plugins[0].get("cniDir") or DIRECTORY
-        for delegate in _delegates(f"{directory}/{record.sandbox_id}"):
-            if delegate.get("networkName") == record.attachment.network and ADDING not in delegate:
+        for delegate in _delegates(f"{directory}/{sandbox_id}"):
+            if delegate.get("networkName") == network and ADDING not in delegate:
                 return delegate
         return None
 

@@ -67,25 +67,29 @@ def run(
     stdin: bytes,
     timeout: float,
     plugin_type: str,
+    args: tuple[str, ...] = (),
+    stop: int | None = None,
     on_slow: Callable[[], None] = lambda: None,
 ) -> Ended:
-    """Runs a plugin and waits for it.
+    """Runs a plugin, of CNI or of a kubeconfig, and waits for it.
 
     It does not wait for processes left behind by the plugin; one that still holds the output is killed with its group.
 
     Args:
-        executable: absolute path; run without arguments in ``/``.
+        executable: absolute path; run in ``/``.
         env: the whole environment of the child.
         stdin: its input; the plugin need not read it.
         timeout: time limit in seconds, for the start too; then the process group gets SIGTERM, and SIGKILL after
             `TERM_GRACE_S`.
         plugin_type: named in errors.
+        args: its arguments; plugins of CNI have none.
+        stop: a descriptor; once it is readable or its other end is closed, the process group is killed.
         on_slow: called if it is still at work after `SLOW_AFTER_S`, if that is before the timeout.
 
     Raises:
         PluginTimeout: it exceeded the timeout.
         PluginNotRun: it cannot be executed (code 5); or there are too many processes, threads or descriptors.
-        PluginError: it printed more than `STDOUT_LIMIT`.
+        PluginError: it printed more than `STDOUT_LIMIT`, or was stopped.
     """
     deadline = time.monotonic() + timeout
     try:
@@ -96,13 +100,13 @@ def run(
         # The pipe usually takes all input, so that it is available when the plugin starts.
         unwritten = pipes.write_stdin(memoryview(stdin))
         try:
-            process = start(Program(executable, env, *pipes.hand_over()), deadline)
+            process = start(Program(executable, env, *pipes.hand_over(), args), deadline)
         except StartTimeout:
             late = f"{executable} could not be read within {timeout:g} s: is its file system available?"
             raise PluginTimeout(plugin_type, late, _UNKNOWN) from None
         except CannotStart as fault:
             raise PluginNotRun(plugin_type, f"{executable} cannot be run: {fault}", _IO_FAILURE) from None
-        return _Running(process, pipes, unwritten, plugin_type, timeout, on_slow).outcome(deadline)
+        return _Running(process, pipes, unwritten, plugin_type, timeout, stop, on_slow).outcome(deadline)
 
 
 class _Pipes:
@@ -161,6 +165,7 @@ class _Running:
         unwritten: memoryview,
         plugin: str,
         timeout: float,
+        stop: int | None,
         on_slow: Callable[[], None],
     ) -> None:
         self._process = process
@@ -168,6 +173,7 @@ class _Running:
         self._unwritten = unwritten
         self._plugin = plugin
         self._timeout = timeout
+        self._stop = stop
         self._on_slow = on_slow
         self._stdout = bytearray()
         self._stderr = bytearray()
@@ -177,6 +183,8 @@ class _Running:
         self._poll = select.poll()
         for descriptor in (*self._outputs, *self._pidfd):
             self._poll.register(descriptor, select.POLLIN)
+        if stop is not None:
+            self._poll.register(stop, select.POLLIN)
         if unwritten:
             self._poll.register(pipes.stdin, select.POLLOUT)
 
@@ -239,6 +247,8 @@ class _Running:
             self._read(descriptor)
         elif descriptor in self._pidfd:
             self._exited = True
+        elif descriptor == self._stop:
+            raise PluginError(self._plugin, "was stopped; its process group was killed", _UNKNOWN)
         else:
             self._unwritten = self._pipes.write_stdin(self._unwritten)
             if not self._unwritten:

@@ -226,7 +226,7 @@ class CniRuntime:
     def _run(self, plugin_type: str, executable: str, env: Mapping[str, str], stdin: bytes) -> reply.Ended:
         try:
             slow = partial(self._on_slow, plugin_type, env, plugin.SLOW_AFTER_S)
-            ended = plugin.run(executable, env, stdin, self._timeout_s, plugin_type, slow)
+            ended = plugin.run(executable, env, stdin, self._timeout_s, plugin_type, on_slow=slow)
         except OSError as fault:
             raise PluginError(plugin_type, f"was killed, because it could not be attended: {fault.strerror}") from None
         reply.require_success(plugin_type, ended)

@@ -34,13 +34,14 @@ class StartTimeout(Exception):
 
 
 class Program(NamedTuple):
-    """An executable, run without arguments in ``/``, with its whole environment and its three descriptors."""
+    """An executable, run in ``/`` with its whole environment and its three descriptors."""
 
     executable: str
     env: Mapping[str, str]
     stdin: int
     stdout: int
     stderr: int
+    args: tuple[str, ...] = ()
 
 
 def start(program: Program, deadline: float) -> subprocess.Popen[bytes]:
@@ -124,7 +125,7 @@ class _Start(threading.Thread):
         if self._given_up:
             raise StartTimeout
         return subprocess.Popen(
-            [program.executable], stdin=program.stdin, stdout=program.stdout, stderr=program.stderr,
+            [program.executable, *program.args], stdin=program.stdin, stdout=program.stdout, stderr=program.stderr,
             env=program.env, cwd="/", close_fds=True, start_new_session=True,
         )  # fmt: skip
 

@@ -41,6 +41,7 @@ class Settings:
     resync_period: float
     plugin_timeout: float
     stop_timeout: float
+    credential_timeout: float
     log_level: Literal["error", "warning", "info", "debug"]
     global_namespaces: tuple[str, ...]
     definition_policy: Literal["restrict", "trust-all"]
@@ -154,7 +155,8 @@ SETTINGS: tuple[Setting, ...] = (
         kinds.choice("auto", "system", "delegate"),
         "auto",
         "What attaches networks: the node's system CNI plugin, or the network's own plugin, run by the agent.",
-        "auto: system if the system plugin is kactus, else delegate, because other plugins ignore such requests.",
+        "auto: system if the system plugin is kactus, else delegate, because other plugins ignore such requests. With"
+        " one of those, system is refused.",
     ),
     Setting(
         "state-dir",
@@ -205,6 +207,13 @@ SETTINGS: tuple[Setting, ...] = (
         "20s",
         "How long the agent waits for running plugins when it is stopped. A second SIGTERM ends it at once.",
         "Plugins that take longer run on, and the next start takes care of them.",
+    ),
+    Setting(
+        "credential-timeout",
+        kinds.duration("1s", "30s"),
+        "10s",
+        "Time limit of one run of the kubeconfig's exec plugin; then it and its children are killed.",
+        "Most plugins ask a server for a token, which takes a second.",
     ),
     Setting(
         "log-level",

@@ -14,7 +14,7 @@ from podagent.daemon.rounds import Rounds
 _log = logging.getLogger(__name__)
 
 _STATUS_AT_WORK_S = 1.0
-WAKE, LOOP_DIED = -1, 0  # among signal numbers, which begin at 1
+RELOADED, WAKE, LOOP_DIED = -2, -1, 0  # among signal numbers, which begin at 1
 
 
 class Loop:
@@ -34,9 +34,9 @@ class Loop:
         Args:
             status: returns the line for ``systemctl status``.
             at_work: returns the number of pods in progress; if there are any, STATUS is updated more often.
-            reload: called on SIGHUP.
-            received: signal numbers, `WAKE` when STATUS has changed, or `LOOP_DIED`. Filled by signal handlers and
-                other threads.
+            reload: called on SIGHUP; returns at once. `RELOADED` is received when it is done.
+            received: signal numbers, `WAKE` when STATUS has changed, `RELOADED`, or `LOOP_DIED`. Filled by signal
+                handlers and other threads.
         """
         self._watchdog = watchdog
         self._notifier = notifier
@@ -59,6 +59,7 @@ class Loop:
             if received == signal.SIGHUP:
                 self._notifier.reloading()
                 self._reload()
+            elif received == RELOADED:
                 self._notifier.ready()
             elif received != WAKE:
                 why = "" if received == LOOP_DIED else f"{signal.Signals(received).name} received: "

@@ -29,6 +29,7 @@ class Upkeep:
         changed: Callable[[], None],
         loaded: Callable[[], None],
         trim: Callable[[], None],
+        look: Callable[[], None],
         period_s: float = _PERIOD_S,
     ) -> None:
         """
@@ -37,6 +38,7 @@ class Upkeep:
             changed: called when STATUS may have changed.
             loaded: called when the records are loaded, before anything is done.
             trim: gives memory back that a burst of work has used.
+            look: compares the node's CNI configuration with the one that was there before.
             period_s: seconds between two comparisons.
         """
         self._store = store
@@ -44,6 +46,7 @@ class Upkeep:
         self._changed = changed
         self._loaded = loaded
         self._trim = trim
+        self._look = look
         self._period_s = period_s
 
     def loading_first(self, follow: Callable[[threading.Event], None]) -> Callable[[threading.Event], None]:
@@ -59,13 +62,15 @@ class Upkeep:
         return load_and_follow
 
     def run(self, stop: threading.Event) -> None:
-        """Repairs the state directory, and gives memory back, until `stop`."""
+        """Repairs the state directory, looks at the node's configuration, and gives memory back, until `stop`."""
+        self._look()
         while not stop.wait(self._period_s):
             self._trim()
             if self._store.loaded:
                 before = self._store.trouble
                 self._beat.working(_ALLOWANCE_S)
                 self._store.repair()
+                self._look()
                 self._beat.idle()
                 if self._store.trouble != before:
                     self._changed()

@@ -11,6 +11,7 @@ from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
+from typing import NamedTuple
 
 from podagent import __version__
 from podagent.act.executor import Executor
@@ -19,19 +20,22 @@ from podagent.act.ports import Networks, Pods, Reconcile, Records, Runtime
 from podagent.act.reconciler import Reconciler
 from podagent.act.slowlane import SlowLane
 from podagent.act.undoing import Undoing
+from podagent.cni import plugin
 from podagent.cni.conf import SystemConf
 from podagent.cni.evidence import AttachmentEvidence
 from podagent.cni.runtime import CniRuntime
 from podagent.config import Settings
 from podagent.daemon import memory
 from podagent.daemon.agent import Agent
-from podagent.daemon.control import Control
 from podagent.daemon.following import Following
 from podagent.daemon.health import Heartbeats, Watchdog
-from podagent.daemon.loop import WAKE, Loop
+from podagent.daemon.loop import RELOADED, WAKE, Loop
+from podagent.daemon.nodewatch import NodeWatch
 from podagent.daemon.notify import Notifier
 from podagent.daemon.podtable import PodTable
+from podagent.daemon.reload import Reload
 from podagent.daemon.rounds import Rounds
+from podagent.daemon.status import Status
 from podagent.daemon.upkeep import Upkeep
 from podagent.daemon.workers import Workers
 from podagent.daemon.workqueue import WorkQueue
@@ -48,6 +52,7 @@ from podagent.kube.credentials import load as load_credentials
 from podagent.kube.credentials import stamp
 from podagent.kube.definitions import NetworkDefinitions
 from podagent.kube.events import EventRecorder
+from podagent.kube.plugins import LONGEST_END_S, ExecPlugins
 from podagent.kube.podlist import confirm_gone
 from podagent.kube.registration import Registration
 from podagent.kube.watch import PodWatch
@@ -58,6 +63,7 @@ from podagent.report.plugins import report_slow
 from podagent.resolve.delegate import DelegateNetworks
 from podagent.resolve.macs import MacRule, Plugged
 from podagent.resolve.networks import ChosenNetworks
+from podagent.resolve.node import NodePlugin
 from podagent.resolve.policy import DefinitionPolicy
 from podagent.resolve.rules import Rules
 from podagent.resolve.system import SystemNetworks
@@ -73,6 +79,7 @@ def run(settings: Settings) -> int:
     """Runs the agent until SIGTERM or SIGINT. Returns the exit code.
 
     Raises:
+        SettingsError: the node's system plugin cannot do what `attach-via` asks for.
         StoreError: the state directory is unusable, a newer version wrote one of its records, or the former podagent's
             records cannot be read.
     """
@@ -87,73 +94,128 @@ def forget_cluster(settings: Settings) -> str:
     return f"{remembered.path}: {'removed' if remembered.forget() else 'there is no cluster to forget'}"
 
 
-def make_agent(settings: Settings, locks: Path = LOCKS) -> Agent:
-    """Builds the agent. Raises StoreError like `run`.
+class _Base(NamedTuple):
+    """What parts of all kinds share."""
 
-    Args:
-        settings: all of them.
-        locks: see `StateDirectory`.
-    """
+    settings: Settings
+    rng: random.Random
+    stop: threading.Event
+    received: SimpleQueue[int]
+    heartbeats: Heartbeats
+
+    def wake(self) -> None:
+        """Has the main loop show the present status."""
+        self.received.put(WAKE)
+
+
+class _Schedule(NamedTuple):
+    """The pods, and when each is reconciled."""
+
+    attempts: Attempts
+    queue: WorkQueue[PodKey]
+    pods: PodTable
+    rounds: Rounds
+
+    def retry_all(self) -> None:
+        """Resets every backoff, and verifies all pods."""
+        self.attempts.retry_now()
+        self.rounds.look_at_all()
+
+
+def make_agent(settings: Settings, locks: Path = LOCKS) -> Agent:
+    """Builds the agent. Raises SettingsError and StoreError like `run`. `locks`: see `StateDirectory`."""
+    node_plugin = NodePlugin(settings.attach_via, SystemConf(settings.cni_conf_path).current)
+    node_plugin.require_usable()
     rng = random.Random()  # noqa: S311 (jitter, not secrets)
-    stop = threading.Event()
-    received: SimpleQueue[int] = SimpleQueue()
-    wake = partial(received.put, WAKE)
+    base = _Base(settings, rng, threading.Event(), SimpleQueue(), Heartbeats())
     cluster = ClusterFile(settings.state_dir)
     store = Store(StateDirectory(settings.state_dir, locks), cluster.restore)
-    guard = ClusterGuard(cluster, store.may_have_records, settings.other_cluster == "accept")
-    credentials = partial(load_credentials, settings.kubeconfig, os.environ, connections=settings.workers + 4)
-    api = KubeApi(credentials, guard=guard.check, stamp=partial(stamp, settings.kubeconfig))
+    exec_plugins = ExecPlugins(plugin.run, settings.credential_timeout)
+    api = _make_api(settings, cluster, store, exec_plugins)
+    schedule = _make_schedule(base, store, api)
     runtime = make_runtime(settings.container_type, settings.docker_endpoint, identify)
     events = EventRecorder(api, settings.node)
-    attempts = Attempts(time.monotonic, rng)
-    outcomes = Outcomes(attempts, (JournalLines(), PodEvents(events)), time.monotonic)
+    outcomes = Outcomes(schedule.attempts, (JournalLines(), PodEvents(events)), time.monotonic)
+    pins = Pins(pin_directory(settings.state_dir))
+    core = _make_core(settings, node_plugin, schedule.pods, store, runtime, api, outcomes, NetworkNamespaces(pins))
+    registration = Registration(api, settings.node, base.wake)
+    watch = _make_watch(base, api, schedule.pods, registration)
+    following = Following(api, watch, base.wake)
+    node_watch = NodeWatch(node_plugin.stance, base.wake, schedule.retry_all)
+    upkeep = _make_upkeep(base, store, pins, node_watch)
+    status = Status(api, following, registration, schedule.pods, store, node_watch, schedule.queue)
+    reload = Reload(api, node_watch, schedule.retry_all, partial(base.received.put, RELOADED))
+    notifier = Notifier(os.environ)
+    return Agent(
+        about=f"podagent {__version__} starts on node {settings.node}, attach-via {settings.attach_via}",
+        loop=_make_loop(base, notifier, schedule, status, reload),
+        notifier=notifier,
+        workers=_make_workers(base, schedule, core),
+        bodies={
+            "watch": upkeep.loading_first(following.run),
+            "events": events.run,
+            "runtime": partial(runtime.follow, schedule.rounds.look_at, schedule.rounds.look_at_all),
+            "state": upkeep.run,
+            "reload": reload.run,
+        },
+        closers=(schedule.queue.close, watch.close, reload.close, exec_plugins.close),
+        received=base.received,
+        stop=base.stop,
+        stop_timeout_s=settings.stop_timeout,
+    )
+
+
+def _make_api(settings: Settings, cluster: ClusterFile, store: Store, exec_plugins: ExecPlugins) -> KubeApi:
+    guard = ClusterGuard(cluster, store.may_have_records, settings.other_cluster == "accept")
+    connections = settings.workers + 4
+    return KubeApi(
+        partial(load_credentials, settings.kubeconfig, os.environ, exec_plugins.run, connections=connections),
+        guard=guard.check,
+        longest_load_s=settings.credential_timeout + LONGEST_END_S,
+        stamp=partial(stamp, settings.kubeconfig),
+    )
+
+
+def _make_schedule(base: _Base, store: Store, api: KubeApi) -> _Schedule:
+    settings = base.settings
     queue: WorkQueue[PodKey] = WorkQueue(time.monotonic, _namespace, max(1, settings.workers // 2))
 
     def first_list_complete() -> None:
         rounds.look_at_all()
-        wake()
+        base.wake()
 
     pods = PodTable(queue.add, first_list_complete, store.attachments, partial(confirm_gone, api))
-    rounds = Rounds(pods, store, queue, settings.resync_period, rng, time.monotonic)
-    pins = Pins(pin_directory(settings.state_dir))
-    core = _make_core(settings, pods, store, runtime, api, outcomes, NetworkNamespaces(pins))
-    reconciler = Reconciler(*core, stop.is_set)
-    reconcile = _take_over_first(settings, core, rounds.verifying(reconciler.reconcile))
-    heartbeats, notifier = Heartbeats(), Notifier(os.environ)
-    workers = Workers(queue, reconcile, heartbeats.register, settings.workers)
-    registration = Registration(api, settings.node, wake)
-    beat = heartbeats.register("the pod watch")
-    watch = PodWatch(api, settings.node, pods, rng=rng, beat=beat, while_empty=registration.check)
-    following = Following(api, watch, wake)
+    rounds = Rounds(pods, store, queue, settings.resync_period, base.rng, time.monotonic)
+    return _Schedule(Attempts(time.monotonic, base.rng), queue, pods, rounds)
 
+
+def _make_watch(base: _Base, api: KubeApi, pods: PodTable, registration: Registration) -> PodWatch:
+    beat = base.heartbeats.register("the pod watch")
+    return PodWatch(api, base.settings.node, pods, rng=base.rng, beat=beat, while_empty=registration.check)
+
+
+def _make_upkeep(base: _Base, store: Store, pins: Pins, node: NodeWatch) -> Upkeep:
     def records_loaded() -> None:
         memory.freeze()
         try:
             pins.keep_only({Pin(record.sandbox_id, record.netns.inode) for record in store.all()})
         except OSError as error:
             _log.warning("namespaces of pods that are gone stay pinned below %s: %s", DIRECTORY, error)
-        wake()
+        base.wake()
 
-    upkeep = Upkeep(store, heartbeats.register("the state directory"), wake, records_loaded, memory.trim)
-    control = Control(api, following, registration, pods, store, queue, attempts, rounds)
-    watchdog = Watchdog(heartbeats, notifier, os.environ)
-    follow_sandboxes = partial(runtime.follow, rounds.look_at, rounds.look_at_all)
-    return Agent(
-        about=f"podagent {__version__} starts on node {settings.node}, attach-via {settings.attach_via}",
-        loop=Loop(watchdog, notifier, rounds, control.status, queue.__len__, control.reload, received),
-        notifier=notifier,
-        workers=workers,
-        bodies={
-            "watch": upkeep.loading_first(following.run),
-            "events": events.run,
-            "runtime": follow_sandboxes,
-            "state": upkeep.run,
-        },
-        closers=(queue.close, watch.close),
-        received=received,
-        stop=stop,
-        stop_timeout_s=settings.stop_timeout,
-    )
+    beat = base.heartbeats.register("the state directory")
+    return Upkeep(store, beat, base.wake, records_loaded, memory.trim, node.look)
+
+
+def _make_loop(base: _Base, notifier: Notifier, schedule: _Schedule, status: Status, reload: Reload) -> Loop:
+    watchdog = Watchdog(base.heartbeats, notifier, os.environ)
+    return Loop(watchdog, notifier, schedule.rounds, status.line, schedule.queue.__len__, reload.soon, base.received)
+
+
+def _make_workers(base: _Base, schedule: _Schedule, core: _Core) -> Workers:
+    reconciler = Reconciler(*core, base.stop.is_set)
+    reconcile = _take_over_first(base.settings, core, schedule.rounds.verifying(reconciler.reconcile))
+    return Workers(schedule.queue, reconcile, base.heartbeats.register, base.settings.workers)
 
 
 def _namespace(pod: PodKey) -> str:
@@ -165,6 +227,7 @@ _Core = tuple[Pods, Records, Runtime, Networks, Executor, Outcomes, Collection[s
 
 def _make_core(
     settings: Settings,
+    node_plugin: NodePlugin,
     pods: PodTable,
     records: Store,
     runtime: Runtime,
@@ -174,15 +237,15 @@ def _make_core(
 ) -> _Core:
     """The parts that reconciliation and takeover share."""
     bin_dirs, global_namespaces = settings.cni_bin_path, settings.global_namespaces
-    system = SystemNetworks(SystemConf(settings.cni_conf_path).current, bin_dirs, settings.cni_vendor_name)
-    policy = DefinitionPolicy(_rules(settings), system.plugin_types, LinkClaims(), records.definitions_in_use)
+    policy = DefinitionPolicy(_rules(settings), node_plugin.plugin_types, LinkClaims(), records.definitions_in_use)
     macs = MacRule(settings.allow_mac, lambda: map(_plugged, records.all()), host_macs)
     delegate = DelegateNetworks(NetworkDefinitions(api).read, bin_dirs, global_namespaces, policy, macs)
-    networks = ChosenNetworks(settings.attach_via, system, delegate)
     on_stderr = partial(_log.debug, "CNI plugin %s wrote to stderr: %s")
     timeout_s = settings.plugin_timeout
     cni = CniRuntime(timeout_s, os.environ, on_stderr, partial(report_slow, timeout_s))
-    evidence = AttachmentEvidence(cni, system.netconf)
+    evidence = AttachmentEvidence(cni, node_plugin.netconf)
+    system = SystemNetworks(bin_dirs, settings.cni_vendor_name)
+    networks = ChosenNetworks(node_plugin, system, delegate, evidence.has_attached)
     slow_lane = SlowLane(max(1, settings.workers // 4), time.monotonic)
     boot = boot_id()
     undoing = Undoing(namespaces, hostends, cni, records, await_orphans, boot, timeout_s)

@@ -1,7 +1,6 @@
 """The API requests of kactus: a pod's annotation and a network's definition, one GET each.
 
-The agent's client library takes longer to import than everything else in a call. It is loaded only for a kubeconfig
-with an exec plugin or the like.
+The agent's client library takes longer to import than everything else in a call.
 """
 
 from __future__ import annotations
@@ -11,9 +10,10 @@ from urllib.parse import quote
 
 from podagent.decide.dialects.kaloom_names import ANNOTATION
 from podagent.foreign import Json, lenient
-from podagent.kactus.credentials import Credentials, load_credentials
+from podagent.kactus.credentials import load_credentials
 from podagent.kactus.failure import TRY_AGAIN_LATER, Failure
 from podagent.kactus.requests import NotReached, get_json
+from podagent.kubeconfig.reader import Credentials
 from podagent.model import DefinitionRef
 
 _PAUSES_S = (0.5, 1.0, 2.0)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import http.client
-import socket
-import ssl
-from urllib.parse import urlsplit
 
+from podagent.errors import KubeconfigError
 from podagent.foreign import Json, excerpt, json_object
-from podagent.kactus.credentials import Credentials
-from podagent.kactus.failure import INVALID_CONFIG, TRY_AGAIN_LATER, Failure
-from podagent.timelimit import TimeLimit, connect
+from podagent.kactus.connections import route
+from podagent.kactus.credentials import failure
+from podagent.kactus.failure import TRY_AGAIN_LATER, Failure
+from podagent.kubeconfig.reader import Credentials
+from podagent.timelimit import TimeLimit
 
 _SILENCE_S = 10.0
 _WHOLE_ANSWER_S = 30.0
@@ -52,65 +52,21 @@ def get_json(
 
 def _get(credentials: Credentials, path: str, silence_s: float, whole_answer_s: float) -> tuple[int, bytes]:
     headers = {"Accept": "application/json", "User-Agent": "kactus"}
-    if credentials.token:
-        headers["Authorization"] = f"Bearer {credentials.token}"
-    url = urlsplit(credentials.server)
-    connection = _connection(credentials, url.hostname or "", url.port, silence_s)
+    if credentials.authorization:
+        headers["Authorization"] = credentials.authorization
+    try:
+        connection, prefix, for_proxy = route(credentials, silence_s)
+    except KubeconfigError as fault:
+        raise failure(fault) from None
     try:
         with TimeLimit(whole_answer_s):
-            connection.request("GET", url.path.rstrip("/") + path, headers=headers)
+            connection.request("GET", f"{prefix}{path}", headers=headers | for_proxy)
             answer = connection.getresponse()
             return answer.status, _body(answer)
     except (OSError, http.client.HTTPException) as fault:
         raise NotReached(f"{credentials.server} does not answer: {fault}") from None
-    except ValueError:  # an invalid host name; its error text may contain the token
-        raise Failure(INVALID_CONFIG, f"{credentials.origin}: no request can be sent to {credentials.server}") from None
     finally:
         connection.close()
-
-
-def _connection(credentials: Credentials, host: str, port: int | None, silence_s: float) -> http.client.HTTPConnection:
-    if credentials.server.startswith("http://"):
-        return _PlainConnection(host, port, timeout=silence_s)
-    return _TlsConnection(host, port, silence_s, _context(credentials), credentials.tls_server_name or host)
-
-
-def _connected(connection: http.client.HTTPConnection) -> socket.socket:
-    options = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
-    return connect(connection.host, connection.port, connection.timeout, options)
-
-
-class _PlainConnection(http.client.HTTPConnection):
-    def connect(self) -> None:
-        self.sock = _connected(self)
-
-
-class _TlsConnection(http.client.HTTPSConnection):
-    """A connection that may expect another name in the certificate than the host's."""
-
-    def __init__(
-        self, host: str, port: int | None, silence_s: float, context: ssl.SSLContext, server_name: str
-    ) -> None:
-        super().__init__(host, port, timeout=silence_s, context=context)
-        self._tls = context
-        self._server_name = server_name
-
-    def connect(self) -> None:
-        self.sock = self._tls.wrap_socket(_connected(self), server_hostname=self._server_name)
-
-
-def _context(credentials: Credentials) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=credentials.ca_file or None, cadata=credentials.ca_data or None)
-        if credentials.insecure:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        if credentials.certificate_file:
-            context.load_cert_chain(credentials.certificate_file, credentials.key_file or None)
-    except (OSError, ValueError) as fault:
-        code = INVALID_CONFIG if isinstance(fault, (ssl.SSLError, ValueError)) else TRY_AGAIN_LATER
-        raise Failure(code, f"{credentials.origin}: the certificates cannot be used: {fault}") from None
-    return context
 
 
 def _body(answer: http.client.HTTPResponse) -> bytes:

@@ -7,22 +7,20 @@ from __future__ import annotations
 
 import logging
 import re
-import threading
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from kubernetes.client import ApiClient, Configuration
+from kubernetes.client import Configuration
 from urllib3.exceptions import ClosedPoolError, ProtocolError
 from urllib3.response import BaseHTTPResponse
 
-from podagent import __version__
 from podagent.errors import ApiError, KubeconfigError
 from podagent.foreign import Json
 from podagent.kube.answers import TRANSPORT_ERRORS, decode_object, read_body, refusal, transport_errors
-from podagent.kube.connections import POOLS
-from podagent.kube.credentials import LONGEST_LOAD_S
+from podagent.kube.connections import make_client
+from podagent.kube.shared import Shared
 from podagent.kube.stream import LineStream
 from podagent.timelimit import TimeLimit
 
@@ -51,7 +49,7 @@ class KubeApi:
 
     Every method raises ApiError if the server rejects a request or is unreachable, KubeconfigError without usable
     credentials, and ValueError for a malformed path. After status 401 the credentials are reloaded and the request is
-    repeated once.
+    repeated once. Only calls that need new credentials wait for them.
     """
 
     def __init__(
@@ -59,22 +57,26 @@ class KubeApi:
         load: Callable[[], Configuration],
         timeout_s: float = 20.0,
         guard: Guard = lambda _: None,
+        longest_load_s: float = 0.0,
         stamp: Callable[[], object] = lambda: None,
     ) -> None:
         """
         Args:
-            load: reads the credentials, within `LONGEST_LOAD_S`.
-            stamp: returns another value after the file of the credentials was replaced or changed.
+            load: reads the credentials.
             timeout_s: limit for a request and the guard's, from the connection to the last byte of the response.
             guard: called before the first request with new credentials, and after `distrust`.
+            longest_load_s: upper bound in seconds for `load`.
+            stamp: returns another value after the file of the credentials was replaced or changed.
         """
         self._load = load
+        self._new_client = Shared(self._replaced)
         self._timeout_s = timeout_s
+        self._longest_load_s = longest_load_s
         self._guard = guard
         self._stamp = stamp
-        self._seen: object = None
+        self._loaded: object = None  # the stamp of the credentials in use
+        self._seen: object = None  # the last one that was reported
         self._trusted: Any = None
-        self._lock = threading.Lock()
         self._client: Any = None
 
     @property
@@ -87,9 +89,9 @@ class KubeApi:
     def patience_s(self) -> float:
         """Upper bound in seconds for one call.
 
-        It may send the request twice, and load credentials between, after another thread has.
+        It may load the first credentials, send the request, load others, and send it again.
         """
-        return 2 * (self._timeout_s + LONGEST_LOAD_S)
+        return 2 * (self._timeout_s + self._longest_load_s)
 
     def get(self, path: str, query: Query = ()) -> Json:
         return self._json("GET", path, query)
@@ -112,19 +114,22 @@ class KubeApi:
 
     def reload(self) -> None:
         """Reloads the credentials for later requests. Raises KubeconfigError, which leaves the old ones in use."""
-        with self._lock:
-            self._replace_client()
+        self._new_client.made_from_now_on()
 
     def refresh(self) -> None:
-        """Reloads the credentials if their file has changed. Logs the outcome; unusable ones leave the old in use."""
+        """Loads the credentials if their file has changed since. Logs each change once, good or bad.
+
+        Unusable ones leave the old in use, and the next call tries again.
+        """
         stamp = self._stamp()
-        if self._client is None or stamp == self._seen:
+        if self._client is None or stamp == self._loaded:
             return
         try:
             self.reload()
         except KubeconfigError as error:
+            if stamp != self._seen:
+                _log.warning("the old credentials stay in use: %s", error)
             self._seen = stamp
-            _log.warning("the old credentials stay in use: %s", error)
 
     def distrust(self) -> None:
         """Has the guard check the server before the next request."""
@@ -132,9 +137,8 @@ class KubeApi:
 
     def close(self) -> None:
         """Closes idle connections."""
-        with self._lock:
-            if self._client:
-                self._client.close()
+        if client := self._client:
+            client.close()
 
     def _json(self, method: str, path: str, query: Query, body: Json | None = None, content_type: str = "") -> Json:
         return self._with_credentials(lambda client: self._object(client, method, path, query, body, content_type))
@@ -210,35 +214,25 @@ class KubeApi:
             return _exchange(client, request, timeouts)
 
     def _current_client(self) -> Any:
-        client = self._client
-        if client is not None:
-            return client  # without the lock, which another thread may hold during a slow exec plugin
-        with self._lock:
-            if self._client is None:
-                self._replace_client()
-            return self._client
+        return self._client or self._new_client.made(lambda: self._client)
 
     def _renewed_client(self, refused_client: Any, refused: ApiError) -> Any:
         """Reloads the credentials once, even if many threads got status 401 at the same time."""
-        with self._lock:
-            if self._client is refused_client:
-                try:
-                    self._replace_client()
-                except KubeconfigError as error:
-                    raise ApiError(f"{refused}; and there are no newer credentials: {error}", 401) from error
-            return self._client
+        try:
+            return self._new_client.made(lambda: None if self._client is refused_client else self._client)
+        except KubeconfigError as error:
+            raise ApiError(f"{refused}; and there are no newer credentials: {error}", 401) from error
 
-    def _replace_client(self) -> None:
-        stamp = self._stamp()
-        client = ApiClient(self._load())
-        client.user_agent = f"podagent/{__version__}"
-        client.rest_client.pool_manager.pool_classes_by_scheme = POOLS
+    def _replaced(self) -> Any:
+        stamp = self._stamp()  # before the file is read: a change meanwhile is one more
+        client = make_client(self._load())
         previous, self._client = self._client, client
         if previous:
             previous.close()
-            if stamp != self._seen:
-                _log.info("the credentials were replaced; requests go to %s", client.configuration.host)
-        self._seen = stamp
+            if stamp != self._loaded:
+                _log.info("the credentials were replaced; requests go to %s", self.server)
+        self._loaded = self._seen = stamp
+        return client
 
 
 def _exchange(client: Any, request: Any, timeouts: tuple[float, float]) -> BaseHTTPResponse:

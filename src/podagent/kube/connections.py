@@ -1,13 +1,15 @@
-"""Connections of the client library to which all addresses of a server share one time limit."""
+"""Clients with the TLS context of their credentials. All addresses of a server share the time limit of a connection."""
 
 from __future__ import annotations
 
 import socket
 
+from kubernetes.client import ApiClient, Configuration
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
+from podagent import __version__
 from podagent.timelimit import connect
 
 
@@ -34,5 +36,15 @@ class _TlsPool(HTTPSConnectionPool):
     ConnectionCls = _Tls
 
 
-POOLS = {"http": _Pool, "https": _TlsPool}
-"""For `urllib3.PoolManager.pool_classes_by_scheme`."""
+_POOLS = {"http": _Pool, "https": _TlsPool}
+
+
+def make_client(configuration: Configuration) -> ApiClient:
+    """A client for a configuration; its ``tls``, if it has one, is the TLS context."""
+    client = ApiClient(configuration)
+    client.user_agent = f"podagent/{__version__}"
+    pools = client.rest_client.pool_manager
+    pools.pool_classes_by_scheme = _POOLS
+    if tls := getattr(configuration, "tls", None):
+        pools.connection_pool_kw["ssl_context"] = tls
+    return client

@@ -8,6 +8,7 @@ from podagent.errors import ApiError, OtherCluster
 from podagent.kube.policy import Failure
 
 _WRONG_SERVER = "check the server in the kubeconfig: this may be no API server"
+_PROXY_LOGIN = "give the proxy's URL a user and a password: proxy-url in the kubeconfig, or HTTPS_PROXY"
 _BY_STATUS: Mapping[int, str] = {
     301: _WRONG_SERVER,
     302: _WRONG_SERVER,
@@ -16,11 +17,13 @@ _BY_STATUS: Mapping[int, str] = {
     403: "allow this user to list and watch pods (RBAC)",
     404: _WRONG_SERVER,
     405: _WRONG_SERVER,
+    407: _PROXY_LOGIN,
 }
-# The names of OpenSSL's errors. The client library keeps only their text.
-_BY_TLS_ERROR: Mapping[str, str] = {
+# Names of OpenSSL's errors, and a proxy's answer. The client library keeps only their text.
+_BY_TEXT: Mapping[str, str] = {
     "CERTIFICATE_VERIFY_FAILED": "compare server and certificate authority in the kubeconfig with its certificate",
     "WRONG_VERSION_NUMBER": "check the server in the kubeconfig: it may need http://",
+    "Tunnel connection failed: 407": _PROXY_LOGIN,
 }
 
 
@@ -28,8 +31,8 @@ def remedy(failure: Failure) -> str:
     """The remedy, "" if the failure may pass by itself or its text has the remedy."""
     if not isinstance(failure, ApiError) or isinstance(failure, OtherCluster):
         return ""
-    of_tls = (what for name, what in _BY_TLS_ERROR.items() if not failure.status and name in str(failure))
-    return next(of_tls, _BY_STATUS.get(failure.status, ""))
+    by_text = (what for text, what in _BY_TEXT.items() if not failure.status and text in str(failure))
+    return next(by_text, _BY_STATUS.get(failure.status, ""))
 
 
 def kind(failure: Failure) -> object:

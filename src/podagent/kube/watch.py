@@ -126,7 +126,6 @@ class PodWatch:
         self._watching_since = None
         failure: Failure | None = None
         self._beat.working(self._api.patience_s + _GRACE_S)
-        self._api.refresh()
         try:
             if not self._version or self._api.server != self._listed_from:
                 self._list()

@@ -1,33 +1,47 @@
-"""Selects system or delegate mode for an attachment, according to the ``attach-via`` setting."""
+"""Selects system or delegate mode for an attachment, according to the ``attach-via`` setting and the node's plugin."""
 
 from __future__ import annotations
 
-from podagent.errors import NoNetConf, PodagentError
+from collections.abc import Callable
+
+from podagent.errors import PodagentError, PodNotReady
 from podagent.model import Attachment, Invocation, Pod, Record, Sandbox, Via
 from podagent.netconf import NetConf
 from podagent.resolve.corrected import instead_of
 from podagent.resolve.delegate import DelegateNetworks
+from podagent.resolve.metaplugins import attaches_on_request
+from podagent.resolve.node import NodePlugin
 from podagent.resolve.system import SystemNetworks
-
-_META_PLUGIN = "kactus"
 
 
 class ChosenNetworks:
-    """``system``, ``delegate``, or ``auto``: system if the node's CNI plugin is kactus, else delegate."""
+    """Both modes. The mode is selected each time."""
 
-    def __init__(self, attach_via: str, system: SystemNetworks, delegate: DelegateNetworks) -> None:
-        self._attach_via = attach_via
+    def __init__(
+        self,
+        node: NodePlugin,
+        system: SystemNetworks,
+        delegate: DelegateNetworks,
+        has_attached: Callable[[str, str], bool],
+    ) -> None:
+        """`has_attached`: whether the node's kactus has attached this network (by name) to this sandbox (by ID)."""
+        self._node = node
         self._system = system
         self._delegate = delegate
+        self._has_attached = has_attached
 
     def resolve(self, pod: Pod, attachment: Attachment, sandbox: Sandbox) -> tuple[Via, Invocation]:
-        """The mode and the CNI call. The mode is selected each time: the node's configuration may change.
+        """The mode and the CNI call.
 
         Raises:
-            PodagentError: the call cannot be determined now; see `SystemNetworks.call` and `DelegateNetworks.call`.
+            PodNotReady: the kubelet's ADD may still attach the network.
+            PodagentError: the call cannot be determined now; see `NodePlugin.to_call`, `SystemNetworks.call` and
+                `DelegateNetworks.call`.
         """
-        via = self.via()
-        return via, (self._system if via is Via.SYSTEM else self._delegate).call(pod, attachment, sandbox)
+        netconf = self._node.to_call() or self._of_pod_start(pod, attachment, sandbox)
+        if netconf is None:
+            return Via.DELEGATE, self._delegate.call(pod, attachment, sandbox)
+        return Via.SYSTEM, self._system.call(pod, attachment, sandbox, netconf)
 
     def corrected(self, record: Record) -> Invocation | None:
         """The call for a second DEL with the current configuration, None if there is none; see `instead_of`."""
@@ -35,17 +49,21 @@ class ChosenNetworks:
         corrected = instead_of(record.invocation.netconf, lambda: self._today(record), attached=attached)
         return None if corrected is None else record.invocation._replace(netconf=corrected)
 
-    def via(self) -> Via:
-        """The mode in effect now. Raises NetConfError: with a faulty configuration of the node it is unknown."""
-        if self._attach_via != "auto":
-            return Via(self._attach_via)
-        try:
-            return Via.SYSTEM if self._system.netconf().type == _META_PLUGIN else Via.DELEGATE
-        except NoNetConf:
-            return Via.DELEGATE
+    def _of_pod_start(self, pod: Pod, attachment: Attachment, sandbox: Sandbox) -> NetConf | None:
+        """The node's configuration if its plugin has attached the network: then only that can detach it completely."""
+        first = self._node.at_pod_start()
+        if not first:
+            return None
+        if not sandbox.populated:
+            raise PodNotReady(f"pod {pod.key} is still being set up by the kubelet, with {first}")
+        return self._node.netconf() if self._has_attached(sandbox.id, attachment.network) else None
 
     def _today(self, record: Record) -> NetConf | None:
         try:
-            return self._system.netconf() if record.via is Via.SYSTEM else self._delegate.netconf_today(record)
+            return self._of_node_today() if record.via is Via.SYSTEM else self._delegate.netconf_today(record)
         except PodagentError:
             return None  # the failure of DEL itself is the one to report
+
+    def _of_node_today(self) -> NetConf | None:
+        netconf = self._node.netconf()
+        return netconf if attaches_on_request(netconf) else None

@@ -68,14 +68,14 @@ class HostLink(NamedTuple):
 
 def plugin_types(netconf: NetConf) -> Iterator[str]:
     """The plugins that the configuration runs or may run: in the chain, as IPAM, as delegates at any depth."""
-    for key, value in _members(netconf.plugins):
+    for key, value in members(netconf.plugins):
         if key == "type" and isinstance(value, str):
             yield value
 
 
 def host_options(netconf: NetConf) -> Iterator[str]:
     """The keys of `HOST_OPTIONS` that are set, at any depth."""
-    for key, value in _members(netconf.plugins):
+    for key, value in members(netconf.plugins):
         if key in _FOLDED_OPTIONS and value not in (None, False, ""):
             yield _FOLDED_OPTIONS[key]
         elif key == "sysctl" and not _only_of_namespace(value):
@@ -108,7 +108,7 @@ def _links_of(plugin: Json) -> Iterator[HostLink]:
         yield HostLink("", created=False)
 
 
-def _members(value: object) -> Iterator[tuple[str, Any]]:
+def members(value: object) -> Iterator[tuple[str, Any]]:
     """All members of all objects in `value`, with case-folded keys."""
     rest = [value]
     while rest:

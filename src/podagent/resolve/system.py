@@ -6,39 +6,35 @@ waits until the kubelet has finished setting up the pod.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from podagent.errors import NetConfError, PodNotReady
+from podagent.errors import PodNotReady
 from podagent.model import Attachment, Invocation, Pod, Sandbox
 from podagent.netconf import NetConf
 from podagent.resolve.args import pod_args
-from podagent.resolve.reach import plugin_types
 
 
 class SystemNetworks:
     """Attaches through the node's system CNI plugin."""
 
-    def __init__(self, netconf: Callable[[], NetConf], bin_dirs: tuple[str, ...], vendor: str) -> None:
+    def __init__(self, bin_dirs: tuple[str, ...], vendor: str) -> None:
         """
         Args:
-            netconf: reads the CNI configuration of the node; raises NetConfError if there is none.
             bin_dirs: the node's CNI plugin directories, in lookup order.
             vendor: vendor name, "" for none; selects the directory that is searched first.
         """
-        self.netconf = netconf
         self._bin_dirs = bin_dirs
         self._vendor = vendor
 
-    def call(self, pod: Pod, attachment: Attachment, sandbox: Sandbox) -> Invocation:
+    def call(self, pod: Pod, attachment: Attachment, sandbox: Sandbox, netconf: NetConf) -> Invocation:
         """The system plugin call for this attachment.
+
+        Args:
+            netconf: the node's configuration, of a plugin that attaches networks on request.
 
         Raises:
             PodNotReady: the kubelet is still setting up the pod.
-            NetConfError: the node has no valid CNI configuration.
         """
         if pod.phase != "Running" or not sandbox.populated:
             raise PodNotReady(f"pod {pod.key} is still being set up by the kubelet")
-        netconf = self.netconf()
         args = (
             *pod_args(pod, sandbox),
             ("K8S_POD_NETWORK", attachment.network),
@@ -48,13 +44,6 @@ class SystemNetworks:
             # Kaloom's kactus ignores this argument: it supports the pod's namespace and `default` only.
             args = (*args, ("K8S_POD_NETWORK_NAMESPACE", attachment.definition.namespace))
         return Invocation(netconf, self._path(netconf), args)
-
-    def plugin_types(self) -> frozenset[str]:
-        """The plugins of the node's configuration; none if there is no valid one."""
-        try:
-            return frozenset(plugin_types(self.netconf()))
-        except NetConfError:
-            return frozenset()
 
     def _path(self, netconf: NetConf) -> tuple[str, ...]:
         vendor_dir = f"/opt/{self._vendor}/cni/bin" if self._vendor else f"/opt/{netconf.type}/bin"

@@ -10,8 +10,10 @@ import pytest
 
 from functional.kube.kube_watching import NODE, Watching
 from lab.apiserver import ApiServer
+from podagent.cni import plugin
 from podagent.kube.api import KubeApi
 from podagent.kube.credentials import load
+from podagent.kubeconfig.plugin import runner
 
 
 @pytest.fixture
@@ -23,7 +25,7 @@ def server() -> Iterator[ApiServer]:
 @pytest.fixture
 def api(server: ApiServer, tmp_path: Path) -> Iterator[KubeApi]:
     path = server.write_kubeconfig(tmp_path / "kubeconfig")
-    api = KubeApi(lambda: load(path, {}), timeout_s=1)
+    api = KubeApi(lambda: load(path, {}, runner(plugin.run, 5)), timeout_s=1)
     yield api
     api.close()
 

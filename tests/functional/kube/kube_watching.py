@@ -5,13 +5,16 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 from lab.apiserver import ApiServer
 from lab.waiting import eventually
+from podagent.cni import plugin
 from podagent.kube.api import KubeApi
 from podagent.kube.credentials import load, stamp
 from podagent.kube.watch import Pace, PodWatch
+from podagent.kubeconfig.plugin import runner
 from podagent.model import Pod
 
 NODE = "node1"
@@ -23,7 +26,8 @@ class Watching:
     def __init__(self, kubeconfig: Path, lifetime_s: float = 1) -> None:
         self.pods: dict[str, Pod] = {}
         self.is_idle = True
-        self._api = KubeApi(lambda: load(kubeconfig, {}), timeout_s=2, stamp=lambda: stamp(kubeconfig))
+        credentials = partial(load, kubeconfig, {}, runner(plugin.run, 5))
+        self._api = KubeApi(credentials, timeout_s=2, stamp=lambda: stamp(kubeconfig))
         self._stop = threading.Event()
         pace = Pace((lifetime_s, lifetime_s), slack_s=0.5, settled_s=0.4, retry_first_s=0.05, retry_cap_s=0.3)
         self._watch = PodWatch(self._api, NODE, self, self, rng=random.Random(1), pace=pace)
@@ -42,6 +46,10 @@ class Watching:
         self._thread.join(timeout)
         self._api.close()
         assert not self._thread.is_alive(), f"the watch did not stop within {timeout} s"
+
+    def refresh(self) -> None:
+        """As the agent does by itself every few seconds."""
+        self._api.refresh()
 
     def has_begun(self, server: ApiServer) -> None:
         eventually(lambda: server.requests.count("watch", "pods"))

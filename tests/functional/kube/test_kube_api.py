@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from lab.apiserver import ApiServer
+from podagent.cni import plugin
 from podagent.errors import ApiError
 from podagent.kube.api import KubeApi
 from podagent.kube.credentials import load
+from podagent.kubeconfig.plugin import runner
 
 PODS = "/api/v1/namespaces/default/pods"
 
@@ -56,7 +58,7 @@ def test_loads_the_credentials_again_once_when_many_threads_are_refused_at_once(
 
     def counted_load() -> Any:
         loads.append(1)
-        return load(path, {})
+        return load(path, {}, runner(plugin.run, 5))
 
     api = KubeApi(counted_load, timeout_s=5)
     api.get(PODS)
@@ -83,8 +85,8 @@ def test_loads_the_credentials_again_once_when_many_threads_are_refused_at_once(
 def test_trusts_the_servers_certificate_by_the_kubeconfigs_authority_only(tmp_path: Path) -> None:
     with ApiServer(tls=True) as server, ApiServer(tls=True) as other:
         path = server.write_kubeconfig(tmp_path / "config")
-        assert KubeApi(lambda: load(path, {})).get(PODS)["items"] == []
+        assert KubeApi(lambda: load(path, {}, runner(plugin.run, 5))).get(PODS)["items"] == []
         impostor = tmp_path / "impostor"
         impostor.write_text(path.read_text().replace(server.url, other.url))
         with pytest.raises(ApiError, match=r"CERTIFICATE_VERIFY_FAILED|certificate verify failed"):
-            KubeApi(lambda: load(impostor, {})).get(PODS)
+            KubeApi(lambda: load(impostor, {}, runner(plugin.run, 5))).get(PODS)

@@ -41,6 +41,10 @@ class Attaching(Bench):
         _, call = self.resolve(self.pods[POD], wanted, self.sandbox)
         return self.executor.attach(self.pods[POD], wanted, self.sandbox, self.via, call)
 
+    def inherit(self) -> Record:
+        _, call = self.resolve(self.pods[POD], attachment("red"), self.sandbox)
+        return self.executor.inherit(self.pods[POD], attachment("red"), self.sandbox, self.via, call, complete=True)
+
     def detach_all(self) -> None:
         for made in list(self.disk.values()):
             self.executor.detach(made)
@@ -90,9 +94,10 @@ def test_attaches_and_records_everything_that_detaching_will_need(node: Attachin
 @pytest.mark.promise("State directory: the disk is full before ADD", "no plugin runs")
 def test_no_add_runs_that_could_not_be_recorded(node: Attaching) -> None:
     node.faults.disk_full = True
-    with pytest.raises(StoreError):
-        node.attach()
-    assert node.operations == []
+    for take in (node.attach, node.inherit):
+        with pytest.raises(StoreError):
+            take()
+    assert (node.operations, node.pins) == ([], set())
 
 
 def test_what_was_recorded_before_the_disk_failed_is_completed_and_detached(node: Attaching) -> None:
@@ -188,6 +193,16 @@ def test_another_failure_of_the_system_plugin_is_undone_although_it_left_a_link(
     with pytest.raises(PluginError):
         node.attach()
     assert node.commands() == ["ADD", "DEL", "DEL"], "the interface itself is not there"
+
+
+@pytest.mark.promise('Plugins: the system plugin\'s ADD fails late with "file exists"', "it is undone and retried")
+def test_a_link_without_the_addresses_of_an_add_is_not_the_kubelets(node: Attaching) -> None:
+    node.via = Via.SYSTEM
+    node.after_add = node.failing("failed to add route 10.0.0.0/24: file exists")
+    with pytest.raises(PluginError, match="file exists"):
+        node.attach()
+    assert node.is_clean()
+    assert node.commands() == ["ADD", "DEL"]
 
 
 def test_a_plugin_that_makes_no_link_is_recorded_without_one(node: Attaching) -> None:

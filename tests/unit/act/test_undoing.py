@@ -47,7 +47,7 @@ TAMPERINGS: list[Tampering] = [renamed, replaced, moved]
 
 
 @pytest.mark.parametrize("tamper", TAMPERINGS)
-@pytest.mark.promise("Node: the workload renames a link, or moves it to a namespace of its own", "it is no drift")
+@pytest.mark.promise("Interfaces: the workload renames a link, or moves it to a namespace of its own", "it is no drift")
 def test_a_link_is_not_drift_that_the_workload_has(node: Bench, tamper: Tampering) -> None:
     tamper(node)
     before = node.attached_to(POD)
@@ -59,7 +59,6 @@ def test_a_link_is_not_drift_that_the_workload_has(node: Bench, tamper: Tamperin
     ("tamper", "reported"),
     [(renamed, ""), (replaced, "removed by its index"), (moved, "removed with its end on the host")],
 )
-@pytest.mark.promise("Node: the workload renames a link, or moves it to a namespace of its own", "DEL removes it")
 def test_unplugging_removes_the_link_but_no_other_one_under_its_name(
     node: Bench, tamper: Tampering, reported: str
 ) -> None:

@@ -120,15 +120,15 @@ def test_the_system_configuration_follows_every_change_of_the_directory(tmp_path
     # Same size, same inode, and usually within the same tick of the clock.
     for kind in ("aaa", "bbb"):
         write(tmp_path / "net.d" / "10.conf", {**PLUGIN, "type": kind})
-        assert types(system.current()) == [kind]
+        assert types(system.current()[1]) == [kind]
     write(tmp_path / "net.d" / "05.conflist", LIST)
-    assert types(system.current()) == ["bridge", "tuning"]
+    assert types(system.current()[1]) == ["bridge", "tuning"]
     write(tmp_path / "net.d" / "data" / "10.conf", {"type": "portmap"})
-    assert types(system.current()) == ["bridge", "tuning", "portmap"]
+    assert types(system.current()[1]) == ["bridge", "tuning", "portmap"]
     (tmp_path / "net.d" / "data" / "10.conf").unlink()
-    assert types(system.current()) == ["bridge", "tuning"]
+    assert types(system.current()[1]) == ["bridge", "tuning"]
     (tmp_path / "net.d" / "05.conflist").unlink()
-    assert types(system.current()) == ["bbb"]
+    assert types(system.current()[1]) == ["bbb"]
 
 
 def test_the_system_configuration_is_not_read_again_without_a_change(tmp_path: Path) -> None:

@@ -131,10 +131,10 @@ def test_a_plugin_that_takes_long_is_reported_once_while_it_is_at_work_and_one_t
         (tmp_path / "go").touch()
 
     waiting = 'until [ -e "$here/go" ]; do sleep 0.05; done; echo {}'
-    assert plugin.run(make_plugin(waiting), ENV, b"", 30, "plugin", let_go) == Ended(0, b"{}\n", b"")
-    assert plugin.run(make_plugin("echo {}"), ENV, b"", 30, "plugin", let_go) == Ended(0, b"{}\n", b"")
+    assert plugin.run(make_plugin(waiting), ENV, b"", 30, "plugin", on_slow=let_go) == Ended(0, b"{}\n", b"")
+    assert plugin.run(make_plugin("echo {}"), ENV, b"", 30, "plugin", on_slow=let_go) == Ended(0, b"{}\n", b"")
     with pytest.raises(PluginTimeout):
-        plugin.run(make_plugin("exec sleep 60"), ENV, b"", 0.1, "plugin", let_go)
+        plugin.run(make_plugin("exec sleep 60"), ENV, b"", 0.1, "plugin", on_slow=let_go)
     assert called == [True]
 
 

@@ -243,7 +243,7 @@ def test_the_error_output_of_a_successful_plugin_and_what_it_left_behind_are_pas
     chain: Chain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chain.stderr = b"careful\n"
-    monkeypatch.setattr(plugin, "run", lambda *run: chain.run(*run)._replace(abandoned_child=True))
+    monkeypatch.setattr(plugin, "run", lambda *run, **how: chain.run(*run, **how)._replace(abandoned_child=True))
     chain.runtime.delete(chain.call(types=("first",)), TARGET, None)
     assert chain.said[0] == ("first", "careful")
     assert "left a process behind" in chain.said[1][1]

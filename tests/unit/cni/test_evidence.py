@@ -62,6 +62,22 @@ def test_kactus_own_record_proves_it(node: Node, via: Via) -> None:
 
 
 @pytest.mark.parametrize(
+    ("plugin", "believed"),
+    [
+        ({"type": "kactus"}, True),
+        ({"type": "acme-cni", "delegates": [{"type": "bridge"}]}, True),
+        ({"type": "bridge"}, False),
+        ({"type": "multus", "delegates": [{"type": "bridge"}]}, False),
+    ],
+)
+def test_only_the_record_of_a_kactus_under_any_name_counts(node: Node, plugin: Json, believed: bool) -> None:
+    node.keep(json.dumps([KEPT]))
+    node.conf = NetConf({**node.conf.json, "plugins": [{**plugin, "cniDir": str(node.directory)}]})
+    evidence = AttachmentEvidence(CniRuntime(5, {}, lambda *_: None), lambda: node.conf)
+    assert [evidence.has_attached("sandbox-7", name) for name in ("red", "green")] == [believed, False]
+
+
+@pytest.mark.parametrize(
     "content",
     [
         "",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import queue
 import signal
@@ -21,6 +22,7 @@ from podagent.daemon.wiring import make_agent
 from podagent.daemon.workers import Workers
 from podagent.errors import OutOfThreads, UnknownSchema
 from unit.daemon.manager import Manager
+from unit.kubeconfig.table import config, plugin
 
 
 @pytest.fixture(autouse=True)
@@ -191,3 +193,37 @@ def test_a_node_that_has_nothing_yet_gets_an_agent_that_is_ready_and_waits(
     assert manager.wait_for("STOPPING=1")
     assert "starts on node node-1, attach-via auto" in caplog.text
     assert "there is no such socket" in caplog.text
+
+
+@pytest.mark.promise(
+    "Credentials: the exec plugin of the kubeconfig hangs",
+    "it is killed in time, with what it said in the status; a better kubeconfig is taken up; SIGTERM does not wait",
+)
+def test_while_an_exec_plugin_hangs_the_agent_says_so_obeys_takes_a_better_kubeconfig_and_ends_the_plugin(
+    manager: Manager, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", manager.environ["NOTIFY_SOCKET"])
+    places = {name: str(tmp_path / name) for name in ("kubeconfig", "state_dir", "cni_conf_path", "inherit_dir")}
+    options = {"node": "node-1", "docker_endpoint": f"unix://{tmp_path}/docker.sock", "credential_timeout": "1s"}
+    agent = make_agent(load({**options, **places}, {}), tmp_path / "locks")
+    started, kubeconfig = tmp_path / "started", tmp_path / "kubeconfig"
+    script = f"echo no login >&2; echo $$ > {started}; exec sleep 600"
+    hanging = json.dumps(config(plugin(command="sh", args=["-c", script]), {"server": "http://127.0.0.1:1"}))
+    kubeconfig.write_text(hanging)
+
+    def operate() -> None:
+        assert "no login" in manager.wait_for("STATUS=Waiting for credentials: kubeconfig ")
+        kubeconfig.write_text(json.dumps(config(cluster={"server": "http://127.0.0.1:1"})))
+        manager.wait_for("STATUS=Waiting for the list of pods from http://127.0.0.1:1")
+        started.unlink()
+        kubeconfig.write_text(hanging)
+        os.kill(os.getpid(), signal.SIGHUP)
+        eventually(lambda: started.exists() and started.read_text(), what="the plugin, by the reload or the watch")
+        os.kill(os.getpid(), signal.SIGTERM)
+        manager.wait_for("STOPPING=1")
+
+    operator = threading.Thread(target=operate)
+    operator.start()
+    assert agent.run() == 0
+    operator.join()
+    assert not Path(f"/proc/{started.read_text().strip()}").exists()

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from podagent.daemon.health import Heartbeats, Watchdog
-from podagent.daemon.loop import LOOP_DIED, WAKE, Loop
+from podagent.daemon.loop import LOOP_DIED, RELOADED, WAKE, Loop
 from podagent.daemon.notify import Notifier
 from podagent.daemon.podtable import PodTable
 from podagent.daemon.rounds import Rounds
@@ -31,7 +31,7 @@ class Bench:
         notifier = Notifier(environ)
         table = PodTable(lambda pod: None, lambda: None, dict, lambda pod: None)
         table.replace([pod()])
-        self.manager = manager
+        self.manager, self._notifier = manager, notifier
         self.queue: WorkQueue[PodKey] = WorkQueue(time.monotonic)
         self.pods_in_work = 0
         rounds = Rounds(table, store_in(directory), self.queue, resync_s, random.Random(1), time.monotonic)
@@ -44,7 +44,7 @@ class Bench:
             rounds,
             self._status,
             lambda: self.pods_in_work,
-            lambda: notifier.status("reload"),
+            self._reload,
             self._received,
         )
 
@@ -55,6 +55,10 @@ class Bench:
     def notified(self) -> list[str]:
         """The messages to the manager, without time stamps."""
         return [message.split("\n")[0] for message in self.manager.received()]
+
+    def _reload(self) -> None:
+        self._notifier.status("reload")
+        self._received.put(RELOADED)
 
     def _status(self) -> str:
         self._turns += 1
@@ -82,9 +86,9 @@ def test_a_signal_to_end_is_logged_and_ends_it_as_does_the_death_of_a_thread(
     assert line in caplog.text
 
 
-def test_sighup_reloads_between_reloading_and_ready(bench: Bench) -> None:
-    bench.run(signal.SIGHUP, signal.SIGTERM)
-    assert bench.notified()[2:5] == ["RELOADING=1", "STATUS=reload", "READY=1"]
+def test_sighup_starts_a_reload_and_ready_follows_when_it_is_done(bench: Bench) -> None:
+    bench.run(signal.SIGHUP, None, signal.SIGTERM)
+    assert bench.notified()[2:7] == ["RELOADING=1", "STATUS=reload", "WATCHDOG=1", "STATUS=status 2", "READY=1"]
 
 
 def test_a_change_of_the_status_is_shown_at_once_and_the_watchdog_pinged(bench: Bench) -> None:

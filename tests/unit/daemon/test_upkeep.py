@@ -52,13 +52,20 @@ def changes() -> list[str]:
 
 
 @pytest.fixture
-def upkeep(store: Halting, changes: list[str]) -> Upkeep:
+def looks() -> list[bool]:
+    """At the node's configuration: whether the records were loaded by then."""
+    return []
+
+
+@pytest.fixture
+def upkeep(store: Halting, changes: list[str], looks: list[bool]) -> Upkeep:
     return Upkeep(
         store,
         Heartbeats().register("the state"),
         lambda: changes.append(store.trouble),
         lambda: changes.append("loaded"),
         lambda: None,
+        lambda: looks.append(store.loaded),
         period_s=0.01,
     )
 
@@ -79,6 +86,20 @@ def test_nothing_is_followed_when_they_cannot_be_loaded(store: Halting, upkeep: 
     store.may_load.set()
     with pytest.raises(StoreError, match=str(directory)):
         upkeep.loading_first(lambda stop: pytest.fail("followed"))(threading.Event())
+
+
+def test_the_nodes_configuration_is_looked_at_from_the_start_on(
+    store: Halting, upkeep: Upkeep, looks: list[bool]
+) -> None:
+    stop = threading.Event()
+    thread = threading.Thread(target=upkeep.run, args=(stop,))
+    thread.start()
+    eventually(lambda: looks == [False])
+    store.may_load.set()
+    store.load()
+    eventually(lambda: len(looks) > 2)
+    stop.set()
+    thread.join(10)
 
 
 def test_what_happens_to_the_directory_is_repaired_and_shown_in_between(

@@ -6,20 +6,21 @@ import base64
 import hashlib
 import json
 import logging
-import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 from hypothesis import example
-from kubernetes.config import kube_config
 
+from podagent.cni.reply import Ended
 from podagent.errors import KubeconfigError, StoreError
 from podagent.kactus.credentials import load_credentials
 from podagent.kactus.failure import Failure
 from podagent.kactus.state import SavedDelegates, read_all
 from podagent.kube import credentials
+from podagent.kubeconfig.choice import ExecPlugin
+from podagent.kubeconfig.plugin import Printed, runner
 from podagent.state.recordfile import SCHEMA, decode, encode
 from podagent.takeover.kaloom import KaloomPredecessor
 from podagent.validate import is_dns1123_subdomain, is_mac
@@ -42,6 +43,10 @@ CLIENT = {
     "users": [{"name": "me", "user": {
         "client-certificate-data": DATA, "client-key-data": DATA, "username": "", "password": SECRET,
         "tokenFile": ""}}],
+}  # fmt: skip
+PRINTED = {
+    "apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential",
+    "status": {"token": SECRET, "clientCertificateData": DATA, "clientKeyData": DATA},
 }  # fmt: skip
 YAML = f"""apiVersion: v1
 current-context: here
@@ -127,11 +132,8 @@ def logged(name: str) -> Iterator[list[str]]:
         logger.removeHandler(handler)
 
 
-def close_files_in_memory(*paths: str) -> None:
-    """Of certificates; kactus, which is short-lived, leaves that to the end of the process."""
-    for path in paths:
-        if path.startswith("/proc/self/fd/"):
-            os.close(int(Path(path).name))
+def refuse_to_run(plugin: ExecPlugin, environ: Mapping[str, str]) -> Printed:
+    raise KubeconfigError(f"kubeconfig: {plugin.command!a} is not run")
 
 
 def assert_kubeconfig(path: Path, content: bytes, *, secret: str) -> None:
@@ -139,18 +141,16 @@ def assert_kubeconfig(path: Path, content: bytes, *, secret: str) -> None:
     path.write_bytes(content)
     try:
         with bounded():
-            assert credentials.load(path, {}).host.startswith(("https://", "http://"))
+            assert credentials.load(path, {}, refuse_to_run).host.startswith(("https://", "http://"))
     except KubeconfigError as error:
         assert_plain(error, str(path), secret=secret)
     try:
         with bounded():
             found = load_credentials(str(path), {})
-        close_files_in_memory(found.certificate_file, found.key_file)
         assert found.server.startswith(("https://", "http://"))
-        assert found.token.isprintable()
+        assert found.authorization.isprintable()
     except Failure as failure:
         assert_plain(failure, secret=secret, codes=(7, 11))
-    kube_config._cleanup_temp_files()
 
 
 @fuzzed(hostile(KUBECONFIG, CLIENT, YAML), share=0.1)
@@ -161,6 +161,17 @@ def test_a_kubeconfig_yields_a_server_or_an_error_that_names_the_file(folder: Pa
 @fuzzed(mutated(YAML) | mutated(KUBECONFIG), share=0.1)
 def test_no_error_about_a_kubeconfig_shows_a_credential(folder: Path, content: bytes) -> None:
     assert_kubeconfig(folder / "kubeconfig", content, secret=SECRET)
+
+
+@fuzzed(hostile(PRINTED), share=0.1)
+def test_the_output_of_an_exec_plugin_yields_credentials_or_an_error_without_them(content: bytes) -> None:
+    plugin = ExecPlugin("true", (), {}, str(PRINTED["apiVersion"]), "", None)
+    try:
+        with bounded():
+            printed = runner(lambda *_: Ended(0, content, b""), 1)(plugin, {"PATH": "/bin"})
+        assert printed.token or printed.certificate
+    except KubeconfigError as error:
+        assert_plain(error, "exec plugin true", secret=SECRET)
 
 
 @fuzzed(hostile(DELEGATES))

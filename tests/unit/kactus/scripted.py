@@ -14,8 +14,8 @@ from podagent.decide.dialects.kaloom_names import interface_name
 from podagent.errors import CniError
 from podagent.foreign import Json
 from podagent.kactus.call import Call, read_call
-from podagent.kactus.credentials import Credentials
 from podagent.kactus.operations import OPERATIONS, add, check, delete
+from podagent.kubeconfig.reader import Credentials
 from unit.cni.plugins import Plugins
 from unit.kube.loopback import kubeconfig
 

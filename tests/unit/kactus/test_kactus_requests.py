@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from lab.waiting import eventually
-from podagent.kactus.credentials import Credentials
 from podagent.kactus.failure import Failure
 from podagent.kactus.pods import Cluster
 from podagent.kactus.requests import NotReached, get_json
+from podagent.kubeconfig.reader import Credentials
 from podagent.model import DefinitionRef
-from unit.kube.loopback import DROP, Answer, Authority, Server, answer, dripping, kubeconfig, make_authority, raw
+from unit.kube.loopback import DROP, Answer, Authority, Proxy, Server, answer, dripping, kubeconfig, make_authority, raw
 
 GREEN = DefinitionRef("networks.kaloom.com/v1", "shop", "green")
 
@@ -31,7 +31,7 @@ def refused(code: int, ask: Callable[[], object]) -> str:
 
 def test_an_object_is_asked_for_with_the_token_below_the_servers_path(server: Server) -> None:
     server.answers.append(answer(200, b'{"kind": "Pod"}'))
-    found = get_json(Credentials("k", f"{server.url}/clusters/one/", token="secret"), "/api/v1/x")
+    found = get_json(Credentials("k", f"{server.url}/clusters/one/", authorization="Bearer secret"), "/api/v1/x")
     assert found == {"kind": "Pod"}
     assert server.requests[0].path == "/clusters/one/api/v1/x"
     assert server.requests[0].headers["authorization"] == "Bearer secret"
@@ -107,12 +107,11 @@ def test_a_server_that_is_not_there_is_reported_by_its_url() -> None:
 
 def test_a_server_is_trusted_for_the_kubeconfigs_authority_or_without_any(authority: Authority) -> None:
     with Server(authority.context()) as server:
-        asked = credentials(server)._replace(token="secret")
+        asked = credentials(server)._replace(authorization="Bearer secret")
         with pytest.raises(NotReached, match="certificate"):
             get_json(asked, "/x")
         assert server.requests == []
-        assert get_json(asked._replace(ca_file=str(authority.certificate)), "/x") == {}
-        assert get_json(asked._replace(ca_data=authority.certificate.read_text()), "/x") == {}
+        assert get_json(asked._replace(authority=authority.certificate.read_bytes()), "/x") == {}
         assert get_json(asked._replace(insecure=True), "/x") == {}
 
 
@@ -121,31 +120,42 @@ def test_a_certificate_has_to_be_of_the_authority_and_for_the_name_expected(
 ) -> None:
     named = make_authority(tmp_path, "DNS:api.example")
     with Server(named.context()) as server:
-        expected = credentials(server)._replace(ca_file=str(named.certificate), tls_server_name="api.example")
-        for other in (expected._replace(ca_file=str(authority.certificate)), expected._replace(tls_server_name="")):
+        expected = credentials(server)._replace(authority=named.certificate.read_bytes(), tls_server_name="api.example")
+        other_authority = expected._replace(authority=authority.certificate.read_bytes())
+        for other in (other_authority, expected._replace(tls_server_name="")):
             with pytest.raises(NotReached, match="certificate"):
                 get_json(other, "/x")
         assert server.requests == []
         assert get_json(expected, "/x") == {}
 
 
-def test_a_client_certificate_is_shown(authority: Authority) -> None:
-    certificate, key = str(authority.certificate), str(authority.key)
-    with Server(authority.context(ask_for_client=True)) as server:
-        ours = credentials(server)._replace(ca_file=certificate, certificate_file=certificate, key_file=key)
-        assert get_json(ours, "/x") == {}
+def test_a_server_is_reached_through_a_proxy_that_asks_who_it_is(authority: Authority, server: Server) -> None:
+    with Server(authority.context()) as secure, Proxy(secure) as tunnel, Proxy(server) as plain:
+        asked = Credentials(
+            "k", f"https://api.example:{secure.server_port}", authority=authority.certificate.read_bytes()
+        )
+        through = asked._replace(tls_server_name="127.0.0.1", proxy=tunnel.url.replace("//", "//me:p%40ss@"))
+        assert get_json(through, "/x") == {}
+        assert tunnel.tunnels == [(f"api.example:{secure.server_port}", "Basic bWU6cEBzcw==")]
+        assert "proxy-authorization" not in secure.requests[0].headers
+        for url, target in (
+            ("http://api.example/k8s", "http://api.example/k8s/x"),
+            ("http://[fd00::1]:80", "http://[fd00::1]:80/x"),
+        ):
+            assert get_json(Credentials("k", url, proxy=plain.url), "/x") == {}
+            assert plain.requests[-1].path == target
+        assert "over http:// only" in refused(7, lambda: get_json(asked._replace(proxy="https://x"), "/x"))
 
 
 def test_unusable_credentials_are_reported_with_the_kubeconfig_and_without_the_token() -> None:
-    usable = Credentials("kubeconfig /k", "https://127.0.0.1:1", token="secret")
-    for code, bad in (
-        (7, usable._replace(ca_data="nonsense")),
-        (11, usable._replace(ca_file="/nowhere/ca.crt")),
-        (7, usable._replace(server=f"http://{'x' * 80}.example")),
+    usable = Credentials("kubeconfig /k", "https://127.0.0.1:1", authorization="Bearer secret")
+    for bad in (
+        usable._replace(authority=b"nonsense"),
+        usable._replace(certificate=b"secret"),
     ):
         with pytest.raises(Failure, match="kubeconfig /k") as caught:
             get_json(bad, "/x")
-        assert caught.value.code == code
+        assert caught.value.code == 7
         assert "secret" not in str(caught.value)
 
 

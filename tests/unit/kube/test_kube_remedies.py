@@ -6,16 +6,26 @@ from pathlib import Path
 
 import pytest
 
+from podagent.cni import plugin
 from podagent.errors import ApiError, KubeconfigError, OtherCluster
 from podagent.kube.api import KubeApi
 from podagent.kube.credentials import load
 from podagent.kube.remedies import kind, remedy
-from unit.kube.loopback import Authority, Server, kubeconfig
+from podagent.kubeconfig.plugin import runner
+from unit.kube.loopback import Authority, Server, answer, kubeconfig
 
 
 @pytest.mark.parametrize(
     ("status", "advice"),
-    [(302, "no API server"), (400, "https://"), (401, "credentials"), (403, "RBAC"), (404, "no API server"), (503, "")],
+    [
+        (302, "no API server"),
+        (400, "https://"),
+        (401, "credentials"),
+        (403, "RBAC"),
+        (404, "no API server"),
+        (407, "proxy-url"),
+        (503, ""),
+    ],
 )
 def test_a_refusal_that_does_not_pass_by_itself_has_a_remedy(status: int, advice: str) -> None:
     found = remedy(ApiError("no", status))
@@ -23,11 +33,11 @@ def test_a_refusal_that_does_not_pass_by_itself_has_a_remedy(status: int, advice
     assert bool(found) is bool(advice)
 
 
-def failure(directory: Path, url: str) -> ApiError:
+def failure(directory: Path, url: str, proxy: str = "") -> ApiError:
     """Of a request to this server with a kubeconfig without a certificate."""
     path = Path(kubeconfig(directory, url))
     with pytest.raises(ApiError) as caught:
-        KubeApi(lambda: load(path, {})).get("/api/v1/pods")
+        KubeApi(lambda: load(path, {"HTTPS_PROXY": proxy}, runner(plugin.run, 5))).get("/api/v1/pods")
     return caught.value
 
 
@@ -38,6 +48,12 @@ def test_a_server_that_speaks_tls_otherwise_than_the_kubeconfig_says_has_a_remed
         assert "certificate authority" in remedy(failure(tmp_path, tls.url))
         assert "http://" in remedy(failure(tmp_path, plain.url.replace("http", "https")))
     assert remedy(failure(tmp_path, tls.url)) == "", "it is away"
+
+
+def test_a_proxy_that_wants_to_know_who_asks_has_a_remedy(tmp_path: Path) -> None:
+    with Server() as proxy:
+        proxy.answers.append(answer(407))
+        assert "HTTPS_PROXY" in remedy(failure(tmp_path, "https://api.example:6443", proxy.url))
 
 
 def test_failures_are_of_one_kind_unless_somebody_has_to_do_something_else() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler
@@ -12,12 +13,14 @@ from kubernetes.client import Configuration
 from urllib3.connection import HTTPConnection
 from urllib3.response import HTTPResponse
 
+from lab.waiting import eventually
 from podagent import __version__
 from podagent.errors import AnswerTooLarge, ApiError, DefinitionError, KubeconfigError, OtherCluster
 from podagent.foreign import Json
 from podagent.kube.answers import status_error
 from podagent.kube.api import KubeApi, api_path
 from podagent.kube.definitions import NetworkDefinitions
+from podagent.kube.shared import Shared
 from podagent.kube.stream import LineStream
 from podagent.model import DefinitionRef
 from unit.factory import Clock
@@ -108,19 +111,19 @@ def test_credentials_that_expired_before_the_guard_asks_are_renewed(server: ApiS
     assert server.tokens == ["token1", "token2"]
 
 
-def test_credentials_that_are_replaced_are_loaded_and_reported_once_good_or_bad(
+def test_credentials_that_are_replaced_are_reported_once_good_or_bad_and_loaded_once_they_can_be_used(
     server: ApiServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "podagent")
     server.api.refresh()
     server.api.get("/x")
-    for server.stamp, server.broken in [(1, None), (2, KubeconfigError("kubeconfig k is not YAML")), (3, None)]:
+    for server.stamp, server.broken in [(1, None), (2, KubeconfigError("exec plugin p failed")), (2, None)]:
         for _ in range(3):
             server.api.refresh()
             server.api.get("/x")
     assert server.tokens == ["token1"] * 7 + ["token2"] * 3
     assert caplog.messages == [
-        "the old credentials stay in use: kubeconfig k is not YAML",
+        "the old credentials stay in use: exec plugin p failed",
         f"the credentials were replaced; requests go to {server.url}",
     ]
 
@@ -191,6 +194,67 @@ def test_a_reload_takes_the_newest_credentials_and_a_failed_one_leaves_the_prese
     with pytest.raises(ApiError, match=r"401 .*; and there are no newer credentials: kubeconfig is not YAML") as caught:
         server.api.get("/x")
     assert caught.value.status == 401
+
+
+def test_a_load_that_takes_its_time_is_shared_and_holds_up_only_those_who_need_it(server: ApiServer) -> None:
+    begun, end = threading.Event(), threading.Event()
+
+    def load() -> Configuration:
+        if server.loads == 1:
+            begun.set()
+            assert end.wait(20)
+        return server.load()
+
+    api = KubeApi(load, timeout_s=5)
+    api.get("/x")
+    server.answers += [answer(401)] * 4
+    refused = [threading.Thread(target=api.get, args=("/x",)) for _ in range(4)]
+    for thread in refused:
+        thread.start()
+    eventually(lambda: not server.answers)
+    assert begun.wait(20)
+    assert api.get("/x") == {}, "with the present credentials, which may do for this"
+    api.close()
+    end.set()
+    for thread in refused:
+        thread.join(20)
+    assert (server.loads, server.tokens[-4:]) == (2, ["token2"] * 4)
+
+
+def test_those_who_wait_share_the_failure_too_and_a_reload_begins_anew() -> None:
+    begun, joined, end, loads, faults = (
+        threading.Event(),
+        threading.Event(),
+        threading.Event(),
+        list[int](),
+        list[str](),
+    )
+
+    def fail() -> str:
+        loads.append(len(loads))
+        begun.set()
+        assert end.wait(20)
+        raise KubeconfigError(f"number {loads[-1]}")
+
+    def ask(made: Callable[[], str]) -> None:
+        with pytest.raises(KubeconfigError) as caught:
+            made()
+        faults.append(str(caught.value))
+
+    shared = Shared(fail)
+    first, second, reload = (
+        threading.Thread(target=ask, args=(made,))
+        for made in (shared.made, lambda: shared.made(joined.set), shared.made_from_now_on)
+    )
+    first.start()
+    assert begun.wait(20)
+    second.start()
+    reload.start()
+    assert joined.wait(20)
+    end.set()
+    for thread in (first, second, reload):
+        thread.join(20)
+    assert sorted(faults) == ["number 0", "number 0", "number 1"]
 
 
 def test_a_connection_that_the_server_had_closed_costs_nothing(server: ApiServer) -> None:
@@ -287,7 +351,9 @@ def test_the_name_of_the_server_and_the_longest_a_call_takes(server: ApiServer) 
     assert (server.api.server, server.loads) == ("the API server", 0)
     server.api.get("/x")
     assert (server.api.server, server.loads) == (server.url, 1)
-    assert server.api.patience_s == 2 * (5 + 15), "a retry, and new credentials before it"
+    assert KubeApi(server.load, timeout_s=5, longest_load_s=15).patience_s == 2 * (5 + 15), (
+        "a retry, and new credentials"
+    )
 
 
 def test_a_network_definition_is_read_by_its_reference_and_none_if_it_is_not_there(server: ApiServer) -> None:

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from podagent.errors import ApiError, DefinitionError, NetConfError, NoNetConf, PodNotReady
+from podagent.errors import ApiError, DefinitionError, NetConfError, NoNetConf, PodNotReady, SettingsError
 from podagent.foreign import Json
 from podagent.model import Attachment, DefinitionRef, Invocation, Phase, PodKey, Record, Via
 from podagent.netconf import NetConf
 from podagent.resolve.delegate import DelegateNetworks
 from podagent.resolve.lookup import find
 from podagent.resolve.networks import ChosenNetworks
+from podagent.resolve.node import NodePlugin
 from podagent.resolve.system import SystemNetworks
 from unit.factory import ANY_MAC, TRUST_ALL, attachment, pod, record, sandbox
 
 POD = pod()._replace(key=PodKey("shop", "web", "uid"))
 SANDBOX = sandbox()
 BIN_DIRS = ("/opt/cni/bin", "/usr/lib/cni")
+CONF = "/etc/cni/net.d/10-node.conf"
+WRAPPER: Json = {"type": "acme-cni", "delegates": [{"type": "bridge", "masterPlugin": True}]}
 RED = attachment("red")
+RED_REQUESTED = (("K8S_POD_NETWORK", "red"), ("K8S_POD_IFMAC", ""))
 MAC = "02:00:00:00:00:01"
 RED_WITH_MAC = attachment("red", mac=MAC)
 IN_INFRA = attachment("red", namespace="infra")
@@ -29,6 +34,8 @@ POD_ARGS = (
     ("K8S_POD_NAME", "web"),
     ("K8S_POD_INFRA_CONTAINER_ID", SANDBOX.id),
 )
+
+Conf = Callable[[], tuple[str, NetConf]]
 
 
 class Definitions:
@@ -61,19 +68,28 @@ def node_conf(plugin: str = "kactus", name: str = "node") -> NetConf:
     return NetConf({"cniVersion": "0.4.0", "name": name, "plugins": [{"type": plugin}]})
 
 
-def no_conf() -> NetConf:
+def no_conf() -> tuple[str, NetConf]:
     raise NoNetConf("no valid CNI network configuration")
 
 
-def half_written() -> NetConf:
+def half_written() -> tuple[str, NetConf]:
     raise NetConfError("05-kactus.conf: not JSON")
 
 
-def system(plugin: str = "kactus", vendor: str = "") -> SystemNetworks:
-    return SystemNetworks(lambda: node_conf(plugin), BIN_DIRS, vendor)
+def system(vendor: str = "") -> SystemNetworks:
+    return SystemNetworks(BIN_DIRS, vendor)
 
 
-NO_SYSTEM = SystemNetworks(no_conf, BIN_DIRS, "")
+def node(attach_via: str = "auto", *plugins: Json | str) -> NodePlugin:
+    """A node whose configuration is the chain of these plugins, kactus by default."""
+    chain = [each if isinstance(each, dict) else {"type": each} for each in plugins or ("kactus",)]
+    netconf = NetConf({"cniVersion": "0.4.0", "name": "node", "plugins": chain})
+    return NodePlugin(attach_via, lambda: (CONF, netconf))
+
+
+def chosen(of: NodePlugin, *attached: str) -> ChosenNetworks:
+    """`attached`: the networks that the node's kactus has attached to the sandbox."""
+    return ChosenNetworks(of, system(), delegate("shop/red"), lambda _, network: network in attached)
 
 
 @pytest.mark.parametrize(
@@ -134,7 +150,7 @@ def test_an_api_server_that_is_away_is_no_missing_definition() -> None:
 @pytest.mark.parametrize(
     ("asked", "args"),
     [
-        (RED, (("K8S_POD_NETWORK", "red"), ("K8S_POD_IFMAC", ""))),
+        (RED, RED_REQUESTED),
         (RED_WITH_MAC, (("K8S_POD_NETWORK", "red"), ("K8S_POD_IFMAC", MAC))),
         (IN_INFRA, (("K8S_POD_NETWORK", "red"), ("K8S_POD_IFMAC", ""), ("K8S_POD_NETWORK_NAMESPACE", "infra"))),
     ],
@@ -142,56 +158,117 @@ def test_an_api_server_that_is_away_is_no_missing_definition() -> None:
 def test_the_system_plugin_gets_the_attachment_in_its_arguments(
     asked: Attachment, args: tuple[tuple[str, str], ...]
 ) -> None:
-    call = system().call(POD, asked, SANDBOX)
+    call = system().call(POD, asked, SANDBOX, node_conf())
     assert (call.netconf, call.args) == (node_conf(), (*POD_ARGS, *args))
 
 
 @pytest.mark.parametrize(("vendor", "first"), [("", "/opt/kactus/bin"), ("acme", "/opt/acme/cni/bin")])
 def test_the_vendors_directory_is_looked_into_first(vendor: str, first: str) -> None:
-    assert system(vendor=vendor).call(POD, RED, SANDBOX).path == (first, *BIN_DIRS)
+    assert system(vendor).call(POD, RED, SANDBOX, node_conf()).path == (first, *BIN_DIRS)
 
 
 @pytest.mark.parametrize(("phase", "populated"), [("Pending", True), ("", True), ("Running", False)])
 def test_the_agent_keeps_off_while_the_kubelet_sets_the_pod_up(phase: str, populated: bool) -> None:
     with pytest.raises(PodNotReady, match="shop/web"):
-        system().call(POD._replace(phase=phase), RED, sandbox(populated=populated))
-
-
-def test_a_node_without_configuration_cannot_attach() -> None:
-    with pytest.raises(NetConfError):
-        NO_SYSTEM.call(POD, RED, SANDBOX)
+        chosen(node()).resolve(POD._replace(phase=phase), RED, sandbox(populated=populated))
 
 
 @pytest.mark.parametrize(
-    ("attach_via", "system_networks", "via"),
+    ("of", "via"),
     [
-        ("auto", system("kactus"), Via.SYSTEM),
-        ("auto", system("bridge"), Via.DELEGATE),
-        ("auto", NO_SYSTEM, Via.DELEGATE),
-        ("system", system("bridge"), Via.SYSTEM),
-        ("delegate", system("kactus"), Via.DELEGATE),
+        (node("auto", "kactus"), Via.SYSTEM),
+        (node("auto", "kactus", "portmap"), Via.SYSTEM),
+        (node("auto", "bridge"), Via.DELEGATE),
+        (node("auto", "bridge", "kactus"), Via.DELEGATE),
+        (node("auto", "multus"), Via.DELEGATE),
+        (NodePlugin("auto", no_conf), Via.DELEGATE),
+        (node("system", "kactus"), Via.SYSTEM),
+        (node("system", WRAPPER), Via.SYSTEM),
+        (node("delegate", "kactus"), Via.DELEGATE),
+        (node("delegate", "bridge"), Via.DELEGATE),
+        (NodePlugin("delegate", no_conf), Via.DELEGATE),
+        (NodePlugin("delegate", half_written), Via.DELEGATE),
     ],
 )
-def test_the_way_that_is_taken(attach_via: str, system_networks: SystemNetworks, via: Via) -> None:
-    chosen = ChosenNetworks(attach_via, system_networks, delegate("shop/red"))
-    assert chosen.via() is via
-    assert chosen.resolve(POD, RED, SANDBOX)[0] is via
+def test_the_way_that_is_taken(of: NodePlugin, via: Via) -> None:
+    of.require_usable()
+    assert chosen(of).resolve(POD, RED, SANDBOX)[0] is via
 
 
-def test_auto_waits_while_the_nodes_configuration_is_faulty() -> None:
-    chosen = ChosenNetworks("auto", SystemNetworks(half_written, BIN_DIRS, ""), delegate())
-    with pytest.raises(NetConfError, match="05-kactus"):
-        chosen.resolve(POD, RED, SANDBOX)
+@pytest.mark.parametrize(
+    "plugin",
+    ["bridge", "ptp", "calico", "multus", "multus-shim", {"type": "multus", "delegates": [{"type": "bridge"}]},
+     {"type": "bridge", "delegates": [{"type": "kactus"}]}, {"type": "other", "delegates": []},
+     {"type": "other", "kubeconfig": "/k", "clusterNetwork": "/c"}],
+)  # fmt: skip
+def test_a_plugin_that_would_attach_the_default_network_instead_is_not_asked(plugin: Json | str) -> None:
+    of = node("system", plugin, "kactus")
+    with pytest.raises(SettingsError, match=r"10-node\.conf makes .* set attach-via to auto or delegate, or "):
+        of.require_usable()
+    with pytest.raises(NetConfError, match="attach-via is system"):
+        chosen(of).resolve(POD, RED, SANDBOX)
+    with pytest.raises(NetConfError, match="attach-via is system"):
+        of.stance()
 
 
-def test_auto_follows_the_nodes_configuration_as_it_changes() -> None:
+@pytest.mark.parametrize(
+    ("attach_via", "conf", "says"),
+    [("auto", half_written, "05-kactus"), ("system", half_written, "05-kactus"), ("system", no_conf, "no valid")],
+)
+def test_a_configuration_that_is_faulty_or_missing_is_waited_for(attach_via: str, conf: Conf, says: str) -> None:
+    of = NodePlugin(attach_via, conf)
+    of.require_usable()
+    with pytest.raises(NetConfError, match=says):
+        chosen(of).resolve(POD, RED, SANDBOX)
+
+
+def test_the_way_follows_the_nodes_configuration_as_it_changes() -> None:
     types = ["kactus", "bridge"]
-    chosen = ChosenNetworks("auto", SystemNetworks(lambda: node_conf(types.pop()), BIN_DIRS, ""), delegate())
-    assert [chosen.via(), chosen.via()] == [Via.DELEGATE, Via.SYSTEM]
+    of = NodePlugin("auto", lambda: (CONF, node_conf(types[-1])))
+    before = chosen(of).resolve(POD, RED, SANDBOX)[0]
+    types.pop()
+    assert (before, chosen(of).resolve(POD, RED, SANDBOX)[0]) == (Via.DELEGATE, Via.SYSTEM)
 
 
-def networks(current: SystemNetworks | None = None, definitions: DelegateNetworks | None = None) -> ChosenNetworks:
-    return ChosenNetworks("auto", current or system(), definitions or delegate("shop/red"))
+@pytest.mark.parametrize(
+    ("of", "waits"),
+    [
+        (node("delegate", "kactus"), "10-node.conf"),
+        (node("delegate", "bridge", "multus"), "10-node.conf"),
+        (node("delegate", WRAPPER), "10-node.conf"),
+        (node("delegate", {"type": "other", "clusterNetwork": "/c"}), "10-node.conf"),
+        (node("delegate", {"type": "other", "delegate": {"type": "kactus"}}), "10-node.conf"),
+        (node("auto", "multus-shim"), "10-node.conf"),
+        (NodePlugin("delegate", half_written), "05-kactus"),
+        (node("delegate", "bridge", "portmap"), ""),
+        (node("delegate", {"type": "flannel", "delegate": {"type": "bridge"}}), ""),
+        (node("delegate", {"type": "calico", "kubernetes": {"kubeconfig": "/k"}}), ""),
+        (NodePlugin("delegate", no_conf), ""),
+    ],
+)
+def test_in_delegate_mode_too_the_agent_waits_for_a_plugin_that_attaches_networks_at_pod_start(
+    of: NodePlugin, waits: str
+) -> None:
+    starting, empty = POD._replace(phase="Pending"), sandbox(populated=False)
+    if waits:
+        with pytest.raises(PodNotReady, match=waits):
+            chosen(of).resolve(starting, RED, empty)
+    else:
+        assert chosen(of).resolve(starting, RED, empty)[0] is Via.DELEGATE
+    # An init container may wait for a network that was not there at the start.
+    assert chosen(of).resolve(starting, RED, SANDBOX)[0] is Via.DELEGATE
+    assert ("to each pod only when" in of.stance(), waits in of.stance()) == (bool(waits), True)
+
+
+def test_a_network_that_kactus_has_attached_at_pod_start_is_left_to_kactus_in_delegate_mode_too() -> None:
+    via, call = chosen(node("delegate"), "red").resolve(POD, RED, SANDBOX)
+    assert (via, call.netconf, call.args[-2:]) == (Via.SYSTEM, node_conf(), RED_REQUESTED)
+    assert chosen(node("delegate"), "green").resolve(POD, RED, SANDBOX)[0] is Via.DELEGATE
+
+
+def networks(conf: Conf | None = None, definitions: DelegateNetworks | None = None) -> ChosenNetworks:
+    of = NodePlugin("auto", conf or (lambda: (CONF, node_conf())))
+    return ChosenNetworks(of, system(), definitions or delegate("shop/red"), lambda *_: False)
 
 
 def half_attached(via: Via, plugin: str = "faulty", name: str = "", **changes: Any) -> Record:
@@ -215,7 +292,8 @@ def test_a_corrected_configuration_is_tried_with_all_else_as_recorded(via: Via) 
         (half_attached(Via.SYSTEM, adopted=True), networks()),
         (half_attached(Via.SYSTEM, name="another network"), networks()),
         (half_attached(Via.SYSTEM, plugin="kactus"), networks()),  # the same as is recorded
-        (half_attached(Via.SYSTEM), networks(NO_SYSTEM)),
+        (half_attached(Via.SYSTEM), networks(no_conf)),
+        (half_attached(Via.SYSTEM), networks(lambda: (CONF, node_conf("bridge")))),
         (half_attached(Via.DELEGATE), networks(definitions=delegate())),
         (half_attached(Via.DELEGATE), networks(definitions=DelegateNetworks(away, BIN_DIRS, (), TRUST_ALL, ANY_MAC))),
         (half_attached(Via.DELEGATE, definition=None), networks()),

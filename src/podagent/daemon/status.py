@@ -1,25 +1,19 @@
-"""The operator's interface to the running agent: the line in ``systemctl status``, and SIGHUP."""
+"""The line about the running agent in ``systemctl status``."""
 
 from __future__ import annotations
 
-import logging
-
 from podagent.daemon.following import Following
+from podagent.daemon.nodewatch import NodeWatch
 from podagent.daemon.podtable import PodTable
-from podagent.daemon.rounds import Rounds
 from podagent.daemon.workqueue import WorkQueue
-from podagent.decide.attempts import Attempts
-from podagent.errors import KubeconfigError
 from podagent.kube.api import KubeApi
 from podagent.kube.registration import Registration
 from podagent.model import PodKey
 from podagent.state.store import Store
 
-_log = logging.getLogger(__name__)
 
-
-class Control:
-    """Reads the state of other parts without changing it, except for `reload`."""
+class Status:
+    """Reads the state of other parts without changing it."""
 
     def __init__(
         self,
@@ -28,22 +22,20 @@ class Control:
         registration: Registration,
         pods: PodTable,
         store: Store,
+        node: NodeWatch,
         queue: WorkQueue[PodKey],
-        attempts: Attempts,
-        rounds: Rounds,
     ) -> None:
         self._api = api
         self._following = following
         self._registration = registration
         self._pods = pods
         self._store = store
+        self._node = node
         self._queue = queue
-        self._attempts = attempts
-        self._rounds = rounds
 
-    def status(self) -> str:
+    def line(self) -> str:
         """The state of the agent in one line."""
-        trouble = self._store.trouble
+        trouble = "; ".join(filter(None, (self._store.trouble, self._node.trouble)))
         return f"Degraded: {trouble}; {self._progress()}" if trouble else self._progress()
 
     def _progress(self) -> str:
@@ -58,13 +50,3 @@ class Control:
         status = f"{len(self._pods.keys())} pods, {len(self._store)} attachments, {len(self._queue)} pods in progress"
         doubted = self._pods.doubted
         return f"{status}, {doubted} pods missing from the list until another list confirms it" if doubted else status
-
-    def reload(self) -> None:
-        """Reloads the credentials, resets every backoff, and verifies all pods."""
-        try:
-            self._api.reload()
-        except KubeconfigError as error:
-            _log.error("reload: the old credentials stay in use: %s", error)
-        self._attempts.retry_now()
-        self._rounds.look_at_all()
-        _log.info("reloaded")
