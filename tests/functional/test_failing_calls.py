@@ -29,7 +29,7 @@ DETACHED: State = (False, False, [])
 _VISITS = 3
 # A site up to the innermost function of the module. To detach in a pinned namespace, it need not be known whether the
 # sandbox runs (_start_time); it is let go (unpin) when the record is gone.
-_OF_NAMESPACE = re.compile(r".*? host/netns\.py:\d+ (?!unpin|_start_time)\S+")
+_OF_NAMESPACE = re.compile(r"(?!.* (?:unpin|_start_time)\b).*? host/netns\.py:\d+ \S+")
 
 
 class Act(NamedTuple):
