@@ -28,8 +28,8 @@ DETACHED: State = (False, False, [])
 # Of a call in a loop these visits fail, each in a row of its own.
 _VISITS = 3
 # A site up to the innermost function of the module. To detach in a pinned namespace, it need not be known whether the
-# sandbox runs (_start_time); it is let go (unpin) when the record is gone.
-_OF_NAMESPACE = re.compile(r"(?!.* (?:unpin|_start_time)\b).*? host/netns\.py:\d+ \S+")
+# sandbox runs (_is_at_its_path); it is let go (unpin) when the record is gone.
+_OF_NAMESPACE = re.compile(r"(?!.* (?:unpin|_is_at_its_path)\b).*? host/netns\.py:\d+ \S+")
 
 
 class Act(NamedTuple):
