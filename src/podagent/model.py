@@ -45,6 +45,7 @@ class Pod(NamedTuple):
         static: this is the mirror pod of a static pod.
         incarnation: changes whenever a container of the pod (re)starts or the pod's address changes; compared, never
             parsed.
+        asked_at: when these annotations were received, in seconds of the monotonic clock.
     """
 
     key: PodKey
@@ -54,6 +55,7 @@ class Pod(NamedTuple):
     host_network: bool = False
     static: bool = False
     incarnation: str = ""
+    asked_at: float = 0.0
 
     @property
     def ended(self) -> bool:

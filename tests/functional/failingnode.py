@@ -288,7 +288,7 @@ class Node:
     def inspect_container(self, name: str) -> Json:
         return {"State": {"Pid": self.pid}}
 
-    def _definition(self, wanted: DefinitionRef) -> Json | None:
+    def _definition(self, wanted: DefinitionRef, since: float) -> Json | None:
         return definition(self.network.name, POD.namespace, "bridge", self.network.config)
 
     def _clock(self) -> float:

@@ -54,7 +54,7 @@ def die(agent: Agent, death: str, plugins: PluginDir) -> list[int]:
 
 
 def count_of_lists(agent: Agent) -> int:
-    return agent.log().count("pods on node")
+    return agent.log().count("pods are listed")
 
 
 @pytest.mark.promise(

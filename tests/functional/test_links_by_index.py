@@ -42,8 +42,8 @@ class Workload:
         inner = subprocess.Popen([*self._inside(), "unshare", "-n", "sleep", "120"])
         self._ends.callback(inner.wait)
         self._ends.callback(inner.kill)
-        own = Path(self._pod.netns).stat().st_ino
-        eventually(lambda: Path(f"/proc/{inner.pid}/ns/net").stat().st_ino != own, what="the inner namespace")
+        outer = {Path(path).stat().st_ino for path in ("/proc/self/ns/net", self._pod.netns)}
+        eventually(lambda: Path(f"/proc/{inner.pid}/ns/net").stat().st_ino not in outer, what="the inner namespace")
         self._ip("link", "set", name, "netns", str(inner.pid))
 
     def remove(self, name: str) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from functional.bed import Bed
-from functional.expectations import ifname, wait_for_event
+from functional.expectations import ifname, records, wait_for_event
 from functional.outcomes import PINGED, plugged, record_files, restart
 from functional.ways import BOTH_WAYS
 from lab.agent import Agent
@@ -109,3 +110,69 @@ def test_a_directory_unmounted_at_run_time_is_written_again(bed: Bed) -> None:
     assert bed.plugins.calls() == []
     bed.settles({stays: [data], comes: [data]})
     assert plugged(stays) == before
+
+
+@contextmanager
+def state_on_a_small_disk(bed: Bed) -> Iterator[Path]:
+    """The agent's state directory is a file system of 1 MiB."""
+    state = bed.agent.state_dir
+    bed.agent.stop()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "podagent-lab", str(state)], check=True)
+    try:
+        bed.agent.start()
+        yield state
+    finally:
+        subprocess.run(["umount", "--lazy", str(state)], check=True)
+
+
+@contextmanager
+def full(state: Path) -> Iterator[None]:
+    with suppress(OSError), (state / "filling").open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+    yield
+    (state / "filling").unlink()
+
+
+@contextmanager
+def read_only(state: Path) -> Iterator[None]:
+    subprocess.run(["mount", "-o", "remount,ro", str(state)], check=True)
+    yield
+    subprocess.run(["mount", "-o", "remount,rw", str(state)], check=True)
+
+
+@pytest.mark.promise(
+    "State directory: the disk becomes full or read-only",
+    "unplugging and the end of a pod give link and address back; nothing is attached; it heals by itself",
+)
+@BOTH_WAYS
+@pytest.mark.parametrize("unwritable", [full, read_only])
+def test_on_an_unwritable_disk_networks_are_detached_but_not_attached(
+    bed: Bed, unwritable: Callable[[Path], AbstractContextManager[None]]
+) -> None:
+    data, red = bed.networks.bridge("data"), bed.networks.bridge("red")
+    with state_on_a_small_disk(bed) as state:
+        unplugged, ends, comes = bed.all_attached(3, data)
+        with unwritable(state):
+            unplugged.annotate([])
+            ends.delete()
+            eventually(lambda: len(data.leases()) == 1 and not plugged(unplugged), 20, "the addresses to be given back")
+        with unwritable(state):
+            comes.annotate(["data", "red"])
+            wait_for_event(bed.api, comes, "NetworkAttachFailed", "red", str(state))
+            assert set(plugged(comes)) == {ifname(data)}
+            assert red.leases() == []
+        bed.settles({unplugged: [], comes: [data, red]}, 40)
+
+
+def test_the_last_records_are_rewritten_on_a_full_disk(bed: Bed) -> None:
+    data = bed.networks.bridge("data")
+    with state_on_a_small_disk(bed) as state:
+        pod = bed.attached(data)
+        gate = bed.plugins.gate("bridge", "before", "DEL")
+        with full(state):
+            pod.annotate([])
+            gate.wait_reached()
+            assert [each["phase"] for each in records(bed.agent)] == ["DETACHING"]
+            gate.open()
+            bed.settles({pod: []})

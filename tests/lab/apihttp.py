@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _POLL_SECONDS = 0.5
 _MERGE_PATCH = "application/merge-patch+json"
+_METADATA_ONLY = "as=PartialObjectMetadata"
 
 
 class HttpServer(ThreadingHTTPServer):
@@ -106,11 +107,25 @@ class Connection(BaseHTTPRequestHandler):
             if request.resource == "pods" and self._api.empty_lists:
                 self._api.empty_lists -= 1
                 items, token = [], ""
-            kind = next(each.kind for each in RESOURCES if each.plural == request.resource) + "List"
-            return {"kind": kind, "metadata": {"resourceVersion": str(version), "continue": token}, "items": items}
+            metadata = {"resourceVersion": str(version), "continue": token}
+            return {"kind": f"{self._kind(request)}List", "metadata": metadata, "items": [*map(self._shown, items)]}
         if self.headers["Content-Type"] != _MERGE_PATCH:
             raise ApiFailure(415, "UnsupportedMediaType", f"accepted media types: {_MERGE_PATCH}")
         return self._api.patch(*named, body)
+
+    def _kind(self, request: Request) -> str:
+        """Of the objects in the answer."""
+        if self._shows_metadata_only():
+            return "PartialObjectMetadata"
+        return next(each.kind for each in RESOURCES if each.plural == request.resource)
+
+    def _shown(self, obj: Json) -> Json:
+        if self._shows_metadata_only():
+            return {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": obj["metadata"]}
+        return obj
+
+    def _shows_metadata_only(self) -> bool:
+        return _METADATA_ONLY in self.headers.get("Accept", "")
 
     def _send(self, code: int, obj: Json, retry_after: int | None = None) -> None:
         if self._is_silent():
@@ -146,11 +161,13 @@ class Connection(BaseHTTPRequestHandler):
                 if version == self._api.version:
                     self._api.changed.wait(min(_POLL_SECONDS, self._api.bookmark_s))
                 changes, version = self._api.changes_after(request.resource, version), self._api.version
-            for event in filter(None, (change.seen_by(selects) for change in changes)):
-                self._send_event(*event)
+            for kind, obj in filter(None, (change.seen_by(selects) for change in changes)):
+                self._send_event(kind, self._shown(obj))
             if time.monotonic() - bookmarked >= self._api.bookmark_s:
                 bookmarked = time.monotonic()
-                self._send_event("BOOKMARK", {"kind": "Pod", "metadata": {"resourceVersion": str(version)}})
+                self._send_event(
+                    "BOOKMARK", {"kind": self._kind(request), "metadata": {"resourceVersion": str(version)}}
+                )
 
     def _send_event(self, kind: str, obj: Json) -> None:
         """One line of a watch, as one chunk."""

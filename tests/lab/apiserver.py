@@ -20,7 +20,7 @@ from lab.apihttp import HttpServer
 from lab.apirequest import RequestLog
 from lab.apistore import ApiFailure, Json, Store, now
 
-_REASONS = {403: "Forbidden", 429: "TooManyRequests", 500: "InternalError", 503: "ServiceUnavailable"}
+_REASONS = {403: "Forbidden", 404: "NotFound", 429: "TooManyRequests", 500: "InternalError", 503: "ServiceUnavailable"}
 
 
 @dataclass
@@ -145,14 +145,15 @@ class ApiServer(Store):
         with self.changed:
             self.changed.notify_all()
 
-    def go_silent(self, *, new_connections: bool = True) -> None:
+    def go_silent(self, *, new_connections: bool = True, part: str = "") -> None:
         """Nothing is ever sent again on the connections of now (they stay open, the kernel acknowledges).
 
-        With `new_connections`, neither on those made until `silent` is False again.
+        With `new_connections`, neither on those made until `silent` is False again. With `part`, only on connections
+        whose request has it in its URL.
         """
         self.silent = new_connections
         for connection in set(self._http.connections) if self._http else ():
-            connection.silenced = True
+            connection.silenced |= part in getattr(connection, "path", "")
 
     def heal(self) -> None:
         """Ends every fault and listens."""

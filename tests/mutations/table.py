@@ -41,10 +41,17 @@ MUTATIONS = (
     ),
     Mutation(
         "nothing is taken for gone because of a list that is no list of pods",
-        "kube/podlist.py",
-        '    if kind != "PodList":',
-        "    if False:",
+        "kube/feed.py",
+        '        if kind not in [f"{each}List" for each in feed.kinds]:',
+        "        if False:",
         ("kube/test_kube_podlist.py",),
+    ),
+    Mutation(
+        "a definition just changed is never used in its old form",
+        "kube/definitions.py",
+        "known.read_at >= since and ",
+        "",
+        ("kube/test_kube_definitions.py",),
     ),
     Mutation(
         "a fault of the annotation detaches nothing",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from enum import Enum
@@ -11,7 +12,7 @@ from typing import NamedTuple, Protocol
 from podagent.decide.attempts import Attempts, Subject
 from podagent.decide.budget import Budgets
 from podagent.errors import AnnotationError, HostNetworkRefused, ManyFailures, NotYet
-from podagent.model import Attachment, Operation, Pod, PodKey, Record
+from podagent.model import Attachment, DefinitionRef, Operation, Pod, PodKey, Record
 
 _log = logging.getLogger(__name__)
 
@@ -143,8 +144,13 @@ class Outcomes:
         """Clears earlier failures of the operation without a report."""
         self._attempts.succeeded(key, _subject(operation, attachment))
 
-    def failed(self, outcome: Outcome, aim: object) -> float:
-        """Reports `outcome.error` and schedules a retry. Returns the seconds until then, infinite for no retry."""
+    def failed(
+        self, outcome: Outcome, aim: object, needs: Collection[DefinitionRef] = (), began: float = math.inf
+    ) -> float:
+        """Reports `outcome.error` and schedules a retry. Returns the seconds until then, infinite for no retry.
+
+        For `needs` and `began` see `Attempts.failed`.
+        """
         error = outcome.error
         waits = isinstance(error, NotYet) or outcome.operation in _PRECONDITIONS
         final = isinstance(error, HostNetworkRefused) and not waits
@@ -152,7 +158,9 @@ class Outcomes:
         if waits:
             self.refund(outcome.key, outcome.operation)
         text = str(error) or repr(error)
-        failure = self._attempts.failed(outcome.key, subject, aim, text, waits=waits, final=final)
+        failure = self._attempts.failed(
+            outcome.key, subject, aim, text, waits=waits, final=final, needs=needs, began=began
+        )
         retry_in = None if final else failure.retry_in
         result = Result.WAITING if waits else Result.FAILED
         if result is Result.FAILED and not self._failures.allows(outcome.key):

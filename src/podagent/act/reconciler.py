@@ -14,6 +14,7 @@ from podagent.act.executor import Executor, require_own_network
 from podagent.act.outcomes import Outcome, Outcomes, PodState, Result
 from podagent.act.ports import Expect, Networks, Pods, Records, Runtime
 from podagent.decide.attempts import Subject
+from podagent.decide.candidates import candidates
 from podagent.decide.desired import Desired
 from podagent.decide.plan import Plan, Step, plan_gone, plan_pod
 from podagent.decide.wanted import wanted_by
@@ -240,7 +241,8 @@ class Reconciler:
         except Exception as error:  # one failing attachment, even because of a bug, must not block the others
             seconds = self._clock() - started
             failed = Outcome(now.key, now.pod, operation, Result.FAILED, attachment, step.record, error, seconds)
-            return self._outcomes.failed(failed, aim)
+            needs = candidates(attachment.definition, now.key.namespace, self._global_namespaces)
+            return self._outcomes.failed(failed, aim, needs, started)
         seconds = self._clock() - started
         outcome = Outcome(now.key, now.pod, operation, done.result, attachment, done.record, None, seconds)
         self._outcomes.succeeded(outcome._replace(remark=done.remark))

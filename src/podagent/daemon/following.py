@@ -53,3 +53,13 @@ class Following:
         if what != self.waiting_for:
             self.waiting_for = what
             self._changed()
+
+
+def once(ready: threading.Event, body: Callable[[threading.Event], None]) -> Callable[[threading.Event], None]:
+    """Wraps a thread body: it runs once `ready` is set, which must be set at the end of the agent too."""
+
+    def wait_and_run(stop: threading.Event) -> None:
+        ready.wait()
+        body(stop)
+
+    return wait_and_run

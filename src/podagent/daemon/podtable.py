@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 
 from podagent.decide.departures import doubtful
@@ -25,6 +26,7 @@ class PodTable:
         complete: Callable[[], None],
         attached: Callable[[], Mapping[PodKey, int]],
         confirm_gone: Callable[[PodKey], None],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """
         Args:
@@ -39,6 +41,7 @@ class PodTable:
         self._complete = complete
         self._attached = attached
         self._confirm_gone = confirm_gone
+        self._clock = clock
         self._absent: frozenset[PodKey] = frozenset()  # attached pods that left, or that the last list lacked
         self._doubted: frozenset[PodKey] = frozenset()
         self._contradicted = False  # a pod that the last list lacks exists
@@ -78,7 +81,7 @@ class PodTable:
 
     def replace(self, pods: Iterable[Pod]) -> None:
         """Handles a complete list."""
-        fresh = {pod.key: pod for pod in pods}
+        fresh = {pod.key: self._dated(pod) for pod in pods}
         attached = self._attached()
         with self._lock:
             before, self._pods = self._pods, fresh
@@ -101,6 +104,7 @@ class PodTable:
 
     def upsert(self, pod: Pod) -> None:
         """Handles a new or changed pod."""
+        pod = self._dated(pod)
         with self._lock:
             same = self._pods.get(pod.key) == pod
             self._pods[pod.key] = pod
@@ -119,3 +123,9 @@ class PodTable:
             self._absent |= {pod.key}
         if self._synced:
             self._changed(pod.key)
+
+    def _dated(self, pod: Pod) -> Pod:
+        """The pod with the time when its annotations were received first."""
+        known = self._pods.get(pod.key)
+        same = known is not None and known.annotations == pod.annotations
+        return pod._replace(asked_at=known.asked_at if known is not None and same else self._clock())

@@ -7,7 +7,7 @@ import os
 import random
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
@@ -27,7 +27,7 @@ from podagent.cni.runtime import CniRuntime
 from podagent.config import Settings
 from podagent.daemon import memory
 from podagent.daemon.agent import Agent
-from podagent.daemon.following import Following
+from podagent.daemon.following import Following, once
 from podagent.daemon.health import Heartbeats, Watchdog
 from podagent.daemon.loop import RELOADED, WAKE, Loop
 from podagent.daemon.nodewatch import NodeWatch
@@ -51,12 +51,13 @@ from podagent.kube.cluster import ClusterGuard
 from podagent.kube.credentials import load as load_credentials
 from podagent.kube.credentials import stamp
 from podagent.kube.definitions import NetworkDefinitions
+from podagent.kube.definitionwatch import watch_definitions
 from podagent.kube.events import EventRecorder
 from podagent.kube.plugins import LONGEST_END_S, ExecPlugins
 from podagent.kube.podlist import confirm_gone
 from podagent.kube.registration import Registration
 from podagent.kube.watch import PodWatch
-from podagent.model import PodKey, Record
+from podagent.model import DefinitionRef, PodKey, Record
 from podagent.report.events import PodEvents
 from podagent.report.lines import JournalLines
 from podagent.report.plugins import report_slow
@@ -115,6 +116,17 @@ class _Schedule(NamedTuple):
     queue: WorkQueue[PodKey]
     pods: PodTable
     rounds: Rounds
+    listed: threading.Event
+    """Set at the end of the first list of pods, and at the end of the agent."""
+
+    @property
+    def closers(self) -> tuple[Callable[[], None], ...]:
+        return self.queue.close, self.listed.set
+
+    def redefined(self, references: Collection[DefinitionRef]) -> None:
+        """Retries what failed for want of one of these definitions."""
+        for pod in self.attempts.redefined(references):
+            self.rounds.look_at(pod)
 
     def retry_all(self) -> None:
         """Resets every backoff, and verifies all pods."""
@@ -137,10 +149,14 @@ def make_agent(settings: Settings, locks: Path = LOCKS) -> Agent:
     events = EventRecorder(api, settings.node)
     outcomes = Outcomes(schedule.attempts, (JournalLines(), PodEvents(events)), time.monotonic)
     pins = Pins(pin_directory(settings.state_dir))
-    core = _make_core(settings, node_plugin, schedule.pods, store, runtime, api, outcomes, NetworkNamespaces(pins))
+    definitions = NetworkDefinitions(api, schedule.redefined)
+    namespaces = NetworkNamespaces(pins)
+    core = _make_core(settings, node_plugin, schedule.pods, store, runtime, definitions, outcomes, namespaces)
     registration = Registration(api, settings.node, base.wake)
     watch = _make_watch(base, api, schedule.pods, registration)
     following = Following(api, watch, base.wake)
+    beat = base.heartbeats.register("the watch of network definitions")
+    definition_watch = watch_definitions(api, definitions, beat, rng)
     node_watch = NodeWatch(node_plugin.stance, base.wake, schedule.retry_all)
     upkeep = _make_upkeep(base, store, pins, node_watch)
     status = Status(api, following, registration, schedule.pods, store, node_watch, schedule.queue)
@@ -153,12 +169,13 @@ def make_agent(settings: Settings, locks: Path = LOCKS) -> Agent:
         workers=_make_workers(base, schedule, core),
         bodies={
             "watch": upkeep.loading_first(following.run),
+            "definitions": once(schedule.listed, definition_watch.run),
             "events": events.run,
             "runtime": partial(runtime.follow, schedule.rounds.look_at, schedule.rounds.look_at_all),
             "state": upkeep.run,
             "reload": reload.run,
         },
-        closers=(schedule.queue.close, watch.close, reload.close, exec_plugins.close),
+        closers=(*schedule.closers, watch.close, definition_watch.close, reload.close, exec_plugins.close),
         received=base.received,
         stop=base.stop,
         stop_timeout_s=settings.stop_timeout,
@@ -180,13 +197,16 @@ def _make_schedule(base: _Base, store: Store, api: KubeApi) -> _Schedule:
     settings = base.settings
     queue: WorkQueue[PodKey] = WorkQueue(time.monotonic, _namespace, max(1, settings.workers // 2))
 
+    listed = threading.Event()
+
     def first_list_complete() -> None:
         rounds.look_at_all()
+        listed.set()
         base.wake()
 
     pods = PodTable(queue.add, first_list_complete, store.attachments, partial(confirm_gone, api))
     rounds = Rounds(pods, store, queue, settings.resync_period, base.rng, time.monotonic)
-    return _Schedule(Attempts(time.monotonic, base.rng), queue, pods, rounds)
+    return _Schedule(Attempts(time.monotonic, base.rng), queue, pods, rounds, listed)
 
 
 def _make_watch(base: _Base, api: KubeApi, pods: PodTable, registration: Registration) -> PodWatch:
@@ -231,7 +251,7 @@ def _make_core(
     pods: PodTable,
     records: Store,
     runtime: Runtime,
-    api: KubeApi,
+    definitions: NetworkDefinitions,
     outcomes: Outcomes,
     namespaces: NetworkNamespaces,
 ) -> _Core:
@@ -239,7 +259,7 @@ def _make_core(
     bin_dirs, global_namespaces = settings.cni_bin_path, settings.global_namespaces
     policy = DefinitionPolicy(_rules(settings), node_plugin.plugin_types, LinkClaims(), records.definitions_in_use)
     macs = MacRule(settings.allow_mac, lambda: map(_plugged, records.all()), host_macs)
-    delegate = DelegateNetworks(NetworkDefinitions(api).read, bin_dirs, global_namespaces, policy, macs)
+    delegate = DelegateNetworks(definitions.read, bin_dirs, global_namespaces, policy, macs)
     on_stderr = partial(_log.debug, "CNI plugin %s wrote to stderr: %s")
     timeout_s = settings.plugin_timeout
     cni = CniRuntime(timeout_s, os.environ, on_stderr, partial(report_slow, timeout_s))

@@ -13,12 +13,16 @@ from typing import NamedTuple
 
 from podagent.decide.backoff import exponential
 from podagent.decide.budget import Budgets
-from podagent.model import Operation, PodKey
+from podagent.decide.lately import Lately
+from podagent.model import DefinitionRef, Operation, PodKey
 
 # An entry that is edited is tried at once, but nobody edits it more often than that.
 _MOST_NEW_AIMS, _NEW_AIMS_S = 3, 60.0
 # Failing attempts cost API requests and plugin runs: all pods of a namespace share this budget.
 _NAMESPACE_BURST, _NAMESPACE_PER_SECOND, _MOST_NAMESPACES = 20, 2.0, 1024
+
+# Changed definitions of which the failure of an attempt that began before is noticed.
+_MOST_REDEFINED = 4096
 
 
 class Subject(NamedTuple):
@@ -37,7 +41,8 @@ class Attempt(NamedTuple):
         not_before: earliest time of the next retry, in seconds of the clock.
         error: text of the last error.
         waits: nothing failed: a precondition was not met.
-        new_aims: when the latest new aims reset the backoff, in seconds of the clock.
+        new_aims: when the latest new aims, or new definitions, reset the backoff, in seconds of the clock.
+        needs: the network definitions that it may depend on.
     """
 
     aim: object
@@ -46,10 +51,20 @@ class Attempt(NamedTuple):
     error: str
     new_aims: tuple[float, ...] = ()
     waits: bool = False
+    needs: Collection[DefinitionRef] = ()
 
     def may_reset(self, now: float) -> bool:
-        """Whether a new aim may reset the backoff now."""
+        """Whether a new aim or definition may reset the backoff now."""
         return len(self.new_aims) < _MOST_NEW_AIMS or now - self.new_aims[0] > _NEW_AIMS_S
+
+    def with_reset(self, now: float) -> tuple[float, ...]:
+        """`new_aims` after another one."""
+        return (*self.new_aims, now)[-_MOST_NEW_AIMS:]
+
+    def may_retry(self, changed: frozenset[DefinitionRef], now: float) -> bool:
+        """Whether it failed for want of one of these definitions, perhaps, and may be retried before its time."""
+        needed = not self.waits and not changed.isdisjoint(self.needs)
+        return needed and now < self.not_before < math.inf and self.may_reset(now)
 
 
 class Failure(NamedTuple):
@@ -74,6 +89,7 @@ class Attempts:
         self._rng = rng
         self._lock = threading.Lock()
         self._of: dict[PodKey, dict[Subject, Attempt]] = {}
+        self._redefined: Lately[DefinitionRef] = Lately(_MOST_REDEFINED)
         self._budgets = Budgets(_NAMESPACE_BURST, _NAMESPACE_PER_SECOND, clock, _MOST_NAMESPACES)
 
     def remaining(self, pod: PodKey, subject: Subject, aim: object) -> float:
@@ -97,21 +113,56 @@ class Attempts:
         self._budgets.refund(namespace)
 
     def failed(
-        self, pod: PodKey, subject: Subject, aim: object, error: str, *, waits: bool = False, final: bool = False
+        self,
+        pod: PodKey,
+        subject: Subject,
+        aim: object,
+        error: str,
+        *,
+        waits: bool = False,
+        final: bool = False,
+        needs: Collection[DefinitionRef] = (),
+        began: float = math.inf,
     ) -> Failure:
-        """Records a failure and computes the backoff. A `final` one is not retried until the aim changes."""
+        """Records a failure and computes the backoff.
+
+        Args:
+            waits: nothing failed: a precondition was not met.
+            final: it is not retried until the aim changes.
+            needs: the network definitions that it may depend on.
+            began: when the attempt began, in seconds of the clock. It may not have seen a definition changed since.
+        """
         with self._lock:
             of_pod = self._of.setdefault(pod, {})
             before, now = of_pod.get(subject), self._clock()
+            redefined = self._redefined.happened(needs, began)
             failures = 1
             new_aims: tuple[float, ...] = ()
-            if before is not None and before.aim != aim and before.may_reset(now):
-                new_aims = (*before.new_aims, now)[-_MOST_NEW_AIMS:]
+            resets = before is None or ((before.aim != aim or redefined) and before.may_reset(now))
+            if before is not None and resets:
+                new_aims = before.with_reset(now)
             elif before is not None:
                 failures, new_aims = before.failures + 1, before.new_aims
-            retry_in = math.inf if final else exponential(failures, self._rng)
-            of_pod[subject] = Attempt(aim, failures, now + retry_in, error, new_aims, waits)
+            at_once = redefined and resets
+            retry_in = math.inf if final else 0.0 if at_once else exponential(failures, self._rng)
+            of_pod[subject] = Attempt(aim, failures, now + retry_in, error, new_aims, waits, needs)
         return Failure(retry_in, failures, before is None or before.error != error)
+
+    def redefined(self, definitions: Collection[DefinitionRef]) -> list[PodKey]:
+        """Network definitions are new or have changed. Returns the pods with failures that may be retried now."""
+        pods = []
+        with self._lock:
+            now, changed = self._clock(), frozenset(definitions)
+            self._redefined.note(changed, now)
+            for pod, of_pod in self._of.items():
+                due = [each for each, attempt in of_pod.items() if attempt.may_retry(changed, now)]
+                for subject in due:
+                    attempt = of_pod[subject]
+                    new_aims = attempt.with_reset(now)
+                    of_pod[subject] = attempt._replace(failures=0, not_before=now, new_aims=new_aims)
+                if due:
+                    pods.append(pod)
+        return pods
 
     def succeeded(self, pod: PodKey, subject: Subject) -> None:
         """Clears the failures of the subject."""

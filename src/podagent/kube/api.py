@@ -31,6 +31,7 @@ Guard = Callable[[Callable[[str], Json]], None]
 """Checks a server by GETs, each from a path to the object. Raises ApiError if no request may go to this server."""
 _Answer = TypeVar("_Answer")
 
+JSON = "application/json"
 _LARGEST_BODY = 16 << 20
 _CONNECT_TIMEOUT_S = 5.0
 _PATH = re.compile(r"(?:/[A-Za-z0-9_~:%\-][A-Za-z0-9._~:%\-]*)+")
@@ -93,21 +94,21 @@ class KubeApi:
         """
         return 2 * (self._timeout_s + self._longest_load_s)
 
-    def get(self, path: str, query: Query = ()) -> Json:
-        return self._json("GET", path, query)
+    def get(self, path: str, query: Query = (), accept: str = JSON) -> Json:
+        return self._json("GET", path, query, accept=accept)
 
     def post(self, path: str, body: Json) -> Json:
-        return self._json("POST", path, (), body, "application/json")
+        return self._json("POST", path, (), body, JSON)
 
     def patch(self, path: str, body: Json) -> Json:
         """Sends a merge patch (RFC 7386)."""
         return self._json("PATCH", path, (), body, "application/merge-patch+json")
 
-    def stream(self, path: str, query: Query, read_timeout_s: float) -> LineStream:
+    def stream(self, path: str, query: Query, read_timeout_s: float, accept: str = JSON) -> LineStream:
         """Streams the lines of the response until the server ends it; `read_timeout_s` limits silence before a line."""
 
         def ask(client: Any) -> LineStream:
-            response = self._accepted(client, "GET", path, query, read_timeout_s=read_timeout_s)
+            response = self._accepted(client, "GET", path, query, read_timeout_s=read_timeout_s, accept=accept)
             return LineStream(response, f"GET {path}", read_timeout_s, self._timeout_s)
 
         return self._with_credentials(ask)
@@ -140,13 +141,30 @@ class KubeApi:
         if client := self._client:
             client.close()
 
-    def _json(self, method: str, path: str, query: Query, body: Json | None = None, content_type: str = "") -> Json:
-        return self._with_credentials(lambda client: self._object(client, method, path, query, body, content_type))
+    def _json(
+        self,
+        method: str,
+        path: str,
+        query: Query,
+        body: Json | None = None,
+        content_type: str = "",
+        accept: str = JSON,
+    ) -> Json:
+        return self._with_credentials(
+            lambda client: self._object(client, method, path, query, body, content_type, accept)
+        )
 
     def _object(
-        self, client: Any, method: str, path: str, query: Query = (), body: Json | None = None, content_type: str = ""
+        self,
+        client: Any,
+        method: str,
+        path: str,
+        query: Query = (),
+        body: Json | None = None,
+        content_type: str = "",
+        accept: str = JSON,
     ) -> Json:
-        response = self._accepted(client, method, path, query, body, content_type)
+        response = self._accepted(client, method, path, query, body, content_type, accept)
         what = f"{method} {path}"
         return decode_object(read_body(response, _LARGEST_BODY, what), what, response.status)
 
@@ -176,12 +194,13 @@ class KubeApi:
         query: Query,
         body: Json | None = None,
         content_type: str = "",
+        accept: str = JSON,
         read_timeout_s: float | None = None,
     ) -> BaseHTTPResponse:
         """Sends a request and returns its 2xx response, with the body unread."""
         if _PATH.fullmatch(path) is None:
             raise ValueError(f"{path!r} is not an API path")
-        headers = {"Accept": "application/json"} | ({"Content-Type": content_type} if content_type else {})
+        headers = {"Accept": accept} | ({"Content-Type": content_type} if content_type else {})
         timeouts = (_CONNECT_TIMEOUT_S, read_timeout_s or self._timeout_s)
         response = self._send(client, method, path, list(query), headers, body, timeouts)
         if not 200 <= response.status < 300:

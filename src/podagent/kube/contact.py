@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
+from podagent.kube.policy import Failure
+from podagent.kube.remedies import kind, remedy
 from podagent.messages import Message
 
 _log = logging.getLogger(__name__)
@@ -27,16 +29,16 @@ class Contact:
     def is_lost(self) -> bool:
         return self._lost_at is not None
 
-    def lost(self, reason: str, kind: object) -> None:
-        """`kind`: identifies the kind of failure; texts differ in ports, times and the like."""
+    def lost(self, failure: Failure) -> None:
+        reason, of_kind = "; ".join(filter(None, (str(failure), remedy(failure)))), kind(failure)
         if self._lost_at is None:
             self._lost_at = self._clock()
             _log.warning("lost contact with %s: %s", self._server(), reason, extra=Message.API_LOST.field)
-        elif kind != self._kind:
+        elif of_kind != self._kind:
             _log.warning("still no contact with %s: %s", self._server(), reason, extra=Message.API_LOST.field)
         else:
             _log.debug("still no contact with %s: %s", self._server(), reason)
-        self._kind = kind
+        self._kind = of_kind
 
     def made(self) -> None:
         if self._lost_at is not None:

@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import NamedTuple
 
 from podagent.errors import ApiError, KubeconfigError
-from podagent.kube.podlist import GarbledWatch
+from podagent.kube.feed import GarbledWatch
 
 Failure = ApiError | KubeconfigError
 """The error that ended a session, other than a regular end of the watch."""
@@ -27,6 +27,7 @@ class End(Enum):
     GARBLED_AGAIN = "the same, and no watch has lasted since the last such line"
     VERSION_REFUSED = "the version of the watch or list is not available"
     BAD_REQUEST = "the server refuses the request itself: it may be none, or speak TLS only"
+    NOT_SERVED = "the server does not serve the resource, or not yet"
     REFUSED = "the server reported another error"
     UNREACHABLE = "there was no answer"
     UNREACHABLE_AGAIN = "there was no answer, and contact had been lost before"
@@ -79,6 +80,9 @@ POLICY: Mapping[tuple[End, bool], Next] = {
     (End.VERSION_REFUSED, SHORT): Next(Pause.UNLESS_FIRST, relist=True),
     (End.REFUSED, LASTED): Next(Pause.ALWAYS, forgive=True, lost=True),
     (End.REFUSED, SHORT): Next(Pause.ALWAYS, lost=True),
+    # Short: the resource may be a custom one that is defined at any time.
+    (End.NOT_SERVED, LASTED): Next(Pause.ALWAYS, forgive=True, relist=True, lost=True, longest_s=5.0),
+    (End.NOT_SERVED, SHORT): Next(Pause.ALWAYS, relist=True, lost=True, longest_s=5.0),
     # The other ends occur before the watch starts. Another list may succeed, even if a watch never does.
     (End.BAD_REQUEST, SHORT): Next(Pause.ALWAYS, relist=True, lost=True),
     (End.UNREACHABLE, SHORT): Next(Pause.ALWAYS, lost=True),
@@ -114,4 +118,6 @@ def what_ended(
 def _answered(status: int, *, watched: bool) -> End:
     if status == HTTPStatus.BAD_REQUEST and not watched:
         return End.BAD_REQUEST
+    if status == HTTPStatus.NOT_FOUND:
+        return End.NOT_SERVED
     return End.VERSION_REFUSED if status in _VERSION_REFUSED else End.REFUSED

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
-from podagent.model import Attachment, Invocation, Pod, Record, Sandbox
+from podagent.foreign import Json
+from podagent.model import Attachment, DefinitionRef, Invocation, Pod, Record, Sandbox
 from podagent.netconf import NetConf
 from podagent.resolve.args import pod_args
 from podagent.resolve.definition import to_netconf
-from podagent.resolve.lookup import Read, find
+from podagent.resolve.lookup import find
 from podagent.resolve.macs import MacRule
 from podagent.resolve.policy import DefinitionPolicy
+
+ReadSince = Callable[[DefinitionRef, float], "Json | None"]
+"""Reads a definition, None if it does not exist, in a form no older than that time (monotonic). Raises ApiError."""
+_CURRENT_ENOUGH = 0.0
 
 
 class DelegateNetworks:
@@ -18,7 +23,7 @@ class DelegateNetworks:
 
     def __init__(
         self,
-        read: Read,
+        read: ReadSince,
         bin_dirs: tuple[str, ...],
         global_namespaces: Collection[str],
         policy: DefinitionPolicy,
@@ -26,7 +31,7 @@ class DelegateNetworks:
     ) -> None:
         """
         Args:
-            read: reads a definition from the API server; raises ApiError.
+            read: reads a definition.
             bin_dirs: the node's CNI plugin directories, in lookup order.
             global_namespaces: namespaces whose definitions the pods of every namespace may use.
             policy: decides whether a definition may be used.
@@ -46,7 +51,11 @@ class DelegateNetworks:
             MacRefused: the requested MAC address may not be used.
             ApiError: it could not be read.
         """
-        reference, definition = find(attachment.definition, pod.key.namespace, self._global_namespaces, self._read)
+
+        def read(reference: DefinitionRef) -> Json | None:
+            return self._read(reference, pod.asked_at)
+
+        reference, definition = find(attachment.definition, pod.key.namespace, self._global_namespaces, read)
         args = (*pod_args(pod, sandbox), *attachment.args)
         netconf = self._policy.permitted(to_netconf(definition, reference), reference)
         self._macs.require_allowed(attachment.mac, pod.key, pod.key.namespace, netconf)
@@ -55,7 +64,7 @@ class DelegateNetworks:
     def netconf_today(self, record: Record) -> NetConf | None:
         """The current form of the definition that was used, None if it is gone. Raises DefinitionError, ApiError."""
         reference = record.invocation.definition
-        definition = self._read(reference) if reference else None
+        definition = self._read(reference, _CURRENT_ENOUGH) if reference else None
         if reference is None or definition is None:
             return None
         return self._policy.permitted(to_netconf(definition, reference), reference)

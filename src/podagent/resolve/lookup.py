@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
+from podagent.decide.candidates import candidates
 from podagent.errors import DefinitionError
 from podagent.foreign import Json
 from podagent.model import DefinitionRef
-
-_FALLBACK_NAMESPACE = "default"
 
 Read = Callable[[DefinitionRef], "Json | None"]
 """Reads the object from the API server, None if it does not exist. Passes on the reader's errors."""
@@ -17,24 +16,20 @@ Read = Callable[[DefinitionRef], "Json | None"]
 def find(
     wanted: DefinitionRef, pod_namespace: str, global_namespaces: Collection[str], read: Read
 ) -> tuple[DefinitionRef, Json]:
-    """The definition, and the reference it was found under.
+    """The definition, and the reference it was found under, the first of `candidates`.
 
     Args:
-        wanted: if it has a namespace, only that one is searched, else the pod's and then `default`.
-        pod_namespace: namespace of the pod, "" if unknown.
-        global_namespaces: namespaces whose definitions the pods of every namespace may use.
+        wanted, pod_namespace, global_namespaces: as for `candidates`.
         read: reads one object.
 
     Raises:
         DefinitionError: it does not exist.
     """
-    fallback = _FALLBACK_NAMESPACE if _FALLBACK_NAMESPACE in global_namespaces else ""
-    candidates = [wanted.namespace] if wanted.namespace else [pod_namespace, fallback]
-    namespaces = list(dict.fromkeys(namespace for namespace in candidates if namespace))
-    for namespace in namespaces:
-        reference = wanted._replace(namespace=namespace)
+    references = candidates(wanted, pod_namespace, global_namespaces)
+    for reference in references:
         definition = read(reference)
         if definition is not None:
             return reference, definition
-    places = f"namespace {' or '.join(namespaces)}" if namespaces else "any namespace: the pod's is not known"
+    namespaces = " or ".join(each.namespace for each in references)
+    places = f"namespace {namespaces}" if namespaces else "any namespace: the pod's is not known"
     raise DefinitionError(f"network {wanted.name} is not defined: no {wanted.api} object of that name in {places}")

@@ -1,7 +1,8 @@
 """The files of the state directory: whose it is, and how one is read, written and set aside. No record is parsed here.
 
-Layout: ``lock`` (one agent at a time), ``attachments/<hash>.json`` (the records) and ``corrupt/`` (damaged files, kept
-for inspection). A second lock, outside, is named after the path: it holds while the directory itself is missing.
+Layout: ``lock`` (one agent at a time), ``attachments/<hash>.json`` (the records), ``corrupt/`` (damaged files, kept
+for inspection) and ``reserve`` (space for a full disk). A second lock, outside, is named after the path: it holds while
+the directory itself is missing.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 from podagent.errors import StoreError
 from podagent.model import Record
 from podagent.state.lock import FileLock
+from podagent.state.reserve import Reserve, is_full
 
 LOCKS = Path("/run/podagent/agents")
 """The locks that are named after paths of state directories."""
@@ -53,6 +55,7 @@ class StateDirectory:
         self._corrupt = path / "corrupt"
         of_path = hashlib.sha256(os.fsencode(os.path.realpath(path))).hexdigest()[:32]
         self._held = (FileLock(locks / f"{of_path}.lock"), FileLock(path / "lock"))
+        self._reserve = Reserve(path / "reserve")
         self._fd = -1
 
     def __str__(self) -> str:
@@ -80,6 +83,7 @@ class StateDirectory:
             self._path.chmod(0o700)
             self._held[1].take()
             self._reopen()
+            self.fill_reserve()
         except BlockingIOError:
             raise StoreError(
                 f"state directory {self} is in use by another podagent: stop it, or choose another --state-dir"
@@ -92,6 +96,10 @@ class StateDirectory:
         for lock in self._held:
             lock.release()
         self._close()
+
+    def fill_reserve(self) -> None:
+        """Sets space aside for a full disk, if that is possible."""
+        self._reserve.fill()
 
     def path_of(self, record: Record) -> Path:
         """The place of a record. Its name is a hash, never a string from outside."""
@@ -128,10 +136,27 @@ class StateDirectory:
             return False
         return stat.S_ISREG(there.st_mode) and there.st_size == size
 
-    def write_beside(self, path: Path, content: bytes) -> Path:
-        """Writes durably to a new file, which can then replace the one at `path`. Raises StoreError, OSError."""
+    def write_beside(self, path: Path, content: bytes, *, urgent: bool = False) -> Path:
+        """Writes durably to a new file, which can then replace the one at `path`.
+
+        Args:
+            urgent: if the disk is full, use the space that was set aside.
+
+        Raises:
+            StoreError: the content is too large.
+            OSError: it cannot be written.
+        """
         if len(content) > _LARGEST_FILE:
             raise StoreError(f"cannot write {path}: {_excess(len(content))}")
+        try:
+            return self._write_new(path, content)
+        except OSError as error:
+            if not (urgent and is_full(error)):
+                raise
+            self._reserve.spend()
+            return self._write_new(path, content)
+
+    def _write_new(self, path: Path, content: bytes) -> Path:
         fd, name = tempfile.mkstemp(".new", f"{path.stem}.", self._attachments)
         unfinished = Path(name)
         try:

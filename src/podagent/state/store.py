@@ -122,7 +122,7 @@ class Store:
         content = recordfile.encode(record)
         try:
             self._require_whole()
-            self._write_durably(record, content)
+            self._write_durably(record, content, urgent=True)
         except StoreError as error:
             with self._lock:
                 self._index.keep(record, len(content))
@@ -148,6 +148,7 @@ class Store:
 
     def repair(self) -> None:
         """Writes again from memory the files that something else removed or changed. Sets `trouble` if it cannot."""
+        self._files.fill_reserve()
         try:
             self._require_whole()
             if lost := self._lost():
@@ -171,17 +172,22 @@ class Store:
             if self._index.get(record) is None:
                 require_room(pod, size, self._index.used_by(pod), self._index.used_in(pod.namespace))
 
-    def _write_durably(self, record: Record, content: bytes, *, if_current: bool = False) -> None:
-        """`if_current`: only if it is still the record of its interface."""
+    def _write_durably(self, record: Record, content: bytes, *, if_current: bool = False, urgent: bool = False) -> None:
+        """Raises StoreError.
+
+        Args:
+            if_current: only if it is still the record of its interface.
+            urgent: see `StateDirectory.write_beside`.
+        """
         try:
-            self._write(record, content, if_current=if_current)
+            self._write(record, content, if_current=if_current, urgent=urgent)
             self._files.sync()
         except OSError as error:
             raise StoreError(f"cannot write {self._files.path_of(record)}: {error}") from error
 
-    def _write(self, record: Record, content: bytes, *, if_current: bool) -> None:
+    def _write(self, record: Record, content: bytes, *, if_current: bool, urgent: bool) -> None:
         path = self._files.path_of(record)
-        unfinished = self._files.write_beside(path, content)
+        unfinished = self._files.write_beside(path, content, urgent=urgent)
         try:
             with self._lock:
                 if if_current and self._index.get(record) is not record:
@@ -197,7 +203,7 @@ class Store:
         failures: list[StoreError] = []
         for record in records:
             try:
-                self._write_durably(record, recordfile.encode(record), if_current=True)
+                self._write_durably(record, recordfile.encode(record), if_current=True, urgent=True)
             except StoreError as error:  # noqa: PERF203 - one file must not keep the others from being written
                 failures.append(error)
         if failures:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from podagent.daemon.following import Following
+from podagent.daemon.following import Following, once
 from podagent.errors import KubeconfigError
 from podagent.kube.api import KubeApi
 from podagent.kube.watch import PodWatch
@@ -67,3 +67,13 @@ def test_the_end_of_the_agent_ends_the_waiting_too() -> None:
     bench = Bench("missing")
     bench.stop.set()
     assert bench.run() == 0
+
+
+def test_what_needs_the_pods_begins_once_they_are_listed() -> None:
+    ready, began = threading.Event(), threading.Event()
+    thread = threading.Thread(target=once(ready, lambda stop: began.set()), args=(threading.Event(),), daemon=True)
+    thread.start()
+    assert not began.is_set()
+    ready.set()
+    thread.join(5)
+    assert began.is_set()

@@ -9,7 +9,7 @@ import pytest
 from podagent.daemon.podtable import PodTable
 from podagent.errors import AbsenceUnconfirmed, PodNotGone
 from podagent.model import Pod, PodKey
-from unit.factory import key, pod
+from unit.factory import Clock, key, pod
 
 
 class Table(PodTable):
@@ -17,6 +17,7 @@ class Table(PodTable):
 
     def __init__(self) -> None:
         self.calls: list[str] = []
+        self.time = Clock()
         self.attached: dict[PodKey, int] = {}
         self.existing: set[PodKey] = set()
         super().__init__(
@@ -24,6 +25,7 @@ class Table(PodTable):
             lambda: self.calls.append("complete"),
             lambda: self.attached,
             self._ask,
+            self.time,
         )
 
     def _ask(self, pod: PodKey) -> None:
@@ -100,12 +102,24 @@ def test_every_change_of_a_pod_is_reported(synced: Table, change: dict[str, Any]
 def test_a_change_that_is_reported_can_be_read_at_once() -> None:
     seen: list[Pod | None] = []
     observed: PodTable = PodTable(
-        lambda changed: seen.append(observed.get(changed)), lambda: None, dict, lambda pod: None
+        lambda changed: seen.append(observed.get(changed)), lambda: None, dict, lambda pod: None, Clock()
     )
     observed.replace([])
     observed.upsert(pod(uid="a"))
     observed.remove(pod(uid="a"))
     assert seen == [pod(uid="a"), None]
+
+
+def test_a_pod_has_the_time_when_its_annotations_were_received_first(synced: Table) -> None:
+    received = []
+    for networks, phase in [("[]", "Pending"), ("[]", "Running"), ("[{}]", "Running"), ("[{}]", "Failed")]:
+        synced.time.now += 1
+        synced.upsert(pod(networks, uid="a", phase=phase))
+        received.append(synced.get(key("a")))
+    synced.time.now += 1
+    synced.replace([pod("[{}]", uid="a"), pod("[]", uid="b")])
+    received += [synced.get(key(uid)) for uid in "ab"]
+    assert [each and each.asked_at for each in received] == [1, 1, 3, 3, 3, 5]
 
 
 def test_the_end_of_an_old_mirror_does_not_take_the_static_pods_new_one_away(synced: Table) -> None:

@@ -10,13 +10,15 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from podagent.decide.attempts import Attempts, Subject
-from podagent.model import Operation
+from podagent.decide.lately import Lately
+from podagent.model import DefinitionRef, Operation, PodKey
 from unit.factory import Clock, key
 
 POD, OTHER = key(), key("other")
 NET1, NET2 = Subject(Operation.ATTACH, "net1"), Subject(Operation.ATTACH, "net2")
 DEL1 = Subject(Operation.DETACH, "net1")
 FIND = Subject(Operation.FIND)
+DATA, OTHERS_DATA = (DefinitionRef("networks.kaloom.com/v1", namespace, "data") for namespace in ("default", "other"))
 
 
 @pytest.fixture
@@ -146,3 +148,57 @@ def test_many_workers_may_fail_while_another_thread_looks(attempts: Attempts) ->
     with ThreadPoolExecutor(6) as threads:
         list(threads.map(live, "abcdef"))  # raises the error of a race, if there was one
     assert attempts.snapshot() == {}
+
+
+@pytest.mark.parametrize(("needed", "woken"), [(DATA, [POD]), (OTHERS_DATA, [])], ids=["what it needs", "another"])
+def test_a_definition_that_changes_has_what_waits_for_it_tried_at_once(
+    attempts: Attempts, time: Clock, needed: DefinitionRef, woken: list[PodKey]
+) -> None:
+    for _ in range(8):
+        attempts.failed(POD, NET1, "aim", "not defined", needs=[needed])
+        attempts.failed(POD, NET2, "aim", "error")
+    assert attempts.redefined([DATA]) == woken
+    assert (attempts.remaining(POD, NET1, "aim") == 0) is bool(woken)
+    assert attempts.remaining(POD, NET2, "aim") > 60, "it needs no definition"
+    assert attempts.redefined([DATA]) == [], "it is due already"
+    if woken:
+        assert attempts.failed(POD, NET1, "aim", "still wrong", needs=[needed]).retry_in < 2
+
+
+def test_a_definition_that_changed_during_the_attempt_has_it_repeated_at_once(attempts: Attempts, time: Clock) -> None:
+    for _ in range(8):
+        attempts.failed(POD, NET1, "aim", "not defined", needs=[DATA], began=time.now)
+    time.now += 300
+    attempts.redefined([DATA])
+    began = time.now
+    time.now += 5
+    assert attempts.failed(POD, NET1, "aim", "not defined", needs=[DATA], began=began).retry_in == 0
+    assert attempts.failed(POD, NET1, "aim", "not defined", needs=[DATA], began=time.now).retry_in > 0
+
+
+def test_what_is_final_or_only_waits_is_not_woken_by_a_definition(attempts: Attempts) -> None:
+    attempts.failed(POD, NET1, "aim", "refused", final=True, needs=[DATA])
+    attempts.failed(POD, NET2, "aim", "not ready", waits=True, needs=[DATA])
+    assert attempts.redefined([DATA]) == []
+
+
+def test_a_definition_that_changes_all_the_time_does_not_reset_the_backoff(attempts: Attempts, time: Clock) -> None:
+    tries = 0
+    for _ in range(60):
+        if attempts.remaining(POD, NET1, "aim") == 0:
+            attempts.failed(POD, NET1, "aim", "error", needs=[DATA], began=time.now)
+            tries += 1
+        time.now += 0.5
+        attempts.redefined([DATA])
+    assert tries <= 10
+
+
+def test_too_many_changes_to_remember_count_for_everything_that_began_before(time: Clock) -> None:
+    lately: Lately[int] = Lately(3)
+    lately.note([1], 1)
+    lately.note([2, 3], 2)
+    assert [lately.happened([key], 2) for key in (1, 2, 3, 4)] == [False, True, True, False]
+    lately.note([5], 4)
+    assert [lately.happened([4], since) for since in (1, 2)] == [True, False]
+    assert lately.happened([2, 5], 4)
+    assert not lately.happened([], -1)

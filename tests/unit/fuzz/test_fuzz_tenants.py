@@ -14,7 +14,9 @@ from podagent.decide.dialects.kaloom_names import interface_name
 from podagent.errors import ApiError, DefinitionError
 from podagent.foreign import Json
 from podagent.kube.answers import decode_object
-from podagent.kube.podlist import list_pods, parse_event
+from podagent.kube.definitionwatch import DEFINITIONS
+from podagent.kube.feed import Listing, parse_event
+from podagent.kube.podlist import pods_of
 from podagent.kube.pods import MIRROR_ANNOTATION
 from podagent.model import DefinitionRef, Pod, Target
 from podagent.netconf import NetConf
@@ -185,24 +187,33 @@ def test_a_definition_of_any_form_is_an_object_with_a_configuration_or_is_refuse
 def test_a_line_of_a_watch_is_an_event_or_an_error(content: bytes) -> None:
     try:
         with bounded():
-            event = parse_event(content)
+            event = parse_event(content, pods_of("n"))
     except ApiError as error:
         assert_plain(error, "/api/v1/pods")
     else:
         assert isinstance(event.kind, str)
-        assert event.pod is None or is_pod(event.pod)
+        assert event.item is None or is_pod(event.item)
+
+
+@fuzzed(hostile({"type": "MODIFIED", "object": {"kind": "Network", "metadata": {"namespace": "a", "name": "b"}}}))
+def test_an_event_of_a_definition_names_it_or_is_an_error(content: bytes) -> None:
+    with suppress(ApiError), bounded():
+        seen = parse_event(content, DEFINITIONS).item
+        assert seen is None or all(isinstance(text, str) for text in (*seen.reference, seen.version))
 
 
 @fuzzed(hostile(LIST))
 def test_a_page_of_a_list_has_pods_with_names_or_is_an_error(content: bytes) -> None:
     try:
         with bounded():
-            found = list_pods(ScriptedApi(decode_object(content, "GET /api/v1/pods", 200)), "n", 9, lambda: None)
+            api = ScriptedApi(decode_object(content, "GET /api/v1/pods", 200))
+            found = Listing(api, pods_of("n"), 9, lambda: None)
+            pods = list(found)
     except ApiError as error:
         assert_plain(error)
     else:
         assert found.version
-        assert all(is_pod(each) and all(each.key) for each in found.pods)
+        assert all(is_pod(each) and all(each.key) for each in pods)
 
 
 def is_pod(pod: Pod) -> bool:

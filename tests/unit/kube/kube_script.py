@@ -15,7 +15,7 @@ from urllib3.response import HTTPResponse
 
 from podagent.errors import ApiError
 from podagent.foreign import Json
-from podagent.kube.api import KubeApi, Query
+from podagent.kube.api import JSON, KubeApi, Query
 from podagent.kube.stream import LineStream
 from podagent.kube.watch import Pace, PodWatch
 from podagent.model import Pod
@@ -86,17 +86,20 @@ class ScriptedApi(KubeApi):
         self.script = deque(script)
         self.requests: list[str] = []
         self.queries: list[dict[str, str]] = []
+        self.accepts: list[str] = []
         self.responses: list[ScriptedResponse] = []
         self.on_reload: Callable[[], None] = lambda: None
 
-    def get(self, path: str, query: Query = ()) -> Json:
+    def get(self, path: str, query: Query = (), accept: str = JSON) -> Json:
         asked = dict(query)
+        self.accepts.append(accept)
         page = self._answer(f"list after {asked['continue']}" if "continue" in asked else "list", asked)
         assert isinstance(page, dict), "the script has a watch here"
         return page
 
-    def stream(self, path: str, query: Query, read_timeout_s: float) -> LineStream:
+    def stream(self, path: str, query: Query, read_timeout_s: float, accept: str = JSON) -> LineStream:
         asked = dict(query)
+        self.accepts.append(accept)
         happenings = self._answer(f"watch from {asked['resourceVersion']}", asked)
         assert not isinstance(happenings, dict), "the script has a list here"
         self.responses.append(ScriptedResponse(happenings, self.clock))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from podagent.errors import AnswerTooLarge, ApiError, KubeconfigError
-from podagent.kube.podlist import GarbledWatch
+from podagent.kube.feed import GarbledWatch
 from podagent.kube.policy import LASTED, POLICY, SHORT, End, Failure, what_ended
 
 # Pause, forgive, relist, drop_idle, lost, reload, longest_s: after a watch that was short, or none; and after one that
@@ -17,6 +17,7 @@ FOLLOWS = {
     End.GARBLED_AGAIN: ("unless_first relist", "unless_first forgive"),
     End.VERSION_REFUSED: ("unless_first relist", "unless_first forgive relist"),
     End.BAD_REQUEST: ("always relist lost", ""),
+    End.NOT_SERVED: ("always relist lost at most 5 s", "always forgive relist lost at most 5 s"),
     End.REFUSED: ("always lost", "always forgive lost"),
     End.UNREACHABLE: ("always lost", ""),
     End.UNREACHABLE_AGAIN: ("always lost reload", ""),
@@ -29,7 +30,8 @@ ROWS: list[tuple[Failure | None, tuple[End, End, End]]] = [
     (AnswerTooLarge("a line"), (End.BROKE, End.UNREACHABLE, End.UNREACHABLE_AGAIN)),
     (ApiError("too old", 410), (End.VERSION_REFUSED,) * 3),
     (ApiError("not valid", 400), (End.VERSION_REFUSED, End.BAD_REQUEST, End.BAD_REQUEST)),
-    *[(ApiError("no", status), (End.REFUSED,) * 3) for status in (401, 403, 404, 429, 500, 503)],
+    *[(ApiError("no", status), (End.REFUSED,) * 3) for status in (401, 403, 429, 500, 503)],
+    (ApiError("no", 404), (End.NOT_SERVED,) * 3),
     (AnswerTooLarge("a page", 200), (End.REFUSED, End.REFUSED, End.REFUSED)),
     (KubeconfigError("absent"), (End.NO_CREDENTIALS, End.NO_CREDENTIALS, End.NO_CREDENTIALS)),
 ]

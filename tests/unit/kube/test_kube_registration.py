@@ -6,7 +6,7 @@ import pytest
 
 from podagent.errors import ApiError
 from podagent.foreign import Json
-from podagent.kube.api import KubeApi, Query
+from podagent.kube.api import JSON, KubeApi, Query
 from podagent.kube.registration import Registration, fitting
 
 NODES = "/api/v1/nodes"
@@ -24,7 +24,7 @@ class Bench(KubeApi):
         self.shown: list[str] = []
         self.registration = Registration(self, "w1", lambda: self.shown.append(self.registration.doubt))
 
-    def get(self, path: str, query: Query = ()) -> Json:
+    def get(self, path: str, query: Query = (), accept: str = JSON) -> Json:
         self.asked.append(path)
         if self.refusal:
             raise self.refusal

@@ -15,15 +15,13 @@ from urllib3.response import HTTPResponse
 
 from lab.waiting import eventually
 from podagent import __version__
-from podagent.errors import AnswerTooLarge, ApiError, DefinitionError, KubeconfigError, OtherCluster
+from podagent.errors import AnswerTooLarge, ApiError, KubeconfigError, OtherCluster
 from podagent.foreign import Json
 from podagent.kube.answers import status_error
 from podagent.kube.api import KubeApi, api_path
-from podagent.kube.definitions import NetworkDefinitions
 from podagent.kube.shared import Shared
 from podagent.kube.stream import LineStream
 from podagent.model import DefinitionRef
-from unit.factory import Clock
 from unit.kube.kube_script import ScriptedResponse
 from unit.kube.loopback import DROP, Answer, Authority, Server, answer, dripping
 
@@ -351,27 +349,8 @@ def test_the_name_of_the_server_and_the_longest_a_call_takes(server: ApiServer) 
     assert (server.api.server, server.loads) == ("the API server", 0)
     server.api.get("/x")
     assert (server.api.server, server.loads) == (server.url, 1)
-    assert KubeApi(server.load, timeout_s=5, longest_load_s=15).patience_s == 2 * (5 + 15), (
-        "a retry, and new credentials"
-    )
-
-
-def test_a_network_definition_is_read_by_its_reference_and_none_if_it_is_not_there(server: ApiServer) -> None:
-    clock = Clock()
-    definitions = NetworkDefinitions(server.api, clock)
-    for namespace, name in [("default", "../secrets/x"), ("a/b", "data"), ("", "data"), ("a.b", "c"), ("a", "")]:
-        with pytest.raises(DefinitionError, match="no object can have that name"):
-            definitions.read(DATA._replace(namespace=namespace, name=name))
-    server.answers.extend([answer(200, b'{"spec": {"plugin": "bridge"}}'), answer(404)])
-    assert [definitions.read(DATA), definitions.read(DATA)] == [{"spec": {"plugin": "bridge"}}, None]
-    assert [each.path for each in server.requests] == ["/apis/kaloom.com/v1/namespaces/tenant/networks/data"] * 2
-    assert definitions.read(DATA) is None, "it is not asked for again within a second"
-    assert len(server.requests) == 2
-    clock.now = 1.0
-    for answers in [(answer(401), answer(401)), (answer(403),), (answer(500),), (DROP, DROP)]:
-        server.answers.extend(answers)
-        with pytest.raises(ApiError):
-            definitions.read(DATA)
+    patient = KubeApi(server.load, timeout_s=5, longest_load_s=15)
+    assert patient.patience_s == 2 * (5 + 15), "a retry, and new credentials before it"
 
 
 @pytest.mark.parametrize(

@@ -210,4 +210,4 @@ def test_closing_aborts_the_blocked_read_and_is_no_trouble_to_report(caplog: Log
     assert world.run() == ["list", "watch from 1"]
     assert "shutdown" in world.api.responses[0].calls
     assert world.waits == []
-    assert caplog.messages == ["0 pods on node node1"]
+    assert caplog.messages == ["0 pods are listed"]

@@ -45,14 +45,15 @@ class Definitions:
         self.there = set(there)
         self.asked: list[str] = []
 
-    def read(self, wanted: DefinitionRef) -> Json | None:
+    def read(self, wanted: DefinitionRef, since: float = 0.0) -> Json | None:
         self.asked.append(str(wanted))
+        self.since = since
         if str(wanted) not in self.there:
             return None
         return {"spec": {"plugin": "bridge", "config": f'{{"bridge": "{wanted.namespace}"}}'}}
 
 
-def away(wanted: DefinitionRef) -> Json | None:
+def away(wanted: DefinitionRef, since: float) -> Json | None:
     raise ApiError("away")
 
 
@@ -140,6 +141,12 @@ def test_a_missing_definition_is_named_with_the_places_that_were_asked(
 ) -> None:
     with pytest.raises(DefinitionError, match=rf"network red is not defined: .* in {places}$"):
         find(wanted.definition, namespace, global_namespaces, Definitions("other/red").read)
+
+
+def test_the_definition_is_no_older_than_the_pods_request() -> None:
+    definitions = Definitions("shop/red")
+    DelegateNetworks(definitions.read, BIN_DIRS, (), TRUST_ALL, ANY_MAC).call(POD._replace(asked_at=7.0), RED, SANDBOX)
+    assert definitions.since == 7.0
 
 
 def test_an_api_server_that_is_away_is_no_missing_definition() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import socket
@@ -208,6 +209,41 @@ def test_a_phase_that_could_not_be_written_is_written_later(store: Store, direct
     corrupt.mkdir()
     store.repair()
     assert (on_disk(directory), store.trouble) == ([leaving, GREEN], "")
+
+
+# --- a full disk
+
+
+@pytest.fixture
+def full_disk(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Nothing fits but what the reserve has room for. Returns the reserve."""
+    reserve, fsync = directory / "reserve", os.fsync
+
+    def fail_while_it_is_there(fd: int) -> None:
+        if reserve.exists():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", fail_while_it_is_there)
+    return reserve
+
+
+def test_on_a_full_disk_a_record_is_rewritten_in_the_reserve_and_none_is_added(
+    store: Store, directory: Path, full_disk: Path
+) -> None:
+    with pytest.raises(StoreError, match="No space left"):
+        store.put(record("blue", sequence=3))
+    assert full_disk.exists()
+    leaving = RED._replace(phase=Phase.DETACHING)
+    store.keep(leaving)
+    assert not full_disk.exists()
+    assert on_disk(directory) == [leaving, GREEN]
+
+
+def test_the_reserve_is_filled_again(store: Store, directory: Path) -> None:
+    (directory / "reserve").unlink()
+    store.repair()
+    assert (directory / "reserve").stat().st_blocks > 0
 
 
 # --- a second agent

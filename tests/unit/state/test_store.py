@@ -179,7 +179,7 @@ def test_no_string_from_outside_becomes_a_file_name(reopen: Reopen, directory: P
     hostile = record("red", pod=PodKey(text, text, text), sandbox_id=text, ifname=text)
     reopen().put(hostile)
     found = [path for path in directory.parents[1].rglob("*") if path.is_file()]
-    assert sorted(path.parent.name for path in found) == ["attachments", "locks", "state"]
+    assert sorted(path.parent.name for path in found) == ["attachments", "locks", "state", "state"]
     path = the_file(directory)
     assert path.name.removesuffix(".json").isalnum()
     assert len(path.name) < 64
