@@ -21,6 +21,7 @@ kubectl get networks.kaloom.com -A -o yaml
 {_DOCKER} ps -a --no-trunc
 ip -d addr
 grep -r . {ROOT}
+grep /run/podagent/netns/ /proc/self/mountinfo
 ps -eo pid,ppid,lstart,stat,args
 for id in $({_DOCKER} ps -q --filter label=io.kubernetes.docker.type=podsandbox); do
   {_DOCKER} inspect --format '=== {{{{index .Config.Labels "io.kubernetes.pod.name"}}}} {{{{.Id}}}}' $id

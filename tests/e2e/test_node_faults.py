@@ -10,6 +10,7 @@ from functional.expectations import ifname
 from functional.outcomes import settles
 from lab.agent import AgentFactory
 from lab.networks import Network
+from lab.waiting import eventually
 
 
 def test_what_restarts_around_a_running_pod_leaves_its_interfaces_alone(
@@ -52,13 +53,17 @@ def test_networks_change_while_the_kubelet_is_away_whose_return_changes_nothing(
     settles({pod: two[1:], later: []}, two, running)
 
 
-def test_killed_sandboxes_come_back_as_the_annotations_are_by_then_and_leave_no_stale_lease(
-    pods: NodePods, agent: AgentFactory, two: list[Network]
+def test_killed_sandboxes_are_detached_at_once_and_come_back_as_the_annotations_are_by_then(
+    cluster: Cluster, pods: NodePods, agent: AgentFactory, two: list[Network]
 ) -> None:
+    assert cluster.kubelet
     running = agent()
     same, changed = _pod_with_both(pods, two), pods.make(networks=[two[0].name])
     settles({same: two, changed: two[:1]}, two, running)
+    cluster.kubelet.stop()  # it would remove the sandboxes, and make others
     killed = {pod: pod.kill_sandbox() for pod in (same, changed)}
+    eventually(lambda: not [lease for network in two for lease in network.leases()], 30, "the leases to be released")
+    cluster.kubelet.start()
     changed.annotate([two[1].name])
     for pod, old in killed.items():
         pod.wait_new_sandbox(old)

@@ -18,6 +18,7 @@ from typing import Any
 from functional.expectations import ifname
 from lab.failing import Calls
 from lab.leases import lease_dir
+from lab.mounts import mounts_below
 from lab.networks import Networks, definition, plugin_dir
 from lab.waiting import eventually
 from podagent.act.executor import Executor
@@ -36,7 +37,7 @@ from podagent.host.claims import LinkClaims
 from podagent.host.links import host_macs
 from podagent.host.netns import NetworkNamespaces, boot_id, identify
 from podagent.host.orphans import await_orphans
-from podagent.host.pins import Pins
+from podagent.host.pins import Pin, Pins
 from podagent.model import DefinitionRef, Phase, Pod, PodKey, Record
 from podagent.resolve.delegate import DelegateNetworks
 from podagent.resolve.macs import MacRule
@@ -77,6 +78,7 @@ class Node:
         self._lives = 0
         self._sandbox: subprocess.Popen[bytes] | None = None
         self._state, self._conf_dir = directory / "state", directory / "net.d"
+        self._pins = Pins(directory / "netns")
         self._conf_dir.mkdir()
         for name, plugin in (("10-node", "ptp"), ("20-other", "kactus")):
             conf = {"cniVersion": "0.4.0", "name": name, "type": plugin}
@@ -87,6 +89,7 @@ class Node:
     def close(self) -> None:
         self.end_sandbox()
         self.networks.remove_all()
+        self._pins.keep_only([])
 
     # --- what happens on the node
 
@@ -172,6 +175,7 @@ class Node:
             shutil.rmtree(former)
         self.store = Store(StateDirectory(self._state, self._directory / "locks"))
         self.store.load()
+        self._pins.keep_only({Pin(record.sandbox_id, record.netns.inode) for record in self.store.all()})
         bin_dirs, claims = (str(plugin_dir()),), LinkClaims(str(self._directory / "links"))
         node_plugin = NodePlugin("auto", SystemConf(self._conf_dir).current)
         policy = DefinitionPolicy(Rules(frozenset()), node_plugin.plugin_types, claims, self.store.definitions_in_use)
@@ -180,7 +184,7 @@ class Node:
         cni = CniRuntime(30, os.environ, lambda *_: None)
         lane = SlowLane(1, self._clock)
         evidence = AttachmentEvidence(cni, node_plugin.netconf)
-        namespaces, boot = NetworkNamespaces(Pins(self._directory / "netns")), boot_id()
+        namespaces, boot = NetworkNamespaces(self._pins), boot_id()
         undoing = Undoing(namespaces, hostends, cni, self, _await_orphans_briefly, boot, 30)
         executor = Executor(namespaces, hostends, cni, self, evidence, undoing, boot, lane, 30)
         outcomes = Outcomes(Attempts(self._clock, random.Random(1)), [self], self._clock)
@@ -230,6 +234,12 @@ class Node:
             if self._sandbox and FOREIGN not in self._links():
                 self.wrong.append("a foreign interface was deleted")
             return self.has_link, self.has_lease, [record.phase.value for record in self.store.all()]
+
+    def keeps_a_namespace(self) -> bool:
+        """Whether one is kept after the next start of the agent, which makes good for a call that failed."""
+        if mounts_below(self._directory):
+            self.start_agent()
+        return bool(mounts_below(self._directory))
 
     def _links(self) -> list[str]:
         lines = Path(f"/proc/{self.pid}/net/dev").read_text().splitlines() if self.pid else []

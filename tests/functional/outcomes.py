@@ -17,6 +17,7 @@ from lab.leases import Lease
 from lab.links import Link, Links, links_of
 from lab.networks import Network
 from lab.node import Pod
+from lab.pins import pins
 from lab.waiting import eventually
 
 Wanted = Mapping[Any, Collection[Network]]
@@ -42,7 +43,8 @@ def plugged(pod: Plugged) -> dict[str, Link]:
 def settles(wanted: Wanted, networks: Iterable[Network], agent: Agent | None = None, timeout: float = 30.0) -> None:
     """Waits until each pod has one interface with one address in each of its networks, and nothing else exists.
 
-    Looks at the pods, at the bridges' ports, at the leases and, with `agent`, at its records and those of its kactus.
+    Looks at the pods, at the bridges' ports, at the leases and, with `agent`, at its records, those of its kactus, and
+    the namespaces that it keeps.
     """
     known = list(networks)
 
@@ -64,6 +66,7 @@ def assert_exactly(wanted: Wanted, networks: Iterable[Network], agent: Agent | N
     if agent:
         recorded = sorted((r["sandboxID"], r["attachment"]["ifname"], r["phase"]) for r in records(agent))
         assert recorded == sorted((lease.container_id, lease.ifname, "ATTACHED") for lease in leases)
+        assert pins(agent.state_dir) <= {lease.container_id for lease in leases}, "namespaces kept"
     if agent and agent.kactus_dir:
         kept = {(pod.sandbox_id, network.name) for pod, its in wanted.items() for network in its}
         defaults = {(pod.sandbox_id, "") for pod in wanted if pod.own > {"lo"}}

@@ -20,6 +20,7 @@ from functional.bed import Bed
 from functional.expectations import ifname, ifnames, records, wait_for_event, wait_for_line
 from lab.kactus import agent_args
 from lab.node import Pod
+from lab.pins import pin_dir
 from lab.plugins import Call
 from lab.waiting import eventually
 
@@ -86,7 +87,7 @@ def test_the_system_plugin_of_the_vendor_is_called_with_the_attachment_in_its_ar
             "CNI_ARGS": expected_args(pod, network, mac),
             "CNI_CONTAINERID": pod.sandbox_id,
             "CNI_IFNAME": ifname(network),
-            "CNI_NETNS": pod.netns,
+            "CNI_NETNS": str(pin_dir(bed.agent.state_dir) / f"{pod.sandbox_id}-{Path(pod.netns).stat().st_ino}"),
             "CNI_PATH": f"{VENDOR_DIR}:{bed.plugins.path}",
         }
         assert call.env == variables | PASSED_ON

@@ -75,6 +75,24 @@ def test_adopts_what_the_kubelet_had_made_at_pod_start_and_detaches_it_like_any_
 
 
 @pytest.mark.promise(
+    "kactus: a sandbox dies, and a plugin needs its namespace to detach",
+    "the kubelet's DEL finds the namespace that the agent keeps; no address leaks",
+)
+def test_the_kubelets_teardown_of_a_dead_sandbox_is_in_the_namespace_that_the_agent_keeps(
+    bed: Bed, kactus: NodeKactus
+) -> None:
+    chained = bed.networks.bridge(then={"type": "sbr"})
+    pod = started(bed, kactus, chained)
+    wait_for_attached(bed.agent, chained)
+    bed.agent.kill()
+    pod.kill_sandbox()
+    kactus.tear_down(pod, pod.sandbox_id)
+    assert (chained.leases(), kactus.attachments()) == ([], set())
+    bed.agent.start()
+    bed.settles({})
+
+
+@pytest.mark.promise(
     "kactus: the kubelet and the agent detach from one pod at once",
     "one waits for the other, and nothing leaks",
 )

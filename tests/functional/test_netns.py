@@ -14,12 +14,13 @@ import pytest
 
 from lab import processes
 from lab.links import links_of
+from lab.mounts import mounts_below
 from lab.session import LEASES_PREFIX
 from lab.waiting import eventually
 from podagent.errors import HostNetworkRefused, NetnsGone
 from podagent.host import hostends
 from podagent.host.netns import NetworkNamespaces, identify
-from podagent.host.pins import Mount, Pin, Pins, bind
+from podagent.host.pins import Pin, Pins
 
 pytestmark = pytest.mark.root
 
@@ -170,29 +171,18 @@ def test_many_threads_look_into_different_namespaces_at_once() -> None:
 # --- pins ---------------------------------------------------------------------------------------------------------
 
 
-def mounts_below(directory: Path) -> list[str]:
-    points = (line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines())
-    return [Path(point).name for point in points if point.startswith(f"{directory}/")]
-
-
-def refuse(source: str, target: str) -> None:
-    raise PermissionError(1, "Operation not permitted")
+def pinned_below(directory: Path) -> list[str]:
+    return [Path(point).name for point in mounts_below(directory)]
 
 
 @pytest.fixture
-def mount() -> Mount:
-    return bind
-
-
-@pytest.fixture
-def pins(tmp_path: Path, mount: Mount) -> Iterator[Pins]:
-    made = Pins(tmp_path / "netns", mount)
+def pins(tmp_path: Path) -> Iterator[Pins]:
+    made = Pins(tmp_path / "netns")
     yield made
     made.keep_only([])
-    assert mounts_below(tmp_path) == []
+    assert pinned_below(tmp_path) == []
 
 
-@pytest.mark.parametrize("mount", [bind, refuse], ids=["mounted", "held open where no mount is possible"])
 def test_a_pinned_namespace_is_there_for_plugins_when_its_process_has_ended(
     process: Process, pins: Pins, tmp_path: Path
 ) -> None:
@@ -216,8 +206,7 @@ def test_a_pinned_namespace_is_there_for_plugins_when_its_process_has_ended(
         namespaces.unpin(ref, SANDBOX)
     with pytest.raises(NetnsGone), namespaces.reenter(ref, SANDBOX):
         pytest.fail("entered what is gone")
-    assert mounts_below(tmp_path) == []
-    assert f"net:[{ref.inode}]" not in processes.namespaces_held(os.getpid())
+    assert pinned_below(tmp_path) == []
 
 
 def test_pins_outlive_their_maker_and_those_of_no_record_are_removed_at_the_next_start(
@@ -233,7 +222,7 @@ def test_pins_outlive_their_maker_and_those_of_no_record_are_removed_at_the_next
     later = Pins(tmp_path / "netns")
     later.keep_only(names[:1])
     assert [bool(later.path(name)) for name in names] == [True, False, False]
-    assert mounts_below(tmp_path) == [names[0].file_name]
+    assert pinned_below(tmp_path) == [names[0].file_name]
 
 
 def test_a_restarted_sandbox_has_a_pin_for_each_of_its_namespaces(pins: Pins, process: Process) -> None:
@@ -247,15 +236,33 @@ def test_a_restarted_sandbox_has_a_pin_for_each_of_its_namespaces(pins: Pins, pr
     second.reap()
 
 
-def test_a_file_in_the_place_of_a_pin_is_no_namespace(pins: Pins, process: Process, tmp_path: Path) -> None:
-    (tmp_path / "netns").mkdir()
-    name = Pin("../../etc", inode(process.path))
-    place = tmp_path / "netns" / name.file_name
-    place.touch()
-    assert pins.path(name._replace(inode=place.stat().st_ino)) == pins.path(name) == ""
+def test_a_thousand_sandboxes_have_a_pin_each_and_none_after_their_end(
+    pins: Pins, process: Process, tmp_path: Path
+) -> None:
+    names = [Pin(f"{number:064x}", inode(process.path)) for number in range(1000)]
     with Path(process.path).open() as file:
-        assert inode(pins.pin(name, file.fileno())) == inode(process.path)
-    assert mounts_below(tmp_path) == [place.name]
+        for name in names * 2:
+            pins.pin(name, file.fileno())
+    assert sorted(pinned_below(tmp_path)) == [name.file_name for name in names]
+    Pins(tmp_path / "netns").keep_only(names)
+    assert len(pinned_below(tmp_path)) == len(names)
+    for name in names:
+        pins.unpin(name)
+    assert pinned_below(tmp_path) == []
+    assert not any((tmp_path / "netns").iterdir())
+
+
+def test_a_container_that_has_the_hosts_mounts_keeps_no_namespace(pins: Pins, process: Process, tmp_path: Path) -> None:
+    name = Pin(SANDBOX, inode(process.path))
+    with Path(process.path).open() as file:
+        place = pins.pin(name, file.fileno())
+    with subprocess.Popen(["unshare", "--mount", "--propagation", "private", "sleep", "600"]) as container:
+        mounts = Path(f"/proc/{container.pid}/mountinfo")
+        eventually(lambda: "sleep" in Path(f"/proc/{container.pid}/comm").read_text())
+        assert place in mounts.read_text()
+        pins.unpin(name)
+        assert place not in mounts.read_text()
+        container.kill()
 
 
 @pytest.fixture

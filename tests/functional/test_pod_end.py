@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -15,8 +14,8 @@ from functional.ways import BOTH_WAYS
 from lab.links import links_of
 from lab.networks import Network
 from lab.node import Pod
+from lab.pins import pins, remove_pins
 from lab.waiting import eventually
-from podagent.host.pins import pin_directory
 
 pytestmark = pytest.mark.root
 
@@ -49,7 +48,20 @@ def delete_while_the_agent_is_away(bed: Bed, pod: Pod) -> None:
     bed.agent.start()
 
 
-ENDS = [unplug, delete, delete_by_force, kill_the_sandbox, finish, delete_while_the_agent_is_away]
+def kill_the_agent_at_its_work(bed: Bed, pod: Pod) -> None:
+    config = bed.networks.made[-1].config
+    gate = bed.plugins.gate(config.get("plugins", [config])[-1]["type"], "before", "DEL")
+    pod.delete(grace=False)
+    gate.wait_reached()
+    bed.agent.kill_tree()
+    gate.open()
+    bed.agent.start()
+
+
+ENDS = [
+    unplug, delete, delete_by_force, kill_the_sandbox, finish, delete_while_the_agent_is_away,
+    kill_the_agent_at_its_work,
+]  # fmt: skip
 
 
 @pytest.fixture
@@ -66,11 +78,10 @@ def chained(bed: Bed) -> Network:
     return bed.networks.bridge("chained", then={"type": "sbr"})
 
 
-def pins(bed: Bed) -> list[str]:
-    place = pin_directory(bed.agent.state_dir)
-    return [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if f" {place}/" in line]
-
-
+@pytest.mark.promise(
+    "Pods: a pod with a device of the host ends in any way, or its sandbox is killed",
+    "the device returns to the host under its own name",
+)
 @BOTH_WAYS
 @pytest.mark.parametrize("end", ENDS)
 def test_a_device_of_the_host_returns_under_its_own_name(
@@ -78,14 +89,17 @@ def test_a_device_of_the_host_returns_under_its_own_name(
 ) -> None:
     network = bed.networks.custom("host-device", {"device": device})
     pod = bed.node.pod(networks=[network.name])
-    pod.wait_for_link(ifname(network))
+    pod.wait_for(lambda links: ifname(network) in links)
     assert device not in links_of("/proc/self/ns/net")
     end(bed, pod)
     eventually(lambda: device in links_of("/proc/self/ns/net"), 20, "the device to return")
-    eventually(lambda: pins(bed) == [], 10, "the namespace to be let go")
-    bed.settles({pod: []} if bed.api.exists("pods", pod.namespace, pod.name) and end is unplug else {})
+    bed.settles({pod: []} if end is unplug else {})
 
 
+@pytest.mark.promise(
+    "Pods: a pod ends, or its sandbox is killed, and a plugin needs its network namespace to detach",
+    "DEL runs in that namespace; no address leaks",
+)
 @BOTH_WAYS
 @pytest.mark.parametrize("end", ENDS[1:])
 def test_a_plugin_that_needs_the_namespace_gives_its_address_back(
@@ -95,4 +109,12 @@ def test_a_plugin_that_needs_the_namespace_gives_its_address_back(
     end(bed, pod)
     eventually(lambda: len(chained.leases()) == 1, 20, "the address to be given back")
     bed.settles({neighbour: [chained]})
-    assert len(pins(bed)) == 1
+    assert pins(bed.agent.state_dir) == {neighbour.sandbox_id}
+
+
+def test_what_an_agent_attached_that_kept_no_namespace_is_kept_from_the_next_start_on(bed: Bed) -> None:
+    pod = bed.attached(bed.networks.bridge())
+    bed.agent.kill()
+    remove_pins(bed.agent.state_dir)
+    bed.agent.start()
+    eventually(lambda: pins(bed.agent.state_dir) == {pod.sandbox_id}, what="the namespace to be kept")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from lab import processes
+from lab.pins import remove_pins
 from lab.waiting import eventually
 
 _SOURCE = Path(__file__).resolve().parents[2] / "src"
@@ -189,6 +190,7 @@ class Agent:
                 self.stop()
         finally:
             self.notifications.close()
+            remove_pins(self.state_dir)
 
     def rss_kib(self) -> int:
         return processes.memory_kib(self.pid)

@@ -1,7 +1,8 @@
 """System calls of the product that fail on demand, in this process; `failingagent` does it in the agent's.
 
 A *site* is a call with the functions of the product that lead to it, so that a run lists every site by itself. Only
-what the product calls, itself or through a library, is counted; it imports nothing of the product but `host.netns`.
+what the product calls, itself or through a library, is counted; it imports nothing of the product but the modules that
+call the C library.
 """
 
 from __future__ import annotations
@@ -116,7 +117,7 @@ class Calls:
 
     def install(self) -> Callable[[], None]:
         """Returns what takes it out again."""
-        from podagent.host import netns  # noqa: PLC0415 - in the agent, this module is loaded first
+        from podagent.host import netns, pins  # noqa: PLC0415 - in the agent, this module is loaded first
 
         places: list[tuple[Any, str, Any]] = [
             (os, name, self.calling(f"os.{name}", getattr(os, name))) for name in _OF_OS
@@ -127,7 +128,8 @@ class Calls:
         places += [(socket, "if_nametoindex", self.calling("if_nametoindex", socket.if_nametoindex))]
         places += [(socket, "socket", self._subclass(socket.socket, "socket", _OF_SOCKETS))]
         places += [(subprocess, "Popen", self._subclass(subprocess.Popen, "Popen", ()))]
-        places += [(select, "poll", self._polling(select.poll)), (netns, "_libc", _Libc(self))]
+        places += [(select, "poll", self._polling(select.poll))]
+        places += [(module, "_libc", _Libc(self)) for module in (netns, pins)]
         places += [(threading.Thread, "start", self._starting(threading.Thread.start))]
         before = [(owner, name, getattr(owner, name)) for owner, name, _ in places]
         for owner, name, replacement in places:
@@ -196,19 +198,22 @@ class _File(_Checked):
 
 
 class _Libc:
-    """The C library of `podagent.host.netns`."""
+    """The C library, as modules of the product load it."""
 
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
         self._real = ctypes.CDLL(None, use_errno=True)
 
-    def setns(self, fd: int, kind: int) -> int:
-        try:
-            self._calls.check("setns")
-        except OSError as error:
-            ctypes.set_errno(error.errno or errno.EIO)
-            return -1
-        return int(self._real.setns(fd, kind))
+    def __getattr__(self, name: str) -> Callable[..., int]:
+        def checked(*arguments: Any) -> int:
+            try:
+                self._calls.check(name)
+            except OSError as error:
+                ctypes.set_errno(error.errno or errno.EIO)
+                return -1
+            return int(getattr(self._real, name)(*arguments))
+
+        return checked
 
 
 def _site(call: str) -> str:

@@ -1,9 +1,14 @@
-"""Makes system calls of an agent's process fail: `Remote` gives orders, by way of files, to `InAgent` within it."""
+"""Makes system calls of an agent's process fail, or kills it there.
+
+`Remote` gives orders, by way of files, to `InAgent` within it.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import signal
+import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -11,6 +16,7 @@ from pathlib import Path
 from lab.failing import Calls, Visit
 
 _stat, _write = os.stat, os.write
+_KILLED = 1 << 16  # no errno
 
 
 class InAgent:
@@ -18,6 +24,7 @@ class InAgent:
 
     def __init__(self, directory: str) -> None:
         self._orders, self._sites = f"{directory}/orders", f"{directory}/sites"
+        self._lock = threading.Lock()
         self._read_at = -1
         self._number = ""
         self._calls = Calls()
@@ -30,14 +37,16 @@ class InAgent:
             known = site in self._calls.seen
         try:
             self._visit(site)
-        except OSError:
+        except OSError as error:
             self._note("failed", site)
+            if error.errno == _KILLED:
+                os.kill(os.getpid(), signal.SIGKILL)
             raise
         if not known:
             self._note("seen", site)
 
     def _obey(self) -> None:
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError), self._lock:  # no thread may go on before another has obeyed
             changed = _stat(self._orders).st_mtime_ns
             if changed != self._read_at:
                 self._read_at = changed
@@ -81,6 +90,10 @@ class Remote:
     def fail_always(self, sites: str, number: int) -> None:
         """Every site with these words fails."""
         self._order({}, {sites: number})
+
+    def kill_before(self, site: str) -> None:
+        """The agent is killed at the next visit of that site; with "" it is not."""
+        self.fail({site: _KILLED} if site else {})
 
     def seen(self) -> list[str]:
         """The sites since the last order."""

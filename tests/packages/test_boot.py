@@ -39,6 +39,7 @@ def test_after_a_boot_pods_have_their_networks_again_and_nothing_else_is_leased(
     assert machine.read("/proc/sys/kernel/random/boot_id") != booted
     service.wait_ready()
     service.wait_for_status("Waiting for the list of pods from ")
+    assert installed.pins() == []
     node.bring_back(kept, "web", "db")
     node.settles(web=["data"], db=["data", "red"], timeout=60)
     assert sandboxes.isdisjoint(node.sandbox(pod) for pod in ("web", "db"))

@@ -6,7 +6,7 @@ import re
 
 from functional.expectations import ifname
 from lab.links import Links
-from packages.bed.host import Host
+from packages.bed.host import PINS, Host
 from packages.bed.node import STATE, Node
 from packages.bed.packages import CONF, TOML
 from packages.on import DEB_12
@@ -59,10 +59,10 @@ def test_a_purge_takes_configuration_and_state_and_leaves_interfaces(
     machine = installed.machine
     machine.append(TOML, '\nlog-level = "debug"\n')
     installed.purge()
-    for path in (TOML, CONF, STATE):
+    for path in (TOML, CONF, STATE, PINS):
         assert not machine.succeeds(f"test -e {path}"), path
     assert machine.run("find /etc/systemd/system /var/lib/systemd -name '*podagent*'") == ""
-    assert node.links("web") == attached
+    assert (node.links("web"), installed.pins()) == (attached, [])
 
     # Installed again, it takes over what is there.
     installed.install(installed.packages)

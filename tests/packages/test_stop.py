@@ -32,6 +32,7 @@ def test_a_stop_lets_the_plugin_end_and_the_next_start_has_nothing_to_do(install
         stopping.result(30)
     assert service.show("Result") == "success"
     attached = node.settles(web=["data"])["web"]
+    assert len(installed.pins()) == 1
     service.systemctl("start")
     node.annotate("web", ["data", "red"])
     assert node.settles(web=["data", "red"])["web"].items() >= attached.items()

@@ -8,6 +8,7 @@ import pytest
 
 from functional.expectations import ifname
 from lab.links import Links
+from lab.waiting import eventually
 from packages.bed.host import Host
 from packages.bed.managers import RPM
 from packages.bed.node import Node
@@ -41,11 +42,13 @@ def replace(host: Host, packages: Packages) -> int:
 def test_versions_replace_each_other_and_leave_edits_and_interfaces_as_they_are(
     installed: Host, node: Node, attached: Links, edited: dict[str, str], newer_packages: Packages
 ) -> None:
-    service, machine = installed.service, installed.machine
+    service, machine, pins = installed.service, installed.machine, installed.pins()
+    assert len(pins) == 1
     for packages, networks in (newer_packages, ["data", "red"]), (installed.packages, ["data"]):
         since = replace(installed, packages)
         assert service.systemctl("is-enabled").strip() == "enabled"
         assert {path: machine.read(path) for path in edited} == edited
+        assert installed.pins() == pins
         assert "_CNI_LOGGING_FILE=/var/log/cni.log" in service.environment()
         assert service.lines("starts on node", "attach-via delegate", since=since)
         node.annotate("web", networks)
@@ -65,6 +68,7 @@ def test_removal_takes_the_service_and_leaves_interfaces_edits_and_state(
     assert not machine.succeeds("systemctl is-active podagent")
     assert not machine.succeeds("pgrep -f '[s]tart_podagent.py'")
     assert node.settles(web=["data"])["web"] == attached
+    assert installed.pins() == []
     left = machine.run("find /opt/kaloom -type f -o -type l").split()
     if installed.kind.manager is RPM:
         edited = {f"{path}.rpmsave": content for path, content in edited.items()}
@@ -74,6 +78,7 @@ def test_removal_takes_the_service_and_leaves_interfaces_edits_and_state(
     installed.install(installed.packages)
     installed.start_agent(node)
     assert node.settles(web=["data"])["web"] == attached
+    eventually(installed.pins, what="the network namespace to be kept again")
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ only after DEL succeeded. After a crash between any two steps, the next process 
 from __future__ import annotations
 
 import ipaddress
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 
 from podagent.act.ports import Cni, Evidence, HostEnds, Namespaces, Netns, Records
 from podagent.act.slowlane import SlowLane
@@ -98,18 +99,14 @@ class Executor:
             PodagentError: a step failed.
         """
         record = self._new_record(pod, attachment, sandbox, via, call)
-        try:
-            with self._namespaces.enter(record.netns, sandbox.id) as netns:
-                link = netns.links().get(attachment.ifname)
-                if link is not None:
-                    adopted = self._with_link(self._proven(record), netns)
-                    if attachment.mac in (None, link.mac):
-                        return self._saved(adopted)
-                    self._undoing.undo(adopted)  # it was made when another MAC address was requested
-                return self._add(record, netns)
-        except PodagentError:
-            self._unpin_unless_used(record)
-            raise
+        with self._entered(record) as netns:
+            link = netns.links().get(attachment.ifname)
+            if link is not None:
+                adopted = self._with_link(self._proven(record), netns)
+                if attachment.mac in (None, link.mac):
+                    return self._saved(adopted)
+                self._undoing.undo(adopted)  # it was made when another MAC address was requested
+            return self._add(record, netns)
 
     def inherit(
         self, pod: Pod, attachment: Attachment, sandbox: Sandbox, via: Via, call: Invocation, *, complete: bool
@@ -123,9 +120,9 @@ class Executor:
             PodagentError: the sandbox has ended.
         """
         record = self._new_record(pod, attachment, sandbox, via, call)
-        with self._namespaces.enter(record.netns, sandbox.id) as netns:
+        with self._entered(record) as netns:
             record = self._with_link(record, netns)
-        return self._saved(record._replace(phase=Phase.ATTACHED, adopted=True) if complete else record)
+            return self._saved(record._replace(phase=Phase.ATTACHED, adopted=True) if complete else record)
 
     def detach(self, record: Record, call: Invocation | None = None) -> str:
         """Runs DEL with the recorded invocation, then removes the record: see `Undoing.undo`.
@@ -165,6 +162,16 @@ class Executor:
             invocation=call,
             static=pod.static,
         )
+
+    @contextmanager
+    def _entered(self, record: Record) -> Iterator[Netns]:
+        """The namespace of a new record, pinned; after a failure only if a record needs it."""
+        try:
+            with self._namespaces.enter(record.netns, record.sandbox_id) as netns:
+                yield netns
+        except PodagentError:
+            self._unpin_unless_used(record)
+            raise
 
     def _proven(self, record: Record) -> Record:
         """The ATTACHED record of an existing interface, not written yet. Raises InterfaceForeign."""

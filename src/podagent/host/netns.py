@@ -172,7 +172,7 @@ class NetworkNamespaces:
             try:
                 path = self._pins.pin(Pin(sandbox_id, ref.inode), fd)
             except OSError as error:
-                raise unusable(ref.path, error) from None
+                raise NetnsUnavailable(str(unusable(ref.path, error))) from None
             yield HeldNetns(ref, fd, self._enter, path)
 
     @contextmanager

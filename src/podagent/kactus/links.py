@@ -32,9 +32,16 @@ def pinned(container_id: str) -> str:
 
     found = glob(f"{escape(PINS)}/*/{escape(container_id)}-*")  # noqa: PTH207 - not pathlib, for kactus
     nsfs = os.stat("/proc/self/ns/net").st_dev  # noqa: PTH116
-    mounted = [path for path in found if os.stat(path).st_dev == nsfs]  # noqa: PTH116
+    mounted = [path for path in found if _device_of(path) == nsfs]
     # A restarted sandbox has several. Which of them is meant, only the agent can tell.
     return mounted[0] if len(mounted) == 1 else ""
+
+
+def _device_of(path: str) -> int:
+    try:
+        return os.stat(path).st_dev  # noqa: PTH116
+    except OSError:
+        return -1  # the agent has let it go meanwhile
 
 
 def require_foreign(netns: str) -> None:

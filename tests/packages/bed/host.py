@@ -12,6 +12,7 @@ from packages.bed.node import KUBECONFIG, STATE, Node
 from packages.bed.packages import CONF, TOML, Packages
 from packages.bed.service import Service
 
+PINS = "/run/podagent/netns"
 # What an operator would have to remove by hand to have a host as it was before.
 _OURS = ("/opt/kaloom", STATE, "/run/podagent", "/var/log/cni.log", "/etc/systemd/system/podagent.service")
 
@@ -57,6 +58,11 @@ class Host:
     def files(self) -> list[str]:
         """The files and directories of the package that is installed."""
         return self.machine.run(self.kind.manager.files).splitlines()
+
+    def pins(self) -> list[str]:
+        """The mounts by which the agent keeps network namespaces."""
+        found = self.machine.run(f"grep -o ' {PINS}/[^ ]*' /proc/self/mountinfo", check=False)
+        return sorted(found.split())
 
     def install_file(self, package: Path) -> None:
         self.machine.write("/root/package", package.read_bytes())

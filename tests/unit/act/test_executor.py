@@ -41,6 +41,10 @@ class Attaching(Bench):
         _, call = self.resolve(self.pods[POD], wanted, self.sandbox)
         return self.executor.attach(self.pods[POD], wanted, self.sandbox, self.via, call)
 
+    def inherit(self) -> Record:
+        _, call = self.resolve(self.pods[POD], attachment("red"), self.sandbox)
+        return self.executor.inherit(self.pods[POD], attachment("red"), self.sandbox, self.via, call, complete=True)
+
     def detach_all(self) -> None:
         for made in list(self.disk.values()):
             self.executor.detach(made)
@@ -90,9 +94,10 @@ def test_attaches_and_records_everything_that_detaching_will_need(node: Attachin
 @pytest.mark.promise("State directory: the disk is full before ADD", "no plugin runs")
 def test_no_add_runs_that_could_not_be_recorded(node: Attaching) -> None:
     node.faults.disk_full = True
-    with pytest.raises(StoreError):
-        node.attach()
-    assert node.operations == []
+    for take in (node.attach, node.inherit):
+        with pytest.raises(StoreError):
+            take()
+    assert (node.operations, node.pins) == ([], set())
 
 
 def test_what_was_recorded_before_the_disk_failed_is_completed_and_detached(node: Attaching) -> None:

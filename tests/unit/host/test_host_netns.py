@@ -143,6 +143,40 @@ def test_a_namespace_is_not_gone_when_no_thread_can_be_started_to_enter_it(
         held.links()
 
 
+def refuse(*_: str) -> NoReturn:
+    raise PermissionError(errno.EPERM, "Operation not permitted")
+
+
+def test_a_pinned_namespace_is_there_until_it_is_let_go(process: subprocess.Popen[bytes], tmp_path: Path) -> None:
+    ref = identify(f"/proc/{process.pid}/ns/net")
+    namespaces = NetworkNamespaces(Pins(tmp_path / "pins", mount=refuse), host=())
+    with namespaces.enter(ref, SANDBOX) as held:
+        assert (held.path != ref.path, held.runs()) == (True, True)
+    process.kill()
+    process.wait()
+    with namespaces.reenter(ref, SANDBOX) as held:
+        assert (held.intact(), held.runs(), namespaces.runs(ref)) == (True, False, False)
+    with pytest.raises(NetnsGone), namespaces.enter(ref, SANDBOX):
+        pytest.fail("entered a sandbox that has ended")
+    namespaces.unpin(ref, SANDBOX)
+    with pytest.raises(NetnsGone), namespaces.reenter(ref, SANDBOX):
+        pytest.fail("entered what is gone")
+
+
+def test_a_namespace_that_cannot_be_pinned_or_let_go_is_not_gone(
+    netns: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(fd: int) -> NoReturn:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    ref, namespaces = identify(str(netns)), NetworkNamespaces(Pins(tmp_path / "pins", refuse, refuse), host=())
+    with pytest.raises(NetnsUnavailable, match="stays pinned"):
+        namespaces.unpin(ref, SANDBOX)
+    monkeypatch.setattr(os, "dup", full)
+    with pytest.raises(NetnsUnavailable, match="LimitNOFILE"), namespaces.enter(ref, SANDBOX):
+        pytest.fail("entered without a pin")
+
+
 @pytest.mark.parametrize("number", [errno.ENOENT, errno.ESRCH])
 def test_only_what_does_not_exist_is_gone(netns: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     def fail(*_: object, **__: object) -> NoReturn:
