@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from functional.bed import Bed
-from functional.expectations import ifname, ifnames, records, wait_for_event, wait_for_line
+from functional.expectations import ifname, wait_for_event, wait_for_line
 from functional.outcomes import plugged
 from functional.ways import BOTH_WAYS
 from lab import pluginscripts, processes
@@ -72,11 +72,11 @@ def test_a_failed_attach_is_reported_undone_and_made_good_later(bed: Bed, fault:
 
 
 @pytest.mark.promise(
-    "Plugins: a plugin hangs, fails or dies on DEL",
-    "the record stays, the failure is reported, and DEL is retried until it succeeds",
+    "Plugins: a plugin of a chain hangs, fails or dies on DEL",
+    "the failure is reported, DEL is retried, and the other plugins give interface and address back",
 )
 @pytest.mark.parametrize(("via", "fault"), FAILED_DELS, indirect=["via"])
-def test_a_failed_detach_is_reported_and_made_good_later(bed: Bed, fault: str) -> None:
+def test_a_failed_detach_is_reported_and_the_rest_of_the_chain_is_detached(bed: Bed, fault: str) -> None:
     broken, good = bed.networks.bridge(tuning=True), bed.networks.bridge()
     pod = bed.attached(good, broken)
 
@@ -85,12 +85,11 @@ def test_a_failed_detach_is_reported_and_made_good_later(bed: Bed, fault: str) -
     pod.annotate([])
     wait_for_event(bed.api, pod, "NetworkDetachFailed", broken.name, words, timeout=10)
     wait_for_line(bed.agent, f"pod default/{pod.name} failed, next try in", broken.name, words)
-    pod.wait_for(lambda links: set(links) == ifnames(broken))
-    eventually(lambda: [record["phase"] for record in records(bed.agent)] == ["DETACHING"])
-    assert broken.leases()
-
-    bed.plugins.restore("tuning")
-    bed.settles({pod: []})
+    bed.settles({pod: []}, 30)
+    if bed.kactus is None:
+        wait_for_event(
+            bed.api, pod, "NetworkDetached", broken.name, "DEL keeps failing", "the interface is gone", words
+        )
 
 
 @BOTH_WAYS

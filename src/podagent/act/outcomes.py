@@ -103,6 +103,7 @@ class Outcomes:
         self._summaries = Budgets(1, _SUMMARIES_PER_SECOND, clock, _MOST_PODS)
         self._unreported: Counter[PodKey] = Counter()
         self._drifts: dict[PodKey, dict[str | None, Outcome]] = {}  # by interface: found, and not repaired yet
+        self._remarks: dict[PodKey, dict[str | None, str]] = {}  # by interface: the last one since it was attached
 
     def wait_for(self, key: PodKey, subject: Subject, aim: object) -> float:
         """Seconds until the subject may be tried with this aim."""
@@ -136,7 +137,7 @@ class Outcomes:
         """Clears earlier failures of the operation and reports its success."""
         self.refund(outcome.key, outcome.operation)
         self.found(outcome.key, outcome.operation, outcome.attachment)
-        self.report(outcome)
+        self.report(outcome._replace(news=self._is_news(outcome)))
         if outcome.operation is Operation.ATTACH:
             self._report_drift(outcome)
 
@@ -197,6 +198,7 @@ class Outcomes:
         """Drops the attempts of a pod that is gone and fully detached."""
         self._attempts.forget(key)
         self._drifts.pop(key, None)
+        self._remarks.pop(key, None)
         self._unreported.pop(key, None)
 
     def settled(self, key: PodKey, state: PodState) -> None:
@@ -205,6 +207,17 @@ class Outcomes:
             error = ManyFailures(f"{self._unreported.pop(key)} more failures of this pod's networks are not shown")
             self.report(Outcome(key, state.pod, Operation.ATTACH, Result.FAILED, error=error))
         self._each(lambda sink: sink.settled(key, state))
+
+    def _is_news(self, done: Outcome) -> bool:
+        """False for a remark that is repeated: ADD and DEL of a faulty definition fail again and again."""
+        of_pod = self._remarks.get(done.key, {})
+        if done.operation is Operation.ATTACH:
+            of_pod.pop(_ifname(done), None)
+        if not done.remark:
+            return True
+        known = of_pod.get(_ifname(done))
+        self._remarks.setdefault(done.key, {})[_ifname(done)] = done.remark
+        return known != done.remark
 
     def _report_drift(self, repair: Outcome) -> None:
         drift = self._drifts.get(repair.key, {}).pop(_ifname(repair), None)

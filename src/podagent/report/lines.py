@@ -34,6 +34,8 @@ def _changed(outcome: Outcome) -> None:
     fields = _fields(outcome, DURATION_MS=f"{outcome.seconds * 1000:.1f}")
     where = "to" if outcome.operation is Operation.ATTACH else "from"
     done = f"{described(outcome)} {where} pod {outcome.key} in {outcome.seconds * 1000:.0f} ms"
+    if outcome.remark and not outcome.news:
+        return
     if outcome.remark:
         _log.warning("%s; %s", done, outcome.remark, extra=fields | Message.DETACHED_OTHERWISE.field)
     else:

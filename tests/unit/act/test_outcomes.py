@@ -46,6 +46,18 @@ def test_a_failure_is_reported_with_its_next_try_and_is_news_once_until_a_succes
     assert attempts.snapshot() == {}
 
 
+def test_a_remark_about_a_success_is_news_once_until_the_interface_is_attached(attempts: Attempts) -> None:
+    sink = Report()
+    outcomes = Outcomes(attempts, [sink], Clock())
+    detached = ATTACH._replace(operation=Operation.DETACH, result=Result.DETACHED, remark="given up")
+    for outcome in (detached, detached, detached._replace(remark="other"), ATTACH, detached):
+        outcomes.succeeded(outcome)
+    assert [each.news for each in sink.outcomes] == [True, False, True, True, True]
+    outcomes.forget(POD.key)
+    outcomes.succeeded(detached)
+    assert sink.outcomes[-1].news
+
+
 @pytest.mark.parametrize(
     ("operation", "error"),
     [(Operation.ATTACH, PodNotReady("not yet")), (Operation.FIND, BUSY), (Operation.TAKE_OVER, BUSY)],
