@@ -82,6 +82,7 @@ PLANTED = {
         ("podagent.kactus.requests", "urllib3"),
         ("podagent.kube.api", "yaml"),
         ("podagent.messages", "systemd"),
+        ("podagent.runtimes.cri", "h2"),
         ("podagent.runtimes.oncethere", "docker"),
         ("podagent.state.store", "kubernetes"),
     ],

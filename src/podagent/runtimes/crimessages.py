@@ -1,0 +1,84 @@
+"""The messages of the Container Runtime Interface that the agent exchanges, as far as it uses their fields. Pure.
+
+The field numbers are those of api.proto, the same in v1 and v1alpha2. Readers raise ValueError.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from podagent.foreign import Json, json_object
+from podagent.model import PodKey
+from podagent.runtimes.protobuf import Fields, message, number, text
+
+UID_LABEL = "io.kubernetes.pod.uid"
+_READY = 0
+_NODE = 2
+_ANY_VERSION = ""
+
+
+class ListedSandbox(NamedTuple):
+    """PodSandbox. `created` is in nanoseconds since 1970."""
+
+    id: str
+    pod: PodKey
+    ready: bool
+    created: int
+
+
+class SandboxStatus(NamedTuple):
+    """PodSandboxStatusResponse.
+
+    Attributes:
+        host_network: it was requested for the host's network.
+        info: what the runtime tells of the sandbox beyond CRI, in a format of its own; {} if nothing.
+    """
+
+    id: str
+    pod: PodKey
+    ready: bool
+    host_network: bool
+    info: Json
+
+
+def version_request() -> bytes:
+    return text(1, _ANY_VERSION)
+
+
+def runtime_name(version_response: bytes) -> str:
+    """Such as ``containerd``, ``cri-o``; ``docker`` for dockershim and cri-dockerd."""
+    return Fields(version_response).text(2)
+
+
+def list_request(uid: str = "") -> bytes:
+    """Asks for the sandboxes that are READY: of one pod, or of all."""
+    ready = message(2, b"")  # the state is a message of its own, and READY its default: absent would mean any state
+    label = message(3, text(1, UID_LABEL) + text(2, uid)) if uid else b""
+    return message(1, ready + label)
+
+
+def listed_sandboxes(list_response: bytes) -> list[ListedSandbox]:
+    return [
+        ListedSandbox(item.text(1), _pod(item.message(2)), item.number(3) == _READY, item.number(4))
+        for item in Fields(list_response).messages(1)
+    ]
+
+
+def status_request(sandbox_id: str) -> bytes:
+    """Asks for `info` too."""
+    return text(1, sandbox_id) + number(2, 1)
+
+
+def sandbox_status(status_response: bytes) -> SandboxStatus:
+    response = Fields(status_response)
+    status = response.message(1)
+    namespaces = status.message(6).message(1).message(2)
+    info = response.map(2).get("info", "{}")
+    ready = status.number(3) == _READY
+    return SandboxStatus(
+        status.text(1), _pod(status.message(2)), ready, namespaces.number(1) == _NODE, json_object(info)
+    )
+
+
+def _pod(metadata: Fields) -> PodKey:
+    return PodKey(metadata.text(3), metadata.text(1), metadata.text(2))
