@@ -49,6 +49,14 @@ def is_cni_name(text: str) -> bool:
     return _CNI_NAME.fullmatch(text) is not None
 
 
+def is_container_id(text: str) -> bool:
+    """Whether `text` is a valid container ID (CNI SPEC, section 2) of at most 128 characters.
+
+    Runtimes' have 64 digits; file and cgroup names are made of them.
+    """
+    return len(text) <= 128 and is_cni_name(text)
+
+
 def is_interface_name(text: str) -> bool:
     """Whether Linux and CNI accept `text` as an interface name: 1 to 15 bytes, no '/', ':' or white space."""
     size = len(text.encode("utf-8", "surrogatepass"))

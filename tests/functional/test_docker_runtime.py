@@ -19,6 +19,7 @@ from lab import processes
 from lab.dockerd import PrivateDockerd
 from lab.node import Node, Pod
 from lab.waiting import eventually
+from podagent.act.ports import Hints
 from podagent.errors import RuntimeUnavailable, SandboxNotFound
 from podagent.host.netns import identify
 from podagent.model import PodKey, Sandbox
@@ -42,7 +43,7 @@ class Follow:
     def __init__(self, runtime: DockerRuntime) -> None:
         self.heard: queue.Queue[PodKey | str] = queue.Queue()
         self.stop = threading.Event()
-        arguments = self.heard.put, lambda: self.heard.put("reconnected"), self.stop
+        arguments = Hints(self.heard.put, lambda: self.heard.put("reconnected"), list), self.stop
         threading.Thread(target=runtime.follow, args=arguments, daemon=True).start()
         assert self.next() == "reconnected"
 

@@ -6,12 +6,12 @@ a second ADD of an interface fails and burns nothing, DEL is idempotent, a faile
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from podagent.act.outcomes import Outcome, PodState, Result
+from podagent.act.ports import Hints, Stop
 from podagent.decide.dialects.kaloom_names import interface_name
 from podagent.errors import (
     DefinitionError,
@@ -205,7 +205,7 @@ class Node:
         except KeyError:
             raise SandboxNotFound(pod) from None
 
-    def follow(self, changed: Callable[[PodKey], None], reconnected: Callable[[], None], stop: threading.Event) -> None:
+    def follow(self, hints: Hints, stop: Stop) -> None:
         raise Invariant("the core follows nothing")
 
     def resolve(self, pod: Pod, attachment: Attachment, sandbox: Sandbox) -> tuple[Via, Invocation]:

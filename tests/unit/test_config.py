@@ -100,7 +100,7 @@ def test_variables_of_others_and_of_a_service_called_podagent_are_no_settings(em
         ("node", ["Worker_1", "a" * 254, "", "a\n"]),
         ("container_type", ["podman", ""]),
         ("docker_endpoint", ["tcp://10.0.0.1:2375", "docker.sock"]),
-        ("crio_endpoint", ["unix://"]),
+        ("cri_endpoint", ["unix://", "tcp://10.0.0.1"]),
         ("cni_bin_path", ["opt/cni/bin", "/a,", "/a:b", "/a\x1b", ""]),
         ("cni_conf_path", ["/etc\0/x"]),
         ("cni_vendor_name", ["../kaloom", "..", "a/b"]),
@@ -127,8 +127,7 @@ def test_a_wrong_value_is_refused_with_its_key_its_origin_and_what_is_accepted(
     assert message.startswith(f"{setting.key}, from variable {setting.variable}: ")
 
 
-def test_crio_and_a_node_name_in_upper_case_are_explained(empty: Path) -> None:
-    assert "crio is not supported yet" in refusal({"container_type": "crio"}, {}, empty)
+def test_a_node_name_in_upper_case_is_explained(empty: Path) -> None:
     assert "lower case" in refusal({"node": "Worker-1"}, {}, empty)
 
 
@@ -179,6 +178,13 @@ def test_durations_are_read_as_go_writes_them_and_other_texts_refused() -> None:
 @given(st.integers(0, 99), st.integers(0, 59), st.integers(0, 59))
 def test_parts_of_a_duration_add_up(hours: int, minutes: int, seconds: int) -> None:
     assert parse_duration(f"{hours}h{minutes}m{seconds}s") == hours * 3600 + minutes * 60 + seconds
+
+
+def test_a_setting_may_have_the_name_that_the_original_gave_it(toml: Toml, empty: Path) -> None:
+    named = toml('crio-endpoint = "/c"')
+    assert load({}, {}, named).cri_endpoint == "unix:///c"
+    assert load({}, {"PODAGENT_CRIO_ENDPOINT": "/c"}, empty).cri_endpoint == "unix:///c"
+    assert load({"cri_endpoint": ""}, {}, named).cri_endpoint == ""
 
 
 @given(st.sampled_from(SETTINGS), st.text(max_size=40))

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from podagent.foreign import Json
 from podagent.model import (
@@ -54,14 +53,36 @@ class Records(Protocol):
     def remove(self, record: Record) -> None: ...
 
 
+class Hints(NamedTuple):
+    """What the container runtime is followed for. Nothing depends on a single hint.
+
+    Attributes:
+        changed: called with a pod whose sandbox has started or ended.
+        reconnected: called when changes may have been missed.
+        waiting: returns the pods that want networks and have no sandbox. A runtime without events is asked for those.
+    """
+
+    changed: Callable[[PodKey], None]
+    reconnected: Callable[[], None]
+    waiting: Callable[[], Collection[PodKey]]
+
+
+class Stop(Protocol):
+    """Ends a thread body, as a `threading.Event` does."""
+
+    def is_set(self) -> bool: ...
+
+    def wait(self, timeout: float, /) -> bool: ...
+
+
 class Runtime(Protocol):
     """The container runtime."""
 
     def find_sandbox(self, pod: PodKey) -> Sandbox:
         """The newest running sandbox of a pod. Raises SandboxNotFound, RuntimeUnavailable."""
 
-    def follow(self, changed: Callable[[PodKey], None], reconnected: Callable[[], None], stop: threading.Event) -> None:
-        """Calls `changed` for each sandbox start or end until `stop`, and `reconnected` if some may be missed."""
+    def follow(self, hints: Hints, stop: Stop) -> None:
+        """Gives hints until `stop`."""
 
 
 class Networks(Protocol):

@@ -15,7 +15,6 @@ from podagent.act.outcomes import Outcome, Outcomes, PodState, Result
 from podagent.act.ports import Expect, Networks, Pods, Records, Runtime
 from podagent.decide.attempts import Subject
 from podagent.decide.candidates import candidates
-from podagent.decide.desired import Desired
 from podagent.decide.plan import Plan, Step, plan_gone, plan_pod
 from podagent.decide.wanted import wanted_by
 from podagent.errors import CniError, NetnsUnavailable, PodagentError, SandboxNotFound
@@ -43,6 +42,9 @@ class _Pass(NamedTuple):
     pod: Pod | None
     sandbox: Sandbox | None
     expect: Expect
+
+
+_NOT_LOOKED_FOR: tuple[None, frozenset[str], None] = None, frozenset(), None
 
 
 class _Done(NamedTuple):
@@ -102,9 +104,11 @@ class Reconciler:
         desired = wanted_by(pod, self._global_namespaces)
         recorded = [record.attachment for record in records]
         self._outcomes.begin(pod, desired.problems, _ifnames(desired.attachments), _ifnames(recorded))
+        if not desired.attachments:
+            self._outcomes.found(pod.key, Operation.FIND)  # nobody looks for it any more
         if not desired.attachments and not records:
             return None
-        sandbox, ended, wait = self._find_sandbox(pod, desired, records)
+        sandbox, ended, wait = self._find_sandbox(pod, records) if desired.attachments else _NOT_LOOKED_FOR
         drifted, look_again = self._drifted(pod, sandbox, records, verify)
         plan = plan_pod(desired, records, sandbox, drifted, ended)
         return _sooner(_sooner(wait, look_again), self._carry_out(plan, _Pass(pod.key, pod, sandbox, expect)))
@@ -139,13 +143,9 @@ class Reconciler:
             return True  # unknown
         return True
 
-    def _find_sandbox(
-        self, pod: Pod, desired: Desired, records: list[Record]
-    ) -> tuple[Sandbox | None, frozenset[str], float | None]:
+    def _find_sandbox(self, pod: Pod, records: list[Record]) -> tuple[Sandbox | None, frozenset[str], float | None]:
         """The sandbox; without one, the interfaces of an earlier one that has ended, and the seconds until a retry."""
         nothing: frozenset[str] = frozenset()
-        if not desired.attachments:
-            return None, nothing, None
         try:
             sandbox = self._runtime.find_sandbox(pod.key)
         except PodagentError as error:

@@ -35,7 +35,7 @@ _FAILED, _MISUSED = 1, 2
 _GLOG_SWITCHES = ("logtostderr", "alsologtostderr")
 _GLOG_VALUES = ("v", "stderrthreshold", "vmodule", "log_dir", "log_backtrace_at")
 _DEBUG_VERBOSITY = 4
-_WITH_VALUE = {setting.key for setting in SETTINGS} | {"config", *_GLOG_VALUES}
+_WITH_VALUE = {name for setting in SETTINGS for name in setting.names} | {"config", *_GLOG_VALUES}
 _SWITCHES = {"version", "help", "cluster"}
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 118}
@@ -180,7 +180,11 @@ def _run(**flags: str | None) -> int:
 
 def _run_command() -> click.Command:
     options: list[click.Parameter] = [
-        click.Option([f"--{setting.key}"], metavar=setting.kind.metavar, help=_option_help(setting.help, default))
+        click.Option(
+            [setting.field, *(f"--{name}" for name in setting.names)],
+            metavar=setting.kind.metavar,
+            help=_option_help(setting.help, default),
+        )
         for setting in SETTINGS
         for default in [setting.described_default]
     ]

@@ -80,6 +80,10 @@ def _unix_socket(text: str) -> str:
     return f"unix://{_path(rest if separator else text)}"
 
 
+def _optional_unix_socket(text: str) -> str:
+    return _unix_socket(text) if text else ""
+
+
 def _node_name(text: str) -> str:
     if not is_dns1123_subdomain(text):
         raise ValueError("the kubelet registers nodes in lower case" if is_dns1123_subdomain(text.lower()) else "")
@@ -111,12 +115,10 @@ def some_of(names: Collection[str]) -> Kind:
     return Kind(parse, f"any of {', '.join(sorted(names))}, {_IN_TOML}", "NAMES", (list,))
 
 
-def choice(*names: str, later: str = "") -> Kind:
-    """One of `names`; `later` is rejected as not supported yet."""
+def choice(*names: str) -> Kind:
+    """One of `names`."""
 
     def parse(text: str) -> str:
-        if text == later and text:
-            raise ValueError(f"{text} is not supported yet")
         if text not in names:
             raise ValueError
         return text
@@ -154,6 +156,7 @@ def duration(shortest: str, longest: str, *, or_never: bool = False) -> Kind:
 PATH = Kind(_path, "an absolute path", "PATH")
 STATE_DIRECTORY = Kind(_state_directory, "the absolute path of a dedicated directory", "DIR")
 UNIX_SOCKET = Kind(_unix_socket, "unix:///path/to/socket, or the absolute path of a unix socket", "SOCKET")
+OPTIONAL_UNIX_SOCKET = Kind(_optional_unix_socket, UNIX_SOCKET.accepts, "SOCKET")
 NODE_NAME = Kind(_node_name, "the name of a node: lower-case letters, digits, '-' and '.', at most 253", "NAME")
 VENDOR_NAME = Kind(_vendor_name, "a directory name of letters, digits, '.', '_' and '-', without '/'", "NAME")
 _IN_TOML = "separated by commas (in TOML also a list of strings)"

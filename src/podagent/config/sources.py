@@ -25,7 +25,7 @@ DEFAULT_TOML = Path("/opt/kaloom/etc/podagent.toml")
 EXTRA_ARGS_VARIABLE = "PODAGENT_EXTRA_ARGS"
 CONFIG_VARIABLE = "PODAGENT_CONFIG"
 # The original's podagent.conf uses PODAGENT_HOSTNAME for the node.
-_ALIASES = {"PODAGENT_NODE": "PODAGENT_HOSTNAME"}
+_ALIASES = {"PODAGENT_NODE": "PODAGENT_HOSTNAME", "PODAGENT_CRI_ENDPOINT": "PODAGENT_CRIO_ENDPOINT"}
 # Kubernetes injects variables for every Service into pods; a Service "podagent" or "podagent-..." must be tolerated.
 _SERVICE_VARIABLE = re.compile(
     r"PODAGENT(_[A-Z0-9_]+)?_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(ADDR|PORT|PROTO))?)?)"
@@ -98,9 +98,10 @@ def _settings_file(path: Path, must_exist: bool) -> Layer:
     table = _read_toml(path, must_exist)
 
     def layer(setting: Setting) -> Found | None:
-        if setting.key not in table:
-            return None
-        return str(path), _toml_text(setting, str(path), table[setting.key])
+        for key in setting.names:
+            if key in table:
+                return str(path), _toml_text(setting, str(path), table[key])
+        return None
 
     return layer
 
@@ -166,7 +167,7 @@ def _read_toml(path: Path, must_exist: bool) -> dict[str, Any]:
         raise SettingsError(f"{path}: the settings file cannot be read: {error.strerror}") from error
     except ValueError as error:  # TOML syntax and UTF-8 errors
         raise SettingsError(f"{path}: not a TOML file: {error}") from error
-    known = [setting.key for setting in SETTINGS]
+    known = [name for setting in SETTINGS for name in setting.names]
     for key in table:
         if key not in known:
             raise SettingsError(f"{path}: {key!r}: there is no such setting{_did_you_mean(key, known)}")

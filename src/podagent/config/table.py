@@ -27,9 +27,9 @@ class Settings:
 
     kubeconfig: Path
     node: str
-    container_type: Literal["docker"]
+    container_type: Literal["auto", "docker", "cri", "containerd", "crio"]
+    cri_endpoint: str
     docker_endpoint: str
-    crio_endpoint: str
     cni_bin_path: tuple[str, ...]
     cni_conf_path: Path
     cni_vendor_name: str
@@ -64,6 +64,7 @@ class Setting:
         reason: rationale of the default, or when to change it.
         default_text: description of a computed default.
         like: key of the setting whose value is the default; `default` is its default.
+        also: another name of it, that of the original, "" if there is none.
     """
 
     key: str
@@ -73,10 +74,16 @@ class Setting:
     reason: str
     default_text: str = ""
     like: str = ""
+    also: str = ""
 
     @property
     def field(self) -> str:
         return self.key.replace("-", "_")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Its keys: any of them may be used."""
+        return (self.key, self.also) if self.also else (self.key,)
 
     @property
     def variable(self) -> str:
@@ -110,10 +117,19 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "container-type",
-        kinds.choice("docker", later="crio"),
-        "docker",
-        "The container runtime that runs the pods.",
-        "Docker behind the kubelet's dockershim or behind cri-dockerd.",
+        kinds.choice("auto", "docker", "cri", "containerd", "crio"),
+        "auto",
+        "The container runtime that runs the pods. cri: any that serves the Container Runtime Interface.",
+        "auto: the kubelet's where it is known, else the first that answers in its usual place. docker: behind the"
+        " kubelet's dockershim or cri-dockerd.",
+    ),
+    Setting(
+        "cri-endpoint",
+        kinds.OPTIONAL_UNIX_SOCKET,
+        "",
+        "The CRI socket of containerd or CRI-O, used for read requests only. Also called crio-endpoint.",
+        "If empty: the kubelet's, that in /etc/crictl.yaml, or the usual ones of distributions.",
+        also="crio-endpoint",
     ),
     Setting(
         "docker-endpoint",
@@ -121,13 +137,6 @@ SETTINGS: tuple[Setting, ...] = (
         "unix:///var/run/docker.sock",
         "Docker's API socket, used for read requests only.",
         "Docker's own default.",
-    ),
-    Setting(
-        "crio-endpoint",
-        kinds.UNIX_SOCKET,
-        "unix:///var/run/crio/crio.sock",
-        "CRI-O's API socket.",
-        "Accepted so that existing configurations keep working; unused with container-type docker.",
     ),
     Setting(
         "cni-bin-path",

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from podagent import __version__
 from podagent.act.executor import Executor
 from podagent.act.outcomes import Outcomes
-from podagent.act.ports import Networks, Pods, Reconcile, Records, Runtime
+from podagent.act.ports import Hints, Networks, Pods, Reconcile, Records, Runtime
 from podagent.act.reconciler import Reconciler
 from podagent.act.slowlane import SlowLane
 from podagent.act.undoing import Undoing
@@ -40,11 +40,11 @@ from podagent.daemon.status import Status
 from podagent.daemon.upkeep import Upkeep
 from podagent.daemon.workers import Workers
 from podagent.daemon.workqueue import WorkQueue
-from podagent.decide.attempts import Attempts
+from podagent.decide.attempts import Attempts, Subject
 from podagent.host import hostends
 from podagent.host.claims import LinkClaims
 from podagent.host.links import host_macs
-from podagent.host.netns import NetworkNamespaces, boot_id, identify
+from podagent.host.netns import NetworkNamespaces, boot_id, host_inodes, identify
 from podagent.host.orphans import await_orphans
 from podagent.host.pins import DIRECTORY, Pin, Pins, pin_directory
 from podagent.kube.api import KubeApi
@@ -58,7 +58,7 @@ from podagent.kube.plugins import LONGEST_END_S, ExecPlugins
 from podagent.kube.podlist import confirm_gone
 from podagent.kube.registration import Registration
 from podagent.kube.watch import PodWatch
-from podagent.model import DefinitionRef, PodKey, Record
+from podagent.model import DefinitionRef, Operation, PodKey, Record
 from podagent.report.events import PodEvents
 from podagent.report.lines import JournalLines
 from podagent.report.plugins import report_slow
@@ -128,6 +128,11 @@ class _Schedule(NamedTuple):
     def closers(self) -> tuple[Callable[[], None], ...]:
         return self.queue.close, self.listed.set
 
+    @property
+    def hints(self) -> Hints:
+        waiting = partial(self.attempts.failing, Subject(Operation.FIND))
+        return Hints(self.rounds.look_at, self.rounds.look_at_all, waiting)
+
     def redefined(self, references: Collection[DefinitionRef]) -> None:
         """Retries what failed for want of one of these definitions."""
         for pod in self.attempts.redefined(references):
@@ -150,7 +155,9 @@ def make_agent(settings: Settings, locks: Path = LOCKS) -> Agent:
     exec_plugins = ExecPlugins(plugin.run, settings.credential_timeout)
     api = _make_api(settings, cluster, store, exec_plugins)
     schedule = _make_schedule(base, store, api)
-    runtime = make_runtime(settings.container_type, settings.docker_endpoint, identify)
+    runtime = make_runtime(
+        settings.container_type, settings.cri_endpoint, settings.docker_endpoint, identify, host_inodes()
+    )
     events = EventRecorder(api, settings.node)
     outcomes = Outcomes(schedule.attempts, (JournalLines(), PodEvents(events)), time.monotonic)
     pins = Pins(pin_directory(settings.state_dir))
@@ -176,7 +183,7 @@ def make_agent(settings: Settings, locks: Path = LOCKS) -> Agent:
             "watch": upkeep.loading_first(following.run),
             "definitions": once(schedule.listed, definition_watch.run),
             "events": events.run,
-            "runtime": partial(runtime.follow, schedule.rounds.look_at, schedule.rounds.look_at_all),
+            "runtime": partial(runtime.follow, schedule.hints),
             "state": upkeep.run,
             "reload": reload.run,
         },

@@ -187,6 +187,11 @@ class Attempts:
                 for subject, attempt in of_pod.items():
                     of_pod[subject] = attempt._replace(failures=0, not_before=self._clock())
 
+    def failing(self, subject: Subject) -> list[PodKey]:
+        """The pods of which the last attempt at this subject failed."""
+        with self._lock:
+            return [pod for pod, of_pod in self._of.items() if subject in of_pod]
+
     def snapshot(self) -> dict[PodKey, Mapping[Subject, Attempt]]:
         """A copy of all attempts."""
         with self._lock:

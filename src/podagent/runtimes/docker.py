@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -15,12 +14,13 @@ import docker
 import requests
 import urllib3
 
+from podagent.act.ports import Hints, Stop
 from podagent.errors import NetnsGone, RuntimeUnavailable, SandboxNotFound
 from podagent.foreign import Json, lenient, required, shown
 from podagent.messages import Message
 from podagent.model import NetnsRef, PodKey, Sandbox
 from podagent.timelimit import TimeLimit
-from podagent.validate import is_cni_name, is_pod_key
+from podagent.validate import is_container_id, is_pod_key
 
 _log = logging.getLogger(__name__)
 
@@ -28,7 +28,6 @@ LOOKUP_S = 20.0
 """Time limit for a lookup in Docker, all of its requests together."""
 _TYPE = "io.kubernetes.docker.type"
 _NAMESPACE, _NAME, _UID = (f"io.kubernetes.pod.{part}" for part in ("namespace", "name", "uid"))
-_LONGEST_ID = 128  # Docker's have 64 digits; file and cgroup names are made of them
 _SANDBOX_ID = "io.kubernetes.sandbox.id"
 _SANDBOX = f"{_TYPE}=podsandbox"
 _EVENTS = {"type": ["container"], "event": ["start", "die"], "label": [_SANDBOX]}
@@ -105,14 +104,8 @@ class DockerRuntime:
         populated = any(container.labels.get(_SANDBOX_ID) == newest.id for container in containers)
         return Sandbox(newest.id, self._netns(newest), populated)
 
-    def follow(self, changed: Callable[[PodKey], None], reconnected: Callable[[], None], stop: threading.Event) -> None:
-        """Reports sandbox starts and ends until `stop`. They are only hints that trigger a pass.
-
-        Args:
-            changed: called with the pod.
-            reconnected: called when events may have been missed.
-            stop: ends the subscription; a blocked read is abandoned to the end of the process.
-        """
+    def follow(self, hints: Hints, stop: Stop) -> None:
+        """Reports sandbox starts and ends until `stop`; a blocked read is abandoned to the end of the process."""
         lost = False
         while not stop.is_set():
             try:
@@ -121,15 +114,15 @@ class DockerRuntime:
                     if lost:
                         _log.info("Docker at %s answers again", self._endpoint)
                         lost = False
-                    reconnected()
+                    hints.reconnected()
                     for event in events:
                         if pod := _pod_of(event):
-                            changed(pod)
+                            hints.changed(pod)
             except _Errors as error:
                 self._renegotiate_after(error)
                 if not lost:
                     message = "Docker at %s does not answer, trying again: %s"
-                    _log.warning(message, self._endpoint, error, extra=Message.DOCKER_LOST.field)
+                    _log.warning(message, self._endpoint, error, extra=Message.RUNTIME_LOST.field)
                 lost = True
             stop.wait(self._retry_s)
 
@@ -205,7 +198,7 @@ class DockerRuntime:
 def _container(listed: Json) -> _Container:
     """Raises one of `_Errors` for anything but a container."""
     name = required(listed, "Id", str)
-    if not is_cni_name(name) or len(name) > _LONGEST_ID:
+    if not is_container_id(name):
         raise ValueError(f"{shown(name)} is not the ID of a container")
     return _Container(
         id=name,

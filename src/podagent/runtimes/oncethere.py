@@ -1,73 +1,112 @@
-"""Loads the client of a runtime once its socket exists, so that a node without that runtime saves the memory."""
+"""Loads the client of the node's runtime once that is found, so that no node pays for the others' libraries."""
 
 from __future__ import annotations
 
 import logging
-import threading
+import time
 from collections.abc import Callable
-from pathlib import Path
 
-from podagent.act.ports import Runtime
-from podagent.errors import RuntimeUnavailable
+from podagent.act.ports import Hints, Runtime, Stop
+from podagent.errors import RuntimeUnavailable, SandboxNotFound
 from podagent.messages import Message
-from podagent.model import NetnsRef, PodKey, Sandbox
+from podagent.model import PodKey, Sandbox
+from podagent.runtimes.discovery import Found
 
 _log = logging.getLogger(__name__)
 
 _POLL_S = 1.0
+_KEPT_S = 60.0
 
-Identify = Callable[[str], NetnsRef]
-Load = Callable[[str, Identify], Runtime]
+Search = Callable[[], Found]
+Load = Callable[[Found], Runtime]
 
 
 class OnceThere:
-    """Thread-safe."""
+    """Thread-safe. Only the thread that follows searches: the others would wait for a socket that hangs.
 
-    def __init__(self, endpoint: str, load: Load, identify: Identify, poll_s: float = _POLL_S) -> None:
+    Attributes:
+        absence: why there is no runtime, "" while there is one.
+    """
+
+    def __init__(
+        self,
+        search: Search,
+        load: Load,
+        poll_s: float = _POLL_S,
+        kept_s: float = _KEPT_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """
         Args:
-            endpoint: ``unix://`` URL of the socket.
-            load: creates the client.
-            identify: passed to `load`.
-            poll_s: seconds between two checks for the socket.
+            search: finds the runtime. Raises RuntimeUnavailable.
+            load: creates its client.
+            poll_s: seconds between two searches.
+            kept_s: how long a runtime may be away before another one is searched for.
         """
-        self._endpoint = endpoint
+        self._search = search
         self._load = load
-        self._identify = identify
         self._poll_s = poll_s
-        self._lock = threading.Lock()
-        self._loaded: Runtime | None = None
-        if self._is_there():
-            self._client()  # at startup, before the memory is tidied up after imports
+        self._kept_s = kept_s
+        self._clock = clock
+        self._client: Runtime | None = None
+        self._found: Found | None = None
+        self._away_since: float | None = None
+        self.absence = ""
+        self._look()  # at startup, before the memory is tidied up after imports
 
     def find_sandbox(self, pod: PodKey) -> Sandbox:
         """See `Runtime`."""
-        if not self._is_there():
-            raise RuntimeUnavailable(self._absence)
-        return self._client().find_sandbox(pod)
+        client = self._client
+        if client is None:
+            raise RuntimeUnavailable(self.absence)
+        try:
+            sandbox = client.find_sandbox(pod)
+        except RuntimeUnavailable:
+            if self._away_since is None:
+                self._away_since = self._clock()
+            raise
+        except SandboxNotFound:
+            self._away_since = None
+            raise
+        self._away_since = None
+        return sandbox
 
-    def follow(self, changed: Callable[[PodKey], None], reconnected: Callable[[], None], stop: threading.Event) -> None:
-        """See `Runtime`."""
-        if not self._is_there():
-            _log.warning("%s; trying again", self._absence, extra=Message.DOCKER_LOST.field)
-        while not self._is_there():
-            if stop.wait(self._poll_s):
-                return
-        self._client().follow(changed, reconnected, stop)
+    def follow(self, hints: Hints, stop: Stop) -> None:
+        """See `Runtime`. A runtime that has been away for long is searched for again: the node may have another now."""
+        while not stop.is_set():
+            if (self._client is None or self._is_gone()) and not self._look():
+                stop.wait(self._poll_s)
+            elif self._client is not None:
+                self._client.follow(hints, _Either(stop, self._is_gone))
 
-    def _is_there(self) -> bool:
-        return self._loaded is not None or Path(self._endpoint.removeprefix("unix://")).exists()
+    def _is_gone(self) -> bool:
+        since = self._away_since
+        return since is not None and self._clock() - since > self._kept_s
 
-    @property
-    def _absence(self) -> str:
-        return f"container runtime at {self._endpoint} does not answer: there is no such socket"
+    def _look(self) -> bool:
+        try:
+            found = self._search()
+        except RuntimeUnavailable as error:
+            if str(error) != self.absence:
+                _log.warning("%s; trying again", error, extra=Message.RUNTIME_LOST.field)
+            self.absence = str(error)
+            return False
+        if found != self._found:
+            _log.info("container runtime: %s", found)
+            self._client, self._found = self._load(found), found
+        self._away_since, self.absence = None, ""
+        return True
 
-    def _client(self) -> Runtime:
-        """The client, loaded if necessary. It handles a socket that vanishes again."""
-        loaded = self._loaded
-        if loaded is not None:
-            return loaded
-        with self._lock:
-            if self._loaded is None:
-                self._loaded = self._load(self._endpoint, self._identify)
-            return self._loaded
+
+class _Either:
+    """Stops with `stop`, and when `ended` says so. That is noticed at the next look at it."""
+
+    def __init__(self, stop: Stop, ended: Callable[[], bool]) -> None:
+        self._stop = stop
+        self._ended = ended
+
+    def is_set(self) -> bool:
+        return self._stop.is_set() or self._ended()
+
+    def wait(self, timeout: float) -> bool:
+        return self._stop.wait(timeout) or self._ended()

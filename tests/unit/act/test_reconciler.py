@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from podagent.act.outcomes import Result
+from podagent.decide.attempts import Subject
 from podagent.decide.dialects.kaloom_names import interface_name
 from podagent.errors import HostNetworkRefused, NetnsUnavailable, PodNotReady, SandboxNotFound
 from podagent.model import Attachment, Invocation, Operation, Phase, Pod, PodKey, Sandbox, Via
@@ -315,6 +316,9 @@ def test_nothing_is_remembered_of_networks_that_nobody_wants_any_more(node: Benc
         node.fails()
         node.now += 1
     assert len(node.attempts.snapshot()[POD]) == 1
+    node.stop_sandbox(POD)
+    node.look()
+    assert node.attempts.failing(Subject(Operation.FIND)) == [POD]
     node.want()
     node.look()
     assert node.attempts.snapshot() == {}

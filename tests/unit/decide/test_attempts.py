@@ -202,3 +202,11 @@ def test_too_many_changes_to_remember_count_for_everything_that_began_before(tim
     assert [lately.happened([4], since) for since in (1, 2)] == [True, False]
     assert lately.happened([2, 5], 4)
     assert not lately.happened([], -1)
+
+
+def test_the_pods_whose_last_attempt_at_something_failed_are_listed(attempts: Attempts) -> None:
+    for pod, subject in ((POD, FIND), (OTHER, NET1)):
+        attempts.failed(pod, subject, None, "no")
+    assert attempts.failing(FIND) == [POD]
+    attempts.succeeded(POD, FIND)
+    assert attempts.failing(FIND) == []

@@ -12,6 +12,7 @@ import docker
 import pytest
 import requests
 
+from podagent.act.ports import Hints
 from podagent.errors import NetnsGone, RuntimeUnavailable, SandboxNotFound
 from podagent.foreign import Json
 from podagent.model import NetnsRef, PodKey, Sandbox
@@ -255,7 +256,7 @@ def follow(daemon: Docker) -> Follow:
         *first, last = streams
         assert not isinstance(last, Exception)
         daemon.streams = [*first, itertools.chain(last, end())]
-        daemon.runtime.follow(heard.append, lambda: heard.append(RECONNECTED), stopped)
+        daemon.runtime.follow(Hints(heard.append, lambda: heard.append(RECONNECTED), list), stopped)
         return heard
 
     return follow
@@ -321,5 +322,5 @@ def test_an_event_that_drips_counts_as_a_lost_docker(
 ) -> None:
     stopped, reconnected = threading.Event(), itertools.count()
     with dripping_daemon(tmp_path, begin) as runtime:
-        runtime.follow(print, lambda: stopped.set() if next(reconnected) else None, stopped)
+        runtime.follow(Hints(print, lambda: stopped.set() if next(reconnected) else None, list), stopped)
     assert "does not answer, trying again" in caplog.text

@@ -4,137 +4,157 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 import podagent
 from lab.waiting import eventually
-from podagent.errors import RuntimeUnavailable
-from podagent.model import NetnsRef, PodKey, Sandbox
-from podagent.runtimes import make_runtime
-from podagent.runtimes.oncethere import Identify, OnceThere
+from podagent.act.ports import Hints, Stop
+from podagent.errors import RuntimeUnavailable, SandboxNotFound
+from podagent.model import PodKey, Sandbox
+from podagent.runtimes.discovery import Found, Kind
+from podagent.runtimes.oncethere import OnceThere
 
 POD = PodKey("shop", "web-0", "uid-1")
-SANDBOX = Sandbox("s1", None)
-
-
-def identify(path: str) -> NetnsRef:
-    return NetnsRef(path, 1)
+CRI, DOCKER = (Found(kind, f"unix:///{kind.name}", "a reason") for kind in Kind)
+NOTHING = RuntimeUnavailable("no container runtime answers: /a: there is no such socket")
 
 
 class Client:
-    """A runtime that is loaded once its socket is there."""
+    """A runtime at its socket. `fails`: what a lookup raises."""
 
-    def __init__(self) -> None:
-        self.loaded: list[tuple[str, Identify]] = []
-
-    def load(self, endpoint: str, identify: Identify) -> Client:
-        self.loaded.append((endpoint, identify))
-        return self
+    def __init__(self, found: Found) -> None:
+        self.found = found
+        self.fails: Exception | None = None
 
     def find_sandbox(self, pod: PodKey) -> Sandbox:
-        assert pod == POD
-        return SANDBOX
+        if self.fails:
+            raise self.fails
+        return Sandbox(self.found.kind.name, None)
 
-    def follow(self, changed: Callable[[PodKey], None], reconnected: Callable[[], None], stop: threading.Event) -> None:
-        reconnected()
-        changed(POD)
+    def follow(self, hints: Hints, stop: Stop) -> None:
+        hints.reconnected()
+        while not stop.wait(0.01):
+            pass
+
+
+class Node:
+    """A node with a runtime, or none, and a clock."""
+
+    def __init__(self) -> None:
+        self.has: Found | Exception = NOTHING
+        self.now = 0.0
+        self.clients: list[Client] = []
+        self.reconnected: list[None] = []
+        self.stop = threading.Event()
+
+    def search(self) -> Found:
+        if isinstance(self.has, Exception):
+            raise self.has
+        return self.has
+
+    def load(self, found: Found) -> Client:
+        self.clients.append(Client(found))
+        return self.clients[-1]
+
+    def runtime(self) -> OnceThere:
+        return OnceThere(self.search, self.load, poll_s=0.01, clock=lambda: self.now)
+
+    def follow(self, runtime: OnceThere) -> Callable[[], None]:
+        """Follows until what is returned is called."""
+        hints = Hints(print, lambda: self.reconnected.append(None), list)
+        thread = threading.Thread(target=runtime.follow, args=(hints, self.stop), daemon=True)
+        thread.start()
+
+        def end() -> None:
+            self.stop.set()
+            thread.join(10)
+            assert not thread.is_alive()
+
+        return end
 
 
 @pytest.fixture
-def client() -> Client:
-    return Client()
+def node() -> Node:
+    return Node()
 
 
-@pytest.fixture
-def socket(tmp_path: Path) -> Path:
-    return tmp_path / "docker.sock"
+def test_a_runtime_that_is_there_at_the_start_is_loaded_at_once(node: Node, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    node.has = CRI
+    assert node.runtime().find_sandbox(POD).id == "CRI"
+    assert caplog.messages == ["container runtime: CRI at unix:///CRI (a reason)"]
 
 
-@pytest.fixture
-def runtime(client: Client, socket: Path) -> OnceThere:
-    return OnceThere(f"unix://{socket}", client.load, identify, poll_s=0.01)
-
-
-def test_the_client_is_loaded_once_when_the_socket_is_there_and_stays(
-    client: Client, runtime: OnceThere, socket: Path
-) -> None:
+def test_until_there_is_one_lookups_say_so_and_following_finds_it(node: Node, caplog: pytest.LogCaptureFixture) -> None:
+    runtime = node.runtime()
     with pytest.raises(RuntimeUnavailable, match="there is no such socket"):
         runtime.find_sandbox(POD)
-    assert client.loaded == []
-    socket.touch()
-    assert runtime.find_sandbox(POD) is SANDBOX
-    socket.unlink()
-    assert runtime.find_sandbox(POD) is SANDBOX
-    assert client.loaded == [(f"unix://{socket}", identify)]
-
-
-def test_two_that_come_at_once_load_it_once(socket: Path) -> None:
-    client, both_in = Client(), threading.Event()
-
-    def load(endpoint: str, identify: Identify) -> Client:
-        assert both_in.wait(10)
-        return client.load(endpoint, identify)
-
-    def are_both_in() -> bool:
-        """Whether one loads the client and the other one is about to, or waits for that."""
-        frames = sys._current_frames()
-        return {frames[thread.ident or 0].f_code.co_name for thread in threads} == {"wait", "_client"}
-
-    runtime = OnceThere(f"unix://{socket}", load, identify)
-    socket.touch()
-    threads = [threading.Thread(target=runtime.find_sandbox, args=(POD,)) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    eventually(are_both_in)
-    both_in.set()
-    for thread in threads:
-        thread.join(10)
-    assert len(client.loaded) == 1
-
-
-def test_following_begins_when_the_socket_is_there(
-    client: Client, runtime: OnceThere, socket: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    heard: list[PodKey | str] = []
-    stop = threading.Event()
-    thread = threading.Thread(target=runtime.follow, args=(heard.append, lambda: heard.append("reconnected"), stop))
-    thread.start()
-    eventually(lambda: caplog.records, what="the warning that there is no socket")
-    assert client.loaded == []
-    socket.touch()
-    thread.join(10)
-    assert heard == ["reconnected", POD]
+    assert caplog.messages == [f"{NOTHING}; trying again"]
+    end = node.follow(runtime)
+    node.has = DOCKER
+    eventually(lambda: node.reconnected)
+    assert runtime.find_sandbox(POD).id == "DOCKER"
+    assert runtime.absence == ""
+    end()
+    assert len(node.clients) == 1
     assert len(caplog.records) == 1
 
 
-def test_whoever_stops_following_does_not_wait_for_the_socket(client: Client, runtime: OnceThere) -> None:
-    stop = threading.Event()
-    stop.set()
-    runtime.follow(lambda pod: None, lambda: None, stop)
-    assert client.loaded == []
+def test_a_runtime_that_is_away_is_kept_for_a_minute_then_the_node_may_have_another(node: Node) -> None:
+    node.has = DOCKER
+    runtime = node.runtime()
+    end = node.follow(runtime)
+    eventually(lambda: node.reconnected)
+    node.has = CRI
+    client = node.clients[0]
+
+    def fails(error: Exception | None, at: float) -> None:
+        client.fails, node.now = error, at
+        with suppress(RuntimeUnavailable, SandboxNotFound):
+            runtime.find_sandbox(POD)
+
+    fails(RuntimeUnavailable("away"), 10)
+    fails(RuntimeUnavailable("away"), 69)
+    fails(SandboxNotFound("it answers"), 69)
+    fails(RuntimeUnavailable("away"), 80)
+    fails(None, 139)
+    fails(RuntimeUnavailable("away"), 140)
+    assert node.clients == [client]
+    node.has = NOTHING
+    fails(RuntimeUnavailable("away"), 201)
+    eventually(lambda: runtime.absence)
+    assert node.clients == [client]
+    node.has = CRI
+    eventually(lambda: runtime.find_sandbox(POD).id == "CRI" if len(node.clients) > 1 else None)
+    end()
 
 
-def test_docker_is_the_only_type_of_runtime(socket: Path) -> None:
-    with pytest.raises(KeyError):
-        make_runtime("rkt", f"unix://{socket}", identify)
-    socket.touch()  # a file that nobody answers at
-    with pytest.raises(RuntimeUnavailable, match="Docker at unix://"):
-        make_runtime("docker", f"unix://{socket}", identify).find_sandbox(POD)
+def test_whoever_stops_following_does_not_wait_for_a_runtime(node: Node) -> None:
+    node.follow(node.runtime())()
+    assert node.clients == []
 
 
-def test_a_node_without_docker_does_not_pay_for_its_libraries() -> None:
+@pytest.mark.parametrize(("kind", "loaded"), [("docker", {"docker", "requests", "urllib3"}), ("cri", {"h2"})])
+def test_a_node_pays_for_the_libraries_of_its_own_runtime(tmp_path: Path, kind: str, loaded: set[str]) -> None:
     script = f"""
-import sys
-sys.path.insert(0, {str(Path(podagent.__file__).parent.parent)!r})
+import socket, sys
+sys.path[:0] = {[str(Path(podagent.__file__).parent.parent), *filter(None, sys.path)]!r}
 from podagent.errors import RuntimeUnavailable
 from podagent.model import PodKey
 from podagent.runtimes import make_runtime
-try:
-    make_runtime("docker", "unix:///nowhere.sock", lambda path: None).find_sandbox(PodKey("a", "b", "c"))
-except RuntimeUnavailable:
-    print(sorted({{"docker", "requests", "urllib3"}} & set(sys.modules)))
+endpoint = {str(tmp_path / "runtime.sock")!r}
+there = sys.argv[1] == "there"
+if there:
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(endpoint)
+    listener.listen()
+named = {{"cri": "", "docker": "/docker.sock", {kind!r}: endpoint}}
+make_runtime({kind!r}, f"unix://{{named['cri']}}", f"unix://{{named['docker']}}", print, ())
+print(*sorted({{"docker", "requests", "urllib3", "h2"}} & set(sys.modules)))
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n"
+    for state, expected in (("absent", set()), ("there", loaded)):
+        done = subprocess.run([sys.executable, "-c", script, state], capture_output=True, text=True, check=True)
+        assert {*done.stdout.split()} == expected

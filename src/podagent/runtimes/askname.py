@@ -1,0 +1,32 @@
+"""A program that prints the name of the runtime which serves CRI at a socket.
+
+    python -m podagent.runtimes.askname /run/containerd/containerd.sock
+
+Exit codes: 0, `OFF` if something else than CRI is served there, `NO_ANSWER`.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+
+LIMIT_S = 2.0
+"""Of the call, in seconds."""
+OFF, NO_ANSWER = 3, 4
+
+
+def main(path: str) -> int:
+    # `search` needs only the codes: with the service, it would load HTTP/2.
+    from podagent.errors import RuntimeUnavailable  # noqa: PLC0415
+    from podagent.runtimes.criservice import CriOff, CriService  # noqa: PLC0415
+
+    try:
+        sys.stdout.write(CriService(f"unix://{path}").runtime_name(time.monotonic() + LIMIT_S))
+    except RuntimeUnavailable as error:
+        sys.stderr.write(str(error))
+        return OFF if isinstance(error, CriOff) else NO_ANSWER
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
