@@ -112,7 +112,7 @@ def test_a_plugin_that_needs_the_namespace_gives_its_address_back(
     assert pins(bed.agent.state_dir) == {neighbour.sandbox_id}
 
 
-def test_what_an_agent_attached_that_kept_no_namespace_is_kept_from_the_next_start_on(bed: Bed) -> None:
+def test_the_namespace_of_a_pod_that_an_earlier_agent_did_not_keep_is_kept_from_the_next_start_on(bed: Bed) -> None:
     pod = bed.attached(bed.networks.bridge())
     bed.agent.kill()
     remove_pins(bed.agent.state_dir)

@@ -105,7 +105,7 @@ class Detaching:
         given = self._call.netns
         netns = given if given and is_there(given) else ""
         if not netns and not self._call.arg("K8S_POD_NETWORK"):
-            netns = pinned(self._call.container_id)  # else the agent made the call, and has its reasons
+            netns = pinned(self._call.container_id)  # else the agent made the call: without a namespace on purpose
         if netns:
             require_foreign(netns)
         return netns
