@@ -199,8 +199,14 @@ def moved_while_detaching(node: Bench) -> None:
     node.put(node.record()._replace(phase=Phase.DETACHING, left=(0,)))
 
 
+def ghost_without_sandbox(node: Bench) -> None:
+    ghost(node, Phase.ATTACHING)
+    node.stop_sandbox(POD)
+
+
 NOT_YET: dict[str, Callable[[Bench], object]] = {
     "its first DEL has failed": lambda node: ghost(node, Phase.ATTACHING),
+    "its first DEL has failed, without a sandbox": ghost_without_sandbox,
     "only the system plugin can tell": lambda node: node.put(ghost(node)._replace(via=Via.SYSTEM)),
     "a link of its name exists": lambda node: node.put(node.record()._replace(phase=Phase.DETACHING, ifindex=0)),
     "its link exists": lambda node: node.put(node.record()._replace(phase=Phase.DETACHING, left=(0,))),
