@@ -18,12 +18,6 @@ from lab.waiting import eventually
 pytestmark = pytest.mark.root
 
 Json = dict[str, Any]
-GHOSTS: dict[str, tuple[str, Json]] = {
-    "an option of the wrong type": ("bridge", {"mtu": "1500"}),
-    "a bad subnet": ("bridge", {"ipam": {"type": "host-local", "subnet": "10.9.0.0/99"}}),
-    "an unknown IPAM plugin": ("bridge", {"ipam": {"type": "no-such-ipam"}}),
-    "a missing master": ("macvlan", {"master": "plnowhere"}),
-}
 
 
 @pytest.fixture

@@ -18,6 +18,13 @@ from lab.session import BRIDGE_PREFIX, LEASES_PREFIX
 Json = dict[str, Any]
 TRUSTED = ("default", "commons")
 """Namespaces whose definitions the agents of tests trust."""
+FAULTY: dict[str, tuple[str, Json]] = {
+    "an option of the wrong type": ("bridge", {"bridge": "plghost0", "mtu": "1500"}),
+    "a bad subnet": ("bridge", {"bridge": "plghost0", "ipam": {"type": "host-local", "subnet": "10.9.0.0/99"}}),
+    "an unknown IPAM plugin": ("bridge", {"bridge": "plghost0", "ipam": {"type": "no-such-ipam"}}),
+    "a missing master": ("macvlan", {"master": "plnowhere"}),
+}
+"""Plugins and configurations with which ADD and every DEL fail."""
 
 # 198.18.0.0/15 is set aside for measurements: no route of the host leads there.
 _SUBNETS = (f"198.{18 + number // 256 % 2}.{number % 256}" for number in itertools.count(random.randrange(512)))
