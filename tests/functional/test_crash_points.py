@@ -89,7 +89,7 @@ def test_a_kill_at_any_step_leaves_nothing(
 
 
 @pytest.mark.promise(
-    "Agent: the agent is killed before any write, mount, unmount or start of a plugin of the DEL after the end of a pod",
+    "Agent: the agent is killed before any write, unmount or start of a plugin of the DEL after a pod's end",
     "DEL runs in the namespace that the agent keeps; no interface, address, record or mount is left",
 )
 def test_a_kill_at_any_step_after_the_end_of_a_pod_leaves_nothing(bed: Bed, remote: Remote, chained: Network) -> None:
