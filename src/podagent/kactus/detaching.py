@@ -38,7 +38,8 @@ class Detaching:
         network = self._call.arg("K8S_POD_NETWORK")
         kept = [each for each in self._saved.delegates if not network or identity(each) == network]
         if not network and all(map(identity, kept)):
-            kept.insert(0, self._config.master)  # its DEL is idempotent, and the saved state may have been lost
+            # Its DEL is idempotent. Saved state may have been lost: whether its ADD succeeded is not known.
+            kept.insert(0, {**self._config.master, ADDING: True})
         # The default interface goes last, whatever its position in a file of Kaloom's kactus.
         kept.sort(key=lambda delegate: bool(identity(delegate)))
         outcomes = [(delegate, self._detach(delegate)) for delegate in reversed(kept)]

@@ -125,10 +125,10 @@ class SavedDelegates:
         self._write([*kept, *new.values()], LARGEST_WRITTEN)
 
     def drop(self, *delegates: Json, changed: Sequence[Json] = ()) -> None:
-        """Removes delegates, and replaces those that have `changed`, in a single write."""
+        """Removes delegates, and saves those that have `changed` as `put` does, in a single write of any size."""
         names, new = {identity(each) for each in delegates}, {identity(each): each for each in changed}
-        kept = [each for each in self.delegates if identity(each) not in names]
-        self._write([new.get(identity(each), each) for each in kept])
+        kept = [new.pop(identity(each), each) for each in self.delegates if identity(each) not in names]
+        self._write([*kept, *new.values()])
 
     def _read(self) -> list[Json]:
         try:

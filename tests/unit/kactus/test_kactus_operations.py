@@ -137,6 +137,14 @@ def test_a_network_that_never_had_an_interface_ends_after_the_second_failure(nod
     assert node.kept == []
 
 
+def test_a_default_interface_without_saved_state_ends_after_the_second_failure(node: PodNode) -> None:
+    node.fail("DEL master", 105, "bad mtu")
+    node.refused(105, "DEL")
+    assert node.kept_names == ["default"]
+    node.perform("DEL")
+    assert node.kept == []
+
+
 def test_without_a_namespace_nothing_is_asked_in_one_that_the_agent_has_kept(
     node: PodNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
