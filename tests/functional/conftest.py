@@ -6,6 +6,8 @@ own.
 
 from __future__ import annotations
 
+import os
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -69,6 +71,15 @@ def own_bed(via: str, dockerd: PrivateDockerd) -> Iterator[Callable[..., Bed]]:
             return own
 
         yield make
+
+
+@pytest.fixture
+def device() -> Iterator[str]:
+    """A link of the host that stands for a network card."""
+    name = f"plhd{os.getpid() % 10000}"
+    subprocess.run(["ip", "link", "add", name, "type", "veth", "peer", "name", f"{name}p"], check=True)
+    yield name
+    subprocess.run(["ip", "link", "del", name], check=True)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -142,3 +143,18 @@ def test_networks_annotated_from_the_start_are_there_before_the_containers(bed: 
     bed.settles({pod: [network, barrier]})
     assert plugged(pod)[ifname(network)] == attached
     assert order(bed.plugins.calls()) == [ifname(network), ifname(barrier)]
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize("separator", [":", ","])
+def test_plugins_are_found_in_every_directory_of_the_path(own_bed: Callable[..., Bed], separator: str) -> None:
+    bed = own_bed()
+    other = bed.workdir / "other-bin"
+    other.mkdir()
+    (bed.plugins.path / "host-local").rename(other / "host-local")
+    bed.agent.stop()
+    bed.agent.options["cni-bin-path"] = f"{bed.plugins.path}{separator}{other}"
+    bed.agent.start()
+    pod = bed.attached(bed.networks.bridge())
+    pod.annotate([])
+    bed.settles({pod: []})

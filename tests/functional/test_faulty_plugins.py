@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from functional.bed import Bed
-from functional.expectations import ifname, wait_for_event, wait_for_line
+from functional.expectations import ifname, records, wait_for_event, wait_for_line
 from functional.outcomes import plugged
-from functional.ways import BOTH_WAYS
+from functional.ways import BOTH_WAYS, ONLY_KACTUS
 from lab import pluginscripts, processes
 from lab.waiting import eventually
 
@@ -85,9 +85,23 @@ def test_a_failed_detach_is_reported_and_the_rest_of_the_chain_is_detached(bed: 
     pod.annotate([])
     wait_for_event(bed.api, pod, "NetworkDetachFailed", broken.name, words, timeout=10)
     wait_for_line(bed.agent, f"pod default/{pod.name} failed, next try in", broken.name, words)
+    eventually(lambda: broken.leases() == [], 20, "the other plugin to give the address back")
+    pod.wait_for_no_link(ifname(broken))
+    bed.plugins.restore("tuning")
     bed.settles({pod: []}, 30)
-    if bed.kactus is None:
-        wait_for_event(bed.api, pod, "NetworkDetached", broken.name, "DEL keeps failing", words)
+
+
+@ONLY_KACTUS
+def test_an_interface_whose_add_fails_late_with_file_exists_is_not_taken_for_the_kubelets(bed: Bed) -> None:
+    broken = bed.networks.bridge(tuning=True)
+    bed.plugins.fail("tuning", "ADD", "DEL", msg="failed to add route 192.0.2.0/24: file exists")
+    pod = bed.node.pod(networks=[broken.name])
+    wait_for_line(bed.agent, broken.name, "still failing after 2 tries", "file exists")
+    eventually(lambda: broken.leases() == [], what="the address to be given back")
+    bed.plugins.restore("tuning")
+    bed.settles({pod: [broken]})
+    assert not any(record["adopted"] for record in records(bed.agent))
+    assert "adopted" not in bed.agent.log()
 
 
 @BOTH_WAYS

@@ -190,9 +190,7 @@ def define(bed: Bed, network: Network, ipam: dict[str, Any]) -> None:
     bed.api.patch("networks", network.namespace, network.name, {"spec": {"config": json.dumps(config)}})
 
 
-def test_what_a_failed_pod_start_could_not_take_back_goes_once_the_definition_is_correct(
-    bed: Bed, kactus: NodeKactus
-) -> None:
+def test_the_rest_of_a_failed_pod_start_goes_once_the_definition_is_correct(bed: Bed, kactus: NodeKactus) -> None:
     bed.agent.stop()
     good, faulty = bed.networks.bridge(), bed.networks.bridge()
     define(bed, faulty, {"type": "host-lokal"})
@@ -209,3 +207,25 @@ def test_what_a_failed_pod_start_could_not_take_back_goes_once_the_definition_is
     kactus.tear_down(pod)
     assert kactus.attachments() == set()
     assert set(pod.links()) == {"lo"}
+
+
+@pytest.mark.promise(
+    "kactus: the node's configuration has no cniVersion, and a network no addresses",
+    "the network is attached once, and stays",
+)
+def test_a_network_without_addresses_stays_where_the_node_has_no_cni_version(bed: Bed, kactus: NodeKactus) -> None:
+    master = {"type": "bridge", "ipam": {"type": "host-local", "subnet": "10.244.0.0/24"}, "masterPlugin": True}
+    conf = kactus.calls.conf(delegates=[master])
+    del conf["cniVersion"]
+    (kactus.conf_dir / "05-kactus.conf").write_text(json.dumps(conf))
+    bare = bed.networks.custom("bridge", {"cniVersion": "0.3.1", "ipam": {}})
+    bed.plugins.record("bridge")
+    pod = bed.node.pod(networks=[bare.name])
+    wait_for_attached(bed.agent, bare)
+    made, looks = pod.links()[ifname(bare)], bed.agent.log().count("1 interfaces recorded")
+    bed.agent.reload()  # which verifies, as a resync does
+    eventually(lambda: bed.agent.log().count("1 interfaces recorded") > looks, what="a look at the pod")
+    assert pod.links()[ifname(bare)] == made
+    assert len(bed.plugins.calls("ADD")) == 1
+    pod.annotate([])
+    bed.settles({pod: []})

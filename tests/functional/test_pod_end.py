@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -18,8 +16,6 @@ from lab.pins import pins, remove_pins
 from lab.waiting import eventually
 
 pytestmark = pytest.mark.root
-
-DEVICE = f"plhd{os.getpid() % 10000}"
 
 
 def unplug(bed: Bed, pod: Pod) -> None:
@@ -48,6 +44,12 @@ def delete_while_the_agent_is_away(bed: Bed, pod: Pod) -> None:
     bed.agent.start()
 
 
+def delete_gracefully_while_the_agent_is_stopped(bed: Bed, pod: Pod) -> None:
+    bed.agent.stop()
+    pod.delete()
+    bed.agent.start()
+
+
 def kill_the_agent_at_its_work(bed: Bed, pod: Pod) -> None:
     config = bed.networks.made[-1].config
     gate = bed.plugins.gate(config.get("plugins", [config])[-1]["type"], "before", "DEL")
@@ -60,16 +62,14 @@ def kill_the_agent_at_its_work(bed: Bed, pod: Pod) -> None:
 
 ENDS = [
     unplug, delete, delete_by_force, kill_the_sandbox, finish, delete_while_the_agent_is_away,
-    kill_the_agent_at_its_work,
+    delete_gracefully_while_the_agent_is_stopped, kill_the_agent_at_its_work,
 ]  # fmt: skip
+PROMPT_SECONDS = 3.0
+"""For what follows the end of a sandbox, which the agent must notice by itself."""
 
 
-@pytest.fixture
-def device() -> Iterator[str]:
-    """A link of the host that stands for a network card."""
-    subprocess.run(["ip", "link", "add", DEVICE, "type", "veth", "peer", "name", f"{DEVICE}p"], check=True)
-    yield DEVICE
-    subprocess.run(["ip", "link", "del", DEVICE], check=True)
+def patience(end: Callable[[Bed, Pod], None]) -> float:
+    return PROMPT_SECONDS if end in (kill_the_sandbox, finish) else 20.0
 
 
 @pytest.fixture
@@ -90,9 +90,9 @@ def test_a_device_of_the_host_returns_under_its_own_name(
     network = bed.networks.custom("host-device", {"device": device})
     pod = bed.node.pod(networks=[network.name])
     pod.wait_for(lambda links: ifname(network) in links)
-    assert device not in links_of("/proc/self/ns/net")
+    assert device not in links_of()
     end(bed, pod)
-    eventually(lambda: device in links_of("/proc/self/ns/net"), 20, "the device to return")
+    eventually(lambda: device in links_of(), patience(end), "the device to return")
     bed.settles({pod: []} if end is unplug else {})
 
 
@@ -107,12 +107,29 @@ def test_a_plugin_that_needs_the_namespace_gives_its_address_back(
 ) -> None:
     pod, neighbour = bed.all_attached(2, chained)
     end(bed, pod)
-    eventually(lambda: len(chained.leases()) == 1, 20, "the address to be given back")
+    eventually(lambda: len(chained.leases()) == 1, patience(end), "the address to be given back")
     bed.settles({neighbour: [chained]})
     assert pins(bed.agent.state_dir) == {neighbour.sandbox_id}
 
 
-def test_what_an_agent_attached_that_kept_no_namespace_is_kept_from_the_next_start_on(bed: Bed) -> None:
+@BOTH_WAYS
+def test_a_sandbox_that_replaces_another_gets_its_device_and_gives_it_back(
+    bed: Bed, device: str, chained: Network
+) -> None:
+    card = bed.networks.custom("host-device", {"device": device})
+    pod = bed.node.pod(networks=[card.name, chained.name])
+    both = {ifname(card), ifname(chained)}
+    pod.wait_for(lambda links: links.keys() >= both)
+    pod.replace_sandbox()
+    pod.wait_for(lambda links: links.keys() >= both)
+    eventually(lambda: [lease.container_id for lease in chained.leases()] == [pod.sandbox_id], what="one address")
+    eventually(lambda: pins(bed.agent.state_dir) == {pod.sandbox_id}, what="one namespace to be kept")
+    pod.annotate([])
+    eventually(lambda: device in links_of(), what="the device to return")
+    bed.settles({pod: []})
+
+
+def test_the_namespace_of_a_pod_that_an_earlier_agent_did_not_keep_is_kept_from_the_next_start_on(bed: Bed) -> None:
     pod = bed.attached(bed.networks.bridge())
     bed.agent.kill()
     remove_pins(bed.agent.state_dir)

@@ -15,7 +15,7 @@ import pytest
 from functional.bed import Bed
 from functional.expectations import ifname
 from functional.outcomes import PINGED, WATCHDOG_SECONDS, plugged
-from lab import processes
+from lab import pluginscripts, processes
 from lab.agent import Agent
 from lab.waiting import eventually
 
@@ -141,9 +141,22 @@ def test_a_plugin_that_hangs_holds_up_the_end_until_the_second_signal(bed: Bed) 
     processes.end([running.pid], signal.SIGTERM)
     eventually(lambda: running.notifications.all("STOPPING", since), what="STOPPING=1")
     assert running.stop(5) == 0
-    assert "1 plugins are still running" in running.log()
+    assert "plugins still running: 1" in running.log()
     gate.open()
     running.start()
+    bed.settles({pod: [data]})
+
+
+def test_a_plugin_that_hangs_holds_up_the_end_no_longer_than_the_stop_timeout(own_bed: Callable[..., Bed]) -> None:
+    bed = own_bed(options={"stop-timeout": "2s"})
+    data = bed.networks.bridge()
+    bed.plugins.breaks("bridge", "ADD", script=pluginscripts.HANG)
+    pod = bed.node.pod(networks=[data.name])
+    (hanging,) = eventually(bed.plugins.processes, what="the plugin to hang")
+    assert bed.agent.stop(4.5) == 0
+    assert bed.plugins.processes() == [hanging]
+    bed.plugins.restore("bridge")
+    bed.agent.start()
     bed.settles({pod: [data]})
 
 

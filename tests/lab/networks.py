@@ -18,6 +18,13 @@ from lab.session import BRIDGE_PREFIX, LEASES_PREFIX
 Json = dict[str, Any]
 TRUSTED = ("default", "commons")
 """Namespaces whose definitions the agents of tests trust."""
+FAULTY: dict[str, tuple[str, Json]] = {
+    "an option of the wrong type": ("bridge", {"mtu": "1500"}),
+    "a bad subnet": ("bridge", {"ipam": {"type": "host-local", "subnet": "10.9.0.0/99"}}),
+    "an unknown IPAM plugin": ("bridge", {"ipam": {"type": "no-such-ipam"}}),
+    "a missing master": ("macvlan", {"master": "plnowhere"}),
+}
+"""Plugins and configurations with which ADD and every DEL fail."""
 
 # 198.18.0.0/15 is set aside for measurements: no route of the host leads there.
 _SUBNETS = (f"198.{18 + number // 256 % 2}.{number % 256}" for number in itertools.count(random.randrange(512)))
@@ -84,9 +91,10 @@ class Networks:
         return self._define(network, "bridge")
 
     def custom(self, plugin: str, config: Json, namespace: str = "default") -> Network:
-        """A network with that configuration; ``name`` and ``cniVersion`` are added if absent."""
+        """A network with that configuration; ``name``, ``cniVersion`` and a ``bridge`` are added if absent."""
         network = self._named("", namespace)
-        network.config |= {"cniVersion": "0.4.0", "name": network.cni_name, "type": plugin} | config
+        usual = {"cniVersion": "0.4.0", "name": network.cni_name, "type": plugin}
+        network.config |= usual | ({"bridge": network.bridge} if plugin == "bridge" else {}) | config
         network.cni_name = network.config["name"]
         return self._define(network, plugin)
 

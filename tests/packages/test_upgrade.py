@@ -118,6 +118,7 @@ def test_from_the_released_version_and_back_to_it_no_interface_changes(
     assert node.settles(web=["data"])["web"] == attached
     assert changed(since) == set()
     assert node.records() == recorded
+    eventually(released.pins, what="the namespace of what the released version attached to be kept")
     node.annotate("web", [data, red])
     both = node.settles(web=["data", "red"])["web"]
     assert both.items() > attached.items()

@@ -212,10 +212,12 @@ class Reconciler:
         return None if soonest == math.inf else soonest
 
     def _in_turn(self, plan: Plan, key: PodKey) -> list[Step]:
-        """Detaches before attaches; of each, those that failed last, so that they keep no other one waiting."""
+        """Interfaces that have failed last, by the time of their retry; of the others, detaches before attaches."""
 
-        def turn(step: Step) -> tuple[bool, float]:
-            return step.record is None, self._outcomes.not_before(key, Subject(step.operation, step.attachment.ifname))
+        def turn(step: Step) -> tuple[float, bool]:
+            # An attach must not precede the detach of the same interface: both wait for the later of their retries.
+            tried = (Subject(each, step.attachment.ifname) for each in (Operation.DETACH, Operation.ATTACH))
+            return max(self._outcomes.not_before(key, each) for each in tried), step.record is None
 
         return sorted(plan, key=turn)
 

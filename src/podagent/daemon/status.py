@@ -47,6 +47,8 @@ class Status:
             return f"Waiting for the list of pods from {self._api.server}"
         if self._registration.doubt and not self._pods.keys():
             return f"No pods: {self._registration.doubt}"
-        status = f"{len(self._pods.keys())} pods, {len(self._store)} attachments, {len(self._queue)} pods in progress"
-        doubted = self._pods.doubted
+        detaching, doubted = self._store.detaching, self._pods.doubted
+        attachments, busy = len(self._store) - detaching, len(self._queue)
+        status = f"{len(self._pods.keys())} pods, {attachments} attachments, {busy} pods in progress"
+        status += f", {detaching} more attachments to be detached" if detaching else ""
         return f"{status}, {doubted} pods missing from the list until another list confirms it" if doubted else status

@@ -29,8 +29,8 @@ IFNAME = "kactusIfName"
 DEFINITION = "kactusDefinition"
 NAMESPACE = "kactusNamespace"
 MAC = "kactusMac"
-LEFT = "kactusLeft"
-"""After a failed DEL: positions of the plugins that failed alone; empty if the others were not asked yet."""
+FAILURES = "kactusFailures"
+"""The number of DELs that have failed."""
 _LOCKS = ".locks"
 LARGEST_WRITTEN = 4 << 20
 """The most bytes of a file that is added to: 8 KiB for each of the 512 networks that a pod can have."""
@@ -125,10 +125,10 @@ class SavedDelegates:
         self._write([*kept, *new.values()], LARGEST_WRITTEN)
 
     def drop(self, *delegates: Json, changed: Sequence[Json] = ()) -> None:
-        """Removes delegates, and replaces those that have `changed`, in a single write."""
+        """Removes delegates, and saves those that have `changed` as `put` does, in a single write of any size."""
         names, new = {identity(each) for each in delegates}, {identity(each): each for each in changed}
-        kept = [each for each in self.delegates if identity(each) not in names]
-        self._write([new.get(identity(each), each) for each in kept])
+        kept = [new.pop(identity(each), each) for each in self.delegates if identity(each) not in names]
+        self._write([*kept, *new.values()])
 
     def _read(self) -> list[Json]:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from podagent.decide.room import Used
-from podagent.model import PodKey, Record
+from podagent.model import Phase, PodKey, Record
 
 
 class _Kept(NamedTuple):
@@ -14,9 +14,14 @@ class _Kept(NamedTuple):
 
 
 class Index:
-    """At most one record for each interface of a pod."""
+    """At most one record for each interface of a pod.
+
+    Attributes:
+        detaching: the number of records of attachments that are to be detached.
+    """
 
     def __init__(self) -> None:
+        self.detaching = 0
         self._of: dict[PodKey, dict[str, _Kept]] = {}
         self._used: dict[str, Used] = {}
 
@@ -53,6 +58,7 @@ class Index:
         """`size`: the bytes of its file."""
         self.drop(record)
         self._of.setdefault(record.pod, {})[record.attachment.ifname] = _Kept(record, size)
+        self.detaching += record.phase is Phase.DETACHING
         self._count(record.pod.namespace, 1, size)
 
     def drop(self, record: Record) -> None:
@@ -63,6 +69,7 @@ class Index:
             return
         if not of_pod:
             del self._of[record.pod]
+        self.detaching -= kept.record.phase is Phase.DETACHING
         self._count(record.pod.namespace, -1, -kept.size)
 
     def _count(self, namespace: str, records: int, size: int) -> None:

@@ -96,6 +96,11 @@ class Store:
     def __len__(self) -> int:
         return sum(self.attachments().values())
 
+    @property
+    def detaching(self) -> int:
+        """The number of records of attachments that are to be detached."""
+        return self._index.detaching
+
     def may_have_records(self) -> bool:
         """Whether there are records, as far as is known: before `load` there may always be some."""
         return not self.loaded or len(self) > 0

@@ -10,7 +10,7 @@ import pytest
 from functional.kactus.sandboxes import SandboxFactory, make_pod
 from lab.apiserver import ApiServer
 from lab.kactus import Kactus
-from lab.networks import Networks
+from lab.networks import FAULTY, Networks
 from lab.plugins import PluginDir
 
 pytestmark = pytest.mark.root
@@ -41,6 +41,24 @@ def test_earlier_attachments_survive_a_failed_call(
         assert not answer.ok
         assert (pod.links(), pod.saved_names()) == (before, [red.name])
     plugins.restore("bridge")
+
+
+@pytest.mark.promise(
+    "kactus: ADD and every DEL of a network or of the default interface fail",
+    "the kubelet's second DEL succeeds at the latest: no pod hangs in Terminating",
+)
+@pytest.mark.parametrize("fault", FAULTY)
+@pytest.mark.parametrize("of_eth0", [False, True])
+def test_a_pod_ends_although_every_del_fails(
+    sandbox: SandboxFactory, kactus: Kactus, networks: Networks, fault: str, of_eth0: bool
+) -> None:
+    faulty = networks.custom(*FAULTY[fault])
+    pod = sandbox([{"name": faulty.name}])
+    if of_eth0:  # and nothing is saved, as when ADD could not ask the API server
+        kactus.master = faulty.config
+    else:
+        assert not pod.start().ok
+    assert pod.end().ok or pod.end().ok
 
 
 @pytest.mark.promise(

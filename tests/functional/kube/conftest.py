@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,21 @@ from podagent.cni import plugin
 from podagent.kube.api import KubeApi
 from podagent.kube.credentials import load
 from podagent.kubeconfig.plugin import runner
+
+OLDEST_KUBECTL = 30
+"""Older ones, such as Debian 12's 1.20, read kubeconfigs otherwise. The table was made with 1.32."""
+
+
+def kubectl_minor() -> int:
+    """The minor version of the machine's kubectl, 0 without one: it is no dependency of the tests."""
+    if shutil.which("kubectl") is None:
+        return 0
+    said = subprocess.run(["kubectl", "version", "--client"], capture_output=True, text=True, timeout=60, check=False)
+    found = re.search(r"v1\.(\d+)\.", said.stdout)
+    return int(found[1]) if found else 0
+
+
+collect_ignore = [] if kubectl_minor() >= OLDEST_KUBECTL else ["test_kubectl.py"]
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -26,8 +25,7 @@ def kubectl(path: str, environ: Mapping[str, str]) -> None:
     subprocess.run(command, stdin=subprocess.DEVNULL, env=env, capture_output=True, timeout=60, check=False)
 
 
-# None without kubectl, which is no dependency of the tests. The table was made with version 1.32.
-@pytest.mark.parametrize("case", CASES if shutil.which("kubectl") else (), ids=lambda case: case.name)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_the_table_of_kubeconfigs_says_what_kubectl_does(observed: Observer, tmp_path: Path, case: Case) -> None:
     expected, seen = case.expected, observed.seen(case, tmp_path, kubectl)
     # `--raw` is an absolute path.

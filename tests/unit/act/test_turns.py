@@ -42,13 +42,26 @@ def test_networks_that_fail_slowly_keep_no_other_one_waiting(node: Bench) -> Non
     assert node.done() == {"good"}
 
 
+def test_each_network_that_hangs_delays_another_one_by_one_add_and_one_del_at_most(node: Bench) -> None:
+    bad, seconds = ["bad0", "bad1", "bad2"], 5.0
+    node.faults.add_fails, node.faults.delete_fails = dict.fromkeys(bad, "link left"), set(bad)
+    node.before_add = lambda: setattr(node, "now", node.now + seconds)
+    node.before_delete = lambda _: setattr(node, "now", node.now + seconds)
+    node.run(*bad, "good")
+    while not node.done():
+        wait = node.fails()
+        node.now += wait
+    assert node.commands("good") == ["ADD"]
+    assert node.now <= len(bad) * 2 * seconds + seconds
+
+
 def test_quick_steps_share_a_turn(node: Bench) -> None:
     slow(node, 0.02)
     node.attached("red", "green", "blue")
     assert node.done() == {"red", "green", "blue"}
 
 
-def test_what_is_no_longer_wanted_is_not_begun(node: Bench) -> None:
+def test_a_step_that_is_no_longer_wanted_is_not_begun(node: Bench) -> None:
     node.run("red", "green", "blue")
     node.after_add = lambda: node.want("red")
     assert node.look() == 0

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import faulthandler
 from collections.abc import Iterator
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,9 +13,11 @@ import pytest
 from podagent import __version__
 from podagent.cli import main, run_flags, settle
 from podagent.config import SETTINGS, Settings
-from podagent.daemon import wiring
+from podagent.daemon import forgetting, wiring
 from podagent.errors import SettingsError
 from podagent.state.cluster import ClusterFile
+from unit.factory import record
+from unit.stores import store_in
 
 Environ = dict[str, str]
 Output = pytest.CaptureFixture[str]
@@ -104,6 +108,21 @@ def test_forget_removes_the_cluster_on_record_of_the_state_directory_in_the_sett
     path.mkdir()
     assert main(forget) == 1
     assert f"cannot remove {path}: Is a directory" in capsys.readouterr().err
+
+
+def test_forget_removes_the_record_of_an_attachment_and_prints_what_may_be_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    unprivileged = partial(forgetting.forget_attachment, locks=tmp_path / "locks")
+    monkeypatch.setattr(forgetting, "forget_attachment", unprivileged)
+    (tmp_path / "podagent.toml").write_text(f'state-dir = "{tmp_path}"\n')
+    with closing(store_in(tmp_path)) as store:
+        for network in ("red", "green"):
+            store.put(record(network))
+    assert main(["forget", "-n", "default", "web", "red", "--config", str(tmp_path / "podagent.toml")]) == 0
+    assert "forgot red of pod default/web. Nothing was detached" in capsys.readouterr().out
+    with closing(store_in(tmp_path)) as store:
+        assert [each.attachment.network for each in store.all()] == ["green"]
 
 
 def test_ifname_prints_the_names_that_kactus_uses(capsys: Output) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from pathlib import Path
 
 import pytest
 
+from podagent.kactus import credentials
 from podagent.kactus.credentials import load_credentials
 from podagent.kactus.failure import Failure
 from podagent.kubeconfig.reader import Credentials
@@ -39,6 +41,18 @@ def test_a_file_that_is_not_there_yet_is_worth_another_attempt_and_a_fault_is_no
         assert f"kubeconfig {path}" in refused(7, str(path))
     path.write_text(json.dumps(config(plugin(command="/bin/false"), {"server": SERVER})))
     assert "exec plugin /bin/false failed with exit code 1" in refused(7, str(path), PATH=os.environ["PATH"])
+
+
+def test_an_exec_plugin_that_hangs_is_ended_and_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(credentials, "_LONGEST_PLUGIN_S", 0.5)
+    script = ["-c", "echo open https://sso.example >&2; sleep 60"]
+    path = tmp_path / "kubeconfig"
+    path.write_text(json.dumps(config(plugin(command="sh", args=script), {"server": SERVER})))
+    begun = time.monotonic()
+    reported = refused(7, str(path), PATH=os.environ["PATH"])
+    assert time.monotonic() - begun < 5
+    assert "exec plugin sh did not end within 0.5 s" in reported
+    assert "open https://sso.example" in reported
 
 
 def test_without_a_kubeconfig_and_outside_of_a_pod_there_is_no_way() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from lab.waiting import eventually
+from podagent.kactus.connections import route
 from podagent.kactus.failure import Failure
 from podagent.kactus.pods import Cluster
 from podagent.kactus.requests import NotReached, get_json
@@ -35,6 +36,12 @@ def test_an_object_is_asked_for_with_the_token_below_the_servers_path(server: Se
     assert found == {"kind": "Pod"}
     assert server.requests[0].path == "/clusters/one/api/v1/x"
     assert server.requests[0].headers["authorization"] == "Bearer secret"
+
+
+@pytest.mark.parametrize(("scheme", "port"), [("https", 443), ("http", 80)])
+def test_an_ipv6_server_without_a_port_has_that_of_its_scheme(scheme: str, port: int) -> None:
+    connection = route(Credentials("k", f"{scheme}://[fd00:10:96::1]"), 1).connection
+    assert (connection.host, connection.port) == ("fd00:10:96::1", port)
 
 
 def test_an_answer_in_chunks_is_read(server: Server) -> None:

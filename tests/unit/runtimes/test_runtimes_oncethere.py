@@ -132,7 +132,7 @@ def test_a_runtime_that_is_away_is_kept_for_a_minute_then_the_node_may_have_anot
     end()
 
 
-def test_whoever_stops_following_does_not_wait_for_a_runtime(node: Node) -> None:
+def test_the_end_of_following_does_not_wait_for_a_runtime(node: Node) -> None:
     node.follow(node.runtime())()
     assert node.clients == []
 
