@@ -61,12 +61,12 @@ def test_the_status_soon_says_that_the_work_of_a_start_and_of_a_reload_is_done(o
     bed.node.pod(networks=["data"])
     running.start()
     expected = "1 pods, 1 attachments, 0 pods in progress"
-    eventually(lambda: running.notifications.status == expected, 5, expected)
+    eventually(lambda: running.notifications.status.startswith(expected), 5, expected)
     bed.node.pod(networks=["data"])
     eventually(lambda: len(data.leases()) == 2, what="the second pod's address")
     running.reload()
     expected = "2 pods, 2 attachments, 0 pods in progress"
-    eventually(lambda: running.notifications.status == expected, 5, expected)
+    eventually(lambda: running.notifications.status.startswith(expected), 5, expected)
 
 
 # --- the watchdog --------------------------------------------------------------------------------------------------

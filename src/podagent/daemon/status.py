@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from podagent.daemon.following import Following
 from podagent.daemon.nodewatch import NodeWatch
 from podagent.daemon.podtable import PodTable
@@ -10,6 +12,13 @@ from podagent.kube.api import KubeApi
 from podagent.kube.registration import Registration
 from podagent.model import PodKey
 from podagent.state.store import Store
+
+
+class Runtime(Protocol):
+    """The container runtime. `about`: which it is, and why; `absence`: why there is none; "" if not so."""
+
+    about: str
+    absence: str
 
 
 class Status:
@@ -24,6 +33,7 @@ class Status:
         store: Store,
         node: NodeWatch,
         queue: WorkQueue[PodKey],
+        runtime: Runtime,
     ) -> None:
         self._api = api
         self._following = following
@@ -32,10 +42,11 @@ class Status:
         self._store = store
         self._node = node
         self._queue = queue
+        self._runtime = runtime
 
     def line(self) -> str:
         """The state of the agent in one line."""
-        trouble = "; ".join(filter(None, (self._store.trouble, self._node.trouble)))
+        trouble = "; ".join(filter(None, (self._store.trouble, self._node.trouble, self._runtime.absence)))
         return f"Degraded: {trouble}; {self._progress()}" if trouble else self._progress()
 
     def _progress(self) -> str:
@@ -51,4 +62,5 @@ class Status:
         attachments, busy = len(self._store) - detaching, len(self._queue)
         status = f"{len(self._pods.keys())} pods, {attachments} attachments, {busy} pods in progress"
         status += f", {detaching} more attachments to be detached" if detaching else ""
-        return f"{status}, {doubted} pods missing from the list until another list confirms it" if doubted else status
+        status += f", {doubted} pods missing from the list until another list confirms it" if doubted else ""
+        return f"{status}; {self._runtime.about}" if self._runtime.about else status

@@ -144,7 +144,7 @@ def make_agent(settings: Settings, locks: Path = LOCKS) -> Agent:
     core = _make_core(settings, node_plugin, schedule, store, runtime, feeds.definitions, events, pins)
     node_watch = NodeWatch(node_plugin.stance, base.wake, schedule.retry_all)
     upkeep = _make_upkeep(base, store, pins, node_watch)
-    status = Status(api, feeds.following, feeds.registration, schedule.pods, store, node_watch, schedule.queue)
+    status = Status(api, feeds.following, feeds.registration, schedule.pods, store, node_watch, schedule.queue, runtime)
     reload = Reload(api, node_watch, schedule.retry_all, partial(base.received.put, RELOADED))
     notifier = Notifier(os.environ)
     return Agent(

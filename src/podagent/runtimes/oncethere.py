@@ -25,7 +25,8 @@ class OnceThere:
     """Thread-safe. Only the thread that follows searches: the others would wait for a socket that hangs.
 
     Attributes:
-        absence: why there is no runtime, "" while there is one.
+        about: which runtime there is, and why that one; "" until there is one.
+        absence: why there is none; "" while there is one.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class OnceThere:
         self._client: Runtime | None = None
         self._found: Found | None = None
         self._away_since: float | None = None
-        self.absence = ""
+        self.about, self.absence = "", ""
         self._look()  # at startup, before the memory is tidied up after imports
 
     def find_sandbox(self, pod: PodKey) -> Sandbox:
@@ -92,7 +93,8 @@ class OnceThere:
             self.absence = str(error)
             return False
         if found != self._found:
-            _log.info("container runtime: %s", found)
+            self.about = f"container runtime: {found}"
+            _log.info(self.about)
             self._client, self._found = self._load(found), found
         self._away_since, self.absence = None, ""
         return True

@@ -3,7 +3,7 @@ from __future__ import annotations
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 from podagent.daemon.status import Status
 from podagent.model import Phase
@@ -13,11 +13,19 @@ from unit.stores import store_in
 
 def test_what_is_to_be_detached_is_no_attachment_and_is_counted_apart(tmp_path: Path) -> None:
     others: Any = SimpleNamespace(
-        waiting_for="", doubt="", trouble="", synced=True, doubted=0, keys=lambda: ["pod"], server=""
+        waiting_for="",
+        doubt="",
+        trouble="",
+        synced=True,
+        doubted=0,
+        keys=lambda: ["pod"],
+        server="",
+        about="",
+        absence="",
     )
     queue: Any = []
     with closing(store_in(tmp_path)) as store:
-        status = Status(others, others, others, others, store, others, queue)
+        status = Status(others, others, others, others, store, others, queue, others)
         for network in ("red", "green"):
             store.put(record(network))
         usual = "1 pods, 2 attachments, 0 pods in progress"
@@ -28,3 +36,14 @@ def test_what_is_to_be_detached_is_no_attachment_and_is_counted_apart(tmp_path: 
         store.remove(record("red"))
         store.put(record("red"))
         assert status.line() == usual
+
+
+def test_the_container_runtime_is_named_or_why_there_is_none(tmp_path: Path) -> None:
+    others: Any = SimpleNamespace(waiting_for="", trouble="", synced=True, doubt="", doubted=0, keys=list)
+    runtime = SimpleNamespace(about="container runtime: CRI at unix:///a (cri-endpoint)", absence="")
+    with closing(store_in(tmp_path)) as store:
+        status = Status(others, others, others, others, store, others, cast(Any, []), runtime)
+        usual = "0 pods, 0 attachments, 0 pods in progress"
+        assert status.line() == f"{usual}; {runtime.about}"
+        runtime.about, runtime.absence = "", "no container runtime answers: /a: nothing listens there"
+        assert status.line() == f"Degraded: {runtime.absence}; {usual}"

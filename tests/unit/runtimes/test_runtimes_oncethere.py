@@ -97,7 +97,7 @@ def test_until_there_is_one_lookups_say_so_and_following_finds_it(node: Node, ca
     node.has = DOCKER
     eventually(lambda: node.reconnected)
     assert runtime.find_sandbox(POD).id == "DOCKER"
-    assert runtime.absence == ""
+    assert (runtime.about, runtime.absence) == ("container runtime: Docker at unix:///DOCKER (a reason)", "")
     end()
     assert len(node.clients) == 1
     assert len(caplog.records) == 1
