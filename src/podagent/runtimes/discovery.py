@@ -16,8 +16,10 @@ from podagent.kubeconfig.document import mapping
 KUBELET_CONFIG = "/var/lib/kubelet/config.yaml"
 CRICTL_CONFIG = "/etc/crictl.yaml"
 
-# Where distributions have their runtimes, by the value of `container-type` that names them.
+# Where distributions have their runtimes, by the value of `container-type` that names them. First the socket of a kubelet
+# with Docker inside: the containerd of that Docker may serve CRI too.
 _USUAL: Mapping[str, Sequence[str]] = {
+    "dockershim": ("/run/dockershim.sock",),
     "containerd": (
         "/run/containerd/containerd.sock",
         "/run/k3s/containerd/containerd.sock",
@@ -28,7 +30,7 @@ _USUAL: Mapping[str, Sequence[str]] = {
     "docker": ("/run/cri-dockerd.sock",),
 }
 # Behind them is Docker, whose own socket tells more.
-_SHIMS = "cri-dockerd.sock", "dockershim.sock"
+_SHIMS = "/cri-dockerd.sock", "/dockershim.sock"
 
 
 class Kind(Enum):
@@ -52,11 +54,18 @@ class Candidate(NamedTuple):
 
 
 class Found(NamedTuple):
-    """The runtime of this node. `endpoint` is a ``unix://`` URL."""
+    """The runtime of this node.
+
+    Attributes:
+        endpoint: ``unix://`` URL of its socket.
+        origin: why this one, in words.
+        guessed: nothing names it: the kubelet may do that when it starts.
+    """
 
     kind: Kind
     endpoint: str
     origin: str
+    guessed: bool = False
 
     def __str__(self) -> str:
         return f"{self.kind.value} at {self.endpoint} ({self.origin})"
@@ -133,9 +142,9 @@ def choose(container_type: str, offered: Sequence[Candidate], docker: str, ask: 
     for candidate in offered:
         reply = ask(candidate)
         if reply.kind is Kind.DOCKER:
-            return Found(Kind.DOCKER, f"unix://{docker}", candidate.origin)
+            return Found(Kind.DOCKER, f"unix://{docker}", candidate.origin, not candidate.named)
         if reply.kind is Kind.CRI:
-            return Found(Kind.CRI, f"unix://{candidate.path}", candidate.origin)
+            return Found(Kind.CRI, f"unix://{candidate.path}", candidate.origin, not candidate.named)
         faults.setdefault(reply.fault, []).append(candidate.path)
         if reply.maybe:
             break
@@ -150,8 +159,13 @@ def is_default(docker: str) -> bool:
 
 
 def is_docker(path: str, docker: str) -> bool:
+    """Whether Docker, or what systemd starts with it, listens at this socket, by its name."""
+    return _plain(path) == _plain(docker) or path.endswith(_SHIMS[:1])
+
+
+def is_shim(path: str) -> bool:
     """Whether Docker is behind this socket, by its name."""
-    return _plain(path) == _plain(docker) or path.endswith(_SHIMS)
+    return path.endswith(_SHIMS)
 
 
 def flag(arguments: Iterable[str], name: str) -> str:

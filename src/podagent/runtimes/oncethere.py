@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable
 
@@ -52,6 +53,8 @@ class OnceThere:
         self._client: Runtime | None = None
         self._found: Found | None = None
         self._away_since: float | None = None
+        self._guessed = 0
+        self._look_again = 0.0
         self.about, self.absence = "", ""
         self._look()  # at startup, before the memory is tidied up after imports
 
@@ -73,16 +76,16 @@ class OnceThere:
         return sandbox
 
     def follow(self, hints: Hints, stop: Stop) -> None:
-        """See `Runtime`. A runtime that has been away for long is searched for again: the node may have another now."""
+        """See `Runtime`. One that has been away for long, or that was a guess, is searched for again."""
         while not stop.is_set():
-            if (self._client is None or self._is_gone()) and not self._look():
+            if (self._client is None or self._is_doubtful()) and not self._look():
                 stop.wait(self._poll_s)
             elif self._client is not None:
-                self._client.follow(hints, _Either(stop, self._is_gone))
+                self._client.follow(hints, _Either(stop, self._is_doubtful))
 
-    def _is_gone(self) -> bool:
-        since = self._away_since
-        return since is not None and self._clock() - since > self._kept_s
+    def _is_doubtful(self) -> bool:
+        now, since = self._clock(), self._away_since
+        return now > self._look_again or (since is not None and now - since > self._kept_s)
 
     def _look(self) -> bool:
         try:
@@ -97,6 +100,8 @@ class OnceThere:
             _log.info(self.about)
             self._client, self._found = self._load(found), found
         self._away_since, self.absence = None, ""
+        self._guessed = self._guessed + 1 if found.guessed else 0  # ever less often: most kubelets start soon
+        self._look_again = self._clock() + self._kept_s * 2**self._guessed / 2 if found.guessed else math.inf
         return True
 
 

@@ -25,6 +25,7 @@ from podagent.runtimes.discovery import (
     choose,
     flag,
     is_docker,
+    is_shim,
     yaml_value,
 )
 
@@ -80,6 +81,8 @@ class Search:
             number = getattr(error, "errno", None)
             absent = _ABSENT.get(number or 0)
             return Reply(None, absent or excerpt(str(error)), maybe=absent is None)
+        if is_shim(candidate.path):
+            return Reply(Kind.DOCKER)
         return Reply(Kind.CRI) if candidate.named else _ask_name(candidate.path)
 
 

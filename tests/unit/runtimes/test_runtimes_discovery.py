@@ -19,16 +19,17 @@ CONTAINERDS = [
     "/var/snap/microk8s/common/run/containerd.sock",
 ]
 CRIO, SHIM = "/run/crio/crio.sock", "/run/cri-dockerd.sock"
+USUAL = ["/run/dockershim.sock", *CONTAINERDS, CRIO, SHIM]
 KUBELETS = Named(kubelet_flag="unix:///run/k/k.sock", kubelet_config="/run/c.sock", crictl="unix:///run/crictl.sock")
 
 
 @pytest.mark.parametrize(
     ("container_type", "named", "docker", "paths"),
     [
-        ("auto", Named(), DOCKER, [*CONTAINERDS, CRIO, SHIM, DOCKER]),
-        ("auto", Named(), "/d.sock", ["/d.sock", *CONTAINERDS, CRIO, SHIM]),
-        ("auto", Named(crictl=f"unix://{CRIO}"), DOCKER, [CRIO, *CONTAINERDS, SHIM, DOCKER]),
-        ("auto", Named("unix:///var/run/crio/crio.sock"), DOCKER, [f"/var{CRIO}", *CONTAINERDS, SHIM, DOCKER]),
+        ("auto", Named(), DOCKER, [*USUAL, DOCKER]),
+        ("auto", Named(), "/d.sock", ["/d.sock", *USUAL]),
+        ("auto", Named(crictl=f"unix://{CRIO}"), DOCKER, [CRIO, *USUAL[:-2], SHIM, DOCKER]),
+        ("auto", Named("unix:///var/run/crio/crio.sock"), DOCKER, [f"/var{CRIO}", *USUAL[:-2], SHIM, DOCKER]),
         ("auto", KUBELETS, DOCKER, ["/run/k/k.sock"]),
         ("auto", KUBELETS._replace(kubelet_flag=""), DOCKER, ["/run/c.sock"]),
         ("auto", KUBELETS._replace(configured="unix:///a"), DOCKER, ["/a", "/run/k/k.sock"]),
@@ -37,9 +38,9 @@ KUBELETS = Named(kubelet_flag="unix:///run/k/k.sock", kubelet_config="/run/c.soc
             "auto",
             Named(kubelet_flag="tcp://10.0.0.1:1", crictl="npipe://x"),
             DOCKER,
-            [*CONTAINERDS, CRIO, SHIM, DOCKER],
+            [*USUAL, DOCKER],
         ),
-        ("cri", Named(), DOCKER, [*CONTAINERDS, CRIO, SHIM]),
+        ("cri", Named(), DOCKER, USUAL),
         ("cri", KUBELETS, DOCKER, ["/run/k/k.sock"]),
         ("cri", KUBELETS._replace(configured="unix:///a"), DOCKER, ["/a"]),
         ("containerd", Named(), DOCKER, CONTAINERDS),
@@ -59,8 +60,8 @@ OFFERED = [Candidate("/a", "first"), Candidate("/b", "second"), Candidate("/c", 
 @pytest.mark.parametrize(
     ("replies", "found"),
     [
-        ({"/b": Reply(Kind.CRI), "/c": Reply(Kind.CRI)}, Found(Kind.CRI, "unix:///b", "second")),
-        ({"/a": OFF, "/c": Reply(Kind.DOCKER)}, Found(Kind.DOCKER, f"unix://{DOCKER}", "third")),
+        ({"/b": Reply(Kind.CRI), "/c": Reply(Kind.CRI)}, Found(Kind.CRI, "unix:///b", "second", guessed=True)),
+        ({"/a": OFF, "/c": Reply(Kind.DOCKER)}, Found(Kind.DOCKER, f"unix://{DOCKER}", "third", guessed=True)),
         ({"/b": OFF}, "no container runtime answers: /a, /c: there is no such socket; /b: its CRI plugin is off"),
         (
             {"/b": Reply(None, "starting", maybe=True), "/c": Reply(Kind.CRI)},
@@ -176,7 +177,7 @@ def test_a_socket_that_a_hint_names_is_asked_for_its_name(
     node.write("etc/crictl.yaml", f"runtime-endpoint: {server.endpoint}\n")
     server.answers["Version"] = answer
     found = node.search("cri")
-    assert found == Found(kind, server.endpoint if kind is Kind.CRI else node.docker, "/etc/crictl.yaml")
+    assert found == Found(kind, server.endpoint if kind is Kind.CRI else node.docker, "/etc/crictl.yaml", guessed=True)
 
 
 @pytest.mark.parametrize(
@@ -225,4 +226,15 @@ def test_docker_is_taken_where_it_is_named_and_found_only_where_it_runs(node: No
     with pytest.raises(RuntimeUnavailable, match="Docker does not run"):
         node.search("cri")
     (tmp_path / "docker.pid").touch()
-    assert node.search("cri") == Found(Kind.DOCKER, node.docker, "/etc/crictl.yaml")
+    assert node.search("cri") == Found(Kind.DOCKER, node.docker, "/etc/crictl.yaml", guessed=True)
+
+
+def test_the_socket_of_a_kubelet_with_docker_inside_shows_docker_while_that_listens(node: Node, tmp_path: Path) -> None:
+    path = tmp_path / "dockershim.sock"
+    node.write("etc/crictl.yaml", f"runtime-endpoint: unix://{path}\n")
+    path.touch()
+    with pytest.raises(RuntimeUnavailable, match="nothing listens there"):
+        node.search("cri")
+    path.unlink()
+    with CriServer(path):
+        assert node.search("cri") == Found(Kind.DOCKER, node.docker, "/etc/crictl.yaml", guessed=True)

@@ -5,6 +5,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -46,14 +47,19 @@ class Node:
     def __init__(self) -> None:
         self.has: Found | Exception = NOTHING
         self.now = 0.0
+        self.searches = 0
         self.clients: list[Client] = []
         self.reconnected: list[None] = []
         self.stop = threading.Event()
 
     def search(self) -> Found:
+        self.searches += 1
         if isinstance(self.has, Exception):
             raise self.has
         return self.has
+
+    def has_searched(self, times: int) -> bool:
+        return self.searches == times
 
     def load(self, found: Found) -> Client:
         self.clients.append(Client(found))
@@ -130,6 +136,21 @@ def test_a_runtime_that_is_away_is_kept_for_a_minute_then_the_node_may_have_anot
     node.has = CRI
     eventually(lambda: runtime.find_sandbox(POD).id == "CRI" if len(node.clients) > 1 else None)
     end()
+
+
+def test_a_guess_is_checked_ever_less_often_and_one_that_is_named_never(node: Node) -> None:
+    node.has = CRI._replace(guessed=True)
+    end = node.follow(node.runtime())
+    for at, searches in ((59, 1), (61, 2), (180, 2), (182, 3), (421, 3), (423, 4)):
+        node.now = at
+        eventually(partial(node.has_searched, searches))
+    node.has = DOCKER
+    node.now = 10_000
+    eventually(lambda: len(node.clients) == 2)
+    searches, node.now = node.searches, 10**9
+    eventually(lambda: len(node.reconnected) > 4)
+    end()
+    assert node.searches == searches
 
 
 def test_the_end_of_following_does_not_wait_for_a_runtime(node: Node) -> None:
