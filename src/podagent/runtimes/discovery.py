@@ -16,8 +16,8 @@ from podagent.kubeconfig.document import mapping
 KUBELET_CONFIG = "/var/lib/kubelet/config.yaml"
 CRICTL_CONFIG = "/etc/crictl.yaml"
 
-# Where distributions have their runtimes, by the value of `container-type` that names them. First the socket of a kubelet
-# with Docker inside: the containerd of that Docker may serve CRI too.
+# Where distributions have their runtimes, by the value of `container-type` that names them. First the socket of a
+# kubelet with Docker inside: the containerd of that Docker may serve CRI too.
 _USUAL: Mapping[str, Sequence[str]] = {
     "dockershim": ("/run/dockershim.sock",),
     "containerd": (

@@ -101,6 +101,8 @@ def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
 
 def _read_varint(message: bytes, at: int) -> tuple[int, int]:
     """The number at this position, and the position after it."""
+    if at < len(message) and message[at] < 0x80:
+        return message[at], at + 1  # as nearly all are
     value = 0
     for shift in range(0, 70, 7):
         if at >= len(message):
