@@ -20,12 +20,14 @@ from lab import processes
 from lab.dockerd import PrivateDockerd
 from lab.leases import lease_dir
 from lab.networks import plugin_dir
+from lab.pins import pin_dir, remove_pins
 
 RUN_DIR = Path("/var/lib/podagent-demo")
 """All files of the demo, except the leases. Its path is in the command line of everything that is started."""
 DOCKER_DIR = RUN_DIR / "docker-of-podagent-demo"  # its last part is the name of a containerd namespace
 AGENT_DIR = RUN_DIR / "agent"
 PLUGIN_DIR = RUN_DIR / "cni-bin"
+STATE_DIR = AGENT_DIR / "state"
 
 BRIDGE = "data-br"  # as examples/data-net.yaml says
 DEFAULT_BRIDGE = "podagent-demo"
@@ -126,6 +128,7 @@ def _take_away() -> None:
     _end_agent()
     _end_plugins()
     PrivateDockerd(DOCKER_DIR).stop()
+    remove_pins(STATE_DIR)
     for bridge in (BRIDGE, DEFAULT_BRIDGE):
         subprocess.run(["ip", "link", "delete", bridge], check=False, capture_output=True, timeout=30)
     shutil.rmtree(lease_dir(NETWORK), ignore_errors=True)
@@ -164,7 +167,7 @@ def _end_plugins() -> None:
 
 def _left_behind() -> list[str]:
     links = [f"interface {bridge}" for bridge in (BRIDGE, DEFAULT_BRIDGE) if _link_exists(bridge)]
-    paths = [str(path) for path in (lease_dir(NETWORK), RUN_DIR) if path.exists()]
+    paths = [str(path) for path in (lease_dir(NETWORK), pin_dir(STATE_DIR), RUN_DIR) if path.exists()]
     running = [f"process {pid}" for pid in processes.mentioning(f"{RUN_DIR}/")]
     return links + paths + running
 

@@ -237,6 +237,7 @@ class Record(NamedTuple):
         peer: index of the link's other end on the host, 0 if it has none or is unknown.
         mac: MAC address of the link after ADD, "" if unknown.
         left: while DETACHING, positions in the plugin list whose DEL has failed alone; empty: all are to be run.
+        failures: DELs that have failed since the second one.
         adopted: the interface existed already; the agent did not run its ADD.
         static: the pod is static: its mirror pod may vanish while it keeps running.
         extra: unknown fields written by a newer version; preserved.
@@ -256,6 +257,7 @@ class Record(NamedTuple):
     peer: int = 0
     mac: str = ""
     left: tuple[int, ...] = ()
+    failures: int = 0
     adopted: bool = False
     static: bool = False
     extra: Mapping[str, Any] = NOTHING

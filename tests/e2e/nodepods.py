@@ -225,7 +225,7 @@ def pod_manifest(
     """A pod with one container.
 
     `networks`: names or entries. `init`, `command`: shell commands of an init container, and of the container itself,
-    which else does nothing for ever. `restart`: its restart policy.
+    which else does nothing forever. `restart`: its restart policy.
     """
     all_annotations = (annotations or {}) | ({} if networks is None else {NETWORKS: annotation(networks)})
     container: Json = {"name": "main", "image": IMAGE, "imagePullPolicy": "Never"}

@@ -46,7 +46,7 @@ def stopped(agent: AgentFactory) -> Iterator[Agent]:
     "the pods are listed again, and no change is missed",
 )
 @pytest.mark.once
-def test_what_was_compacted_while_the_agent_was_disconnected_is_listed_again(
+def test_changes_compacted_while_the_agent_was_disconnected_are_listed_again(
     cluster: Cluster, pods: NodePods, stopped: Agent, two: list[Network]
 ) -> None:
     """A real 410: the version at which the agent's watch stood is in nobody's memory any more."""

@@ -13,7 +13,7 @@ from lab.networks import Network
 from lab.waiting import eventually
 
 
-def test_what_restarts_around_a_running_pod_leaves_its_interfaces_alone(
+def test_a_restart_around_a_running_pod_leaves_its_interfaces_alone(
     pods: NodePods, agent: AgentFactory, two: list[Network]
 ) -> None:
     running = agent()

@@ -57,7 +57,7 @@ _LOOKS = 12
 
 
 class Node:
-    """One pod, one network of its namespace, and one interface that is none of the agent's business.
+    """One pod, one network of its namespace, and one interface that the agent did not make.
 
     Attributes:
         errors: of the failures that were reported since the last `settle`.

@@ -16,6 +16,7 @@ import pytest
 
 from lab import processes
 from lab.leases import lease_dir
+from lab.pins import pin_dir
 from lab.waiting import eventually
 
 pytestmark = pytest.mark.root
@@ -24,7 +25,14 @@ ROOT = Path(__file__).parents[2]
 RUN_DIR = Path("/var/lib/podagent-demo")
 LINKS = Path("/sys/class/net")
 # Of the host; a test fails when the demo has made one of them and it is still there.
-PLACES = (RUN_DIR, LINKS / "data-br", LINKS / "podagent-demo", lease_dir("data"), Path("/etc/docker/key.json"))
+PLACES = (
+    RUN_DIR,
+    pin_dir(RUN_DIR / "agent" / "state"),
+    LINKS / "data-br",
+    LINKS / "podagent-demo",
+    lease_dir("data"),
+    Path("/etc/docker/key.json"),
+)
 
 FIRST = "$(kubectl get pod -l run=hello-multi-net -o name | cut -d/ -f2 | head -1)"
 SECOND = FIRST.replace("head", "tail")

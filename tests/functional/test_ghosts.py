@@ -26,7 +26,7 @@ End = Callable[[Bed, Pod, Network], Wanted]
 
 @pytest.fixture
 def master() -> Iterator[str]:
-    """A link of the host that macvlan builds upon."""
+    """A link of the host, for macvlan."""
     name = f"pl{uuid.uuid4().hex[:8]}"
     subprocess.run(["ip", "link", "add", name, "type", "veth", "peer", "name", f"{name}p"], check=True)
     yield name

@@ -190,9 +190,7 @@ def define(bed: Bed, network: Network, ipam: dict[str, Any]) -> None:
     bed.api.patch("networks", network.namespace, network.name, {"spec": {"config": json.dumps(config)}})
 
 
-def test_what_a_failed_pod_start_could_not_take_back_goes_once_the_definition_is_correct(
-    bed: Bed, kactus: NodeKactus
-) -> None:
+def test_the_rest_of_a_failed_pod_start_goes_once_the_definition_is_correct(bed: Bed, kactus: NodeKactus) -> None:
     bed.agent.stop()
     good, faulty = bed.networks.bridge(), bed.networks.bridge()
     define(bed, faulty, {"type": "host-lokal"})

@@ -276,7 +276,7 @@ def test_a_link_is_renamed_and_removed_by_its_index_with_its_end_on_the_host(pro
         index = held.links()["neta"].ifindex
         held.rename("neta", "netb")
         assert held.links()["netb"].ifindex == index
-        assert hostends.find(["lo", "no-such-link", host_end], index) == socket.if_nametoindex(host_end)
+        assert hostends.far_ends(["lo", "no-such-link", host_end]) == {index: socket.if_nametoindex(host_end)}
         held.remove(index)
         held.remove(index)
         assert set(held.links()) == {"lo"}

@@ -129,7 +129,7 @@ def test_a_sandbox_that_replaces_another_gets_its_device_and_gives_it_back(
     bed.settles({pod: []})
 
 
-def test_what_an_agent_attached_that_kept_no_namespace_is_kept_from_the_next_start_on(bed: Bed) -> None:
+def test_the_namespace_of_a_pod_that_an_earlier_agent_did_not_keep_is_kept_from_the_next_start_on(bed: Bed) -> None:
     pod = bed.attached(bed.networks.bridge())
     bed.agent.kill()
     remove_pins(bed.agent.state_dir)

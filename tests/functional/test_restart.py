@@ -14,6 +14,7 @@ from functional.expectations import ifname
 from functional.outcomes import PINGED, assert_exactly, delete_link, plugged, record_files, restart, settle
 from functional.ways import BOTH_WAYS
 from lab.agent import Agent
+from lab.pins import remove_pins
 from lab.waiting import eventually
 from podagent.state import recordfile
 
@@ -147,6 +148,7 @@ def test_after_a_reboot_vanished_pods_have_no_lease_and_the_others_are_attached_
     survives, vanishes, unplugged = bed.all_attached(3, data)
     bed.agent.kill()
     bed.node.runtime.restart()  # ends every sandbox, as the reboot does
+    remove_pins(bed.agent.state_dir)  # they are on a tmpfs
     subprocess.run(["ip", "link", "del", data.bridge], check=True)
     assert len(data.leases()) == 3
     for path in record_files(bed.agent):

@@ -129,7 +129,7 @@ USAGE = "add-network-annotation.sh POD NETWORK [NAMESPACE]"
         (["web-9", "data", "shop"], 1, "there is no pod shop/web-9"),
     ],
 )
-def test_what_cannot_be_done_is_explained_and_changes_nothing(
+def test_a_request_that_cannot_be_met_is_explained_and_changes_nothing(
     server: ApiServer, run: Run, arguments: list[str], code: int, words: str
 ) -> None:
     ended = run("add-network-annotation.sh", *arguments)

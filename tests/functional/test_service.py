@@ -141,7 +141,7 @@ def test_a_plugin_that_hangs_holds_up_the_end_until_the_second_signal(bed: Bed) 
     processes.end([running.pid], signal.SIGTERM)
     eventually(lambda: running.notifications.all("STOPPING", since), what="STOPPING=1")
     assert running.stop(5) == 0
-    assert "1 plugins are still running" in running.log()
+    assert "plugins still running: 1" in running.log()
     gate.open()
     running.start()
     bed.settles({pod: [data]})

@@ -33,7 +33,7 @@ def leave(agent: Agent, pod: Pod, *networks: Network, state: str = "Active") -> 
     "Reboot and upgrade: Kaloom's podagent left interfaces, some half made",
     "they are taken over; what is not wanted goes, what is half made is made again",
 )
-def test_what_is_attached_stays_or_goes_as_wanted_and_what_was_half_done_is_made_again(bed: Bed) -> None:
+def test_attachments_stay_or_go_as_wanted_and_half_done_ones_are_made_again(bed: Bed) -> None:
     data, red = made = [bed.networks.bridge("data"), bed.networks.bridge("red")]
     former = bed.agent
     keeps, loses, half_done = bed.node.pod(networks=["data", "red"]), *bed.node.many(2, networks=["data"])

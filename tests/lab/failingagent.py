@@ -46,7 +46,7 @@ class InAgent:
             self._note("seen", site)
 
     def _obey(self) -> None:
-        with suppress(FileNotFoundError), self._lock:  # no thread may go on before another has obeyed
+        with suppress(FileNotFoundError), self._lock:  # no thread may go on before another has read the orders
             changed = _stat(self._orders).st_mtime_ns
             if changed != self._read_at:
                 self._read_at = changed

@@ -49,7 +49,7 @@ def test_its_package_is_replaced_and_its_settings_stay_in_force(host: Host, node
     node.settles(web=["data"])
 
 
-def test_what_it_has_attached_is_taken_over(installed: Host, node: Node) -> None:
+def test_its_attachments_are_taken_over(installed: Host, node: Node) -> None:
     service, machine = installed.service, installed.machine
     service.systemctl("stop")
     node.define("data", "red")

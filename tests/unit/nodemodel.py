@@ -16,6 +16,7 @@ from podagent.decide.dialects.kaloom_names import interface_name
 from podagent.errors import (
     DefinitionError,
     NetnsGone,
+    NetnsUnavailable,
     PluginError,
     PodNotGone,
     RuntimeUnavailable,
@@ -87,6 +88,7 @@ class Node:
         self.ends = _HostEnds(self)
         self.pins: set[int] = set()
         self.macs: dict[int, str] = {}
+        self.host_macs = {"02:00:00:00:0a:01"}
         self.made_by_kubelet: set[tuple[str, str]] = set()
         self.leases: set[tuple[str, str, str]] = set()
         self.disk: dict[tuple[PodKey, str], Record] = {}
@@ -371,6 +373,8 @@ class _Netns:
 
     def rename(self, old: str, new: str) -> None:
         self._node.faults.step()
+        if new in self._links():
+            raise NetnsUnavailable(f"{new}: File exists")
         self._links()[new] = self._links().pop(old)
 
     def remove(self, index: int) -> None:
@@ -400,8 +404,12 @@ class _HostEnds:
     def __init__(self, node: Node) -> None:
         self._node = node
 
-    def find(self, names: Collection[str], ifindex: int) -> int:
-        return _FIRST_END + ifindex
+    def far_ends(self, names: Collection[str]) -> dict[int, int]:
+        made = {index for links in self._node.links.values() for index in links.values()} - self._node.foreign
+        return {index: _FIRST_END + index for index in made}
+
+    def macs(self) -> set[str]:
+        return set(self._node.host_macs)
 
     def is_there(self, index: int, names: Collection[str]) -> bool:
         alive = {*self._node.moved}.union(*(links.values() for links in self._node.links.values()))

@@ -7,12 +7,13 @@ only after DEL succeeded. After a crash between any two steps, the next process 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 
+from podagent.act.ownership import made_by_add, may_move_to_host
 from podagent.act.ports import Cni, Evidence, HostEnds, Namespaces, Netns, Records
 from podagent.act.slowlane import SlowLane
-from podagent.act.undoing import Undoing, may_move_to_host
+from podagent.act.undoing import Undoing
 from podagent.errors import (
     CallRefused,
     CniError,
@@ -29,6 +30,7 @@ from podagent.foreign import Json
 from podagent.model import (
     Attachment,
     Invocation,
+    Link,
     Phase,
     Pod,
     PodKey,
@@ -100,13 +102,15 @@ class Executor:
         """
         record = self._new_record(pod, attachment, sandbox, via, call)
         with self._entered(record) as netns:
-            link = netns.links().get(attachment.ifname)
+            links = netns.links()
+            link = links.get(attachment.ifname)
             if link is not None:
-                adopted = self._with_link(self._proven(record), netns)
+                adopted = self._with_link(self._proven(record), {}, links)
                 if attachment.mac in (None, link.mac):
                     return self._saved(adopted)
                 self._undoing.undo(adopted)  # it was made when another MAC address was requested
-            return self._add(record, netns)
+                links = netns.links()
+            return self._add(record, netns, links)
 
     def inherit(
         self, pod: Pod, attachment: Attachment, sandbox: Sandbox, via: Via, call: Invocation, *, complete: bool
@@ -121,7 +125,7 @@ class Executor:
         """
         record = self._new_record(pod, attachment, sandbox, via, call)
         with self._entered(record) as netns:
-            record = self._with_link(record, netns)
+            record = self._with_link(record, {}, netns.links())
             return self._saved(record._replace(phase=Phase.ATTACHED, adopted=True) if complete else record)
 
     def detach(self, record: Record, call: Invocation | None = None) -> str:
@@ -139,7 +143,8 @@ class Executor:
 
     def drifted(self, sandbox: Sandbox, records: list[Record]) -> list[Record]:
         """The ATTACHED records of the sandbox whose link has vanished from it. Raises PodagentError."""
-        attached = [r for r in records if r.phase is Phase.ATTACHED and r.ifindex and r.sandbox_id == sandbox.id]
+        here = (sandbox.id, sandbox.netns)
+        attached = [r for r in records if r.phase is Phase.ATTACHED and r.ifindex and (r.sandbox_id, r.netns) == here]
         if not attached or sandbox.netns is None:
             return []
         with self._namespaces.enter(sandbox.netns, sandbox.id) as netns:
@@ -182,39 +187,49 @@ class Executor:
             raise _foreign(record, f"nothing shows that an ADD for network {record.attachment.network} made it")
         return record._replace(phase=Phase.ATTACHED, result=result or None, adopted=True)
 
-    def _with_link(self, record: Record, netns: Netns) -> Record:
-        """The record with what identifies its link, if there is one."""
-        link = netns.links().get(record.attachment.ifname)
+    def _with_link(self, record: Record, before: Mapping[str, Link], links: Mapping[str, Link]) -> Record:
+        """The record with what identifies its link, if there is one; `before`: the links before ADD."""
+        ends = self._ends.far_ends(host_interfaces(record.result))
+        known = {link.ifindex for link in before.values()}
+        link = made_by_add(record.attachment.ifname, record.result, known, links, ends)
         if link is None:
             return record
-        peer = self._ends.find(host_interfaces(record.result), link.ifindex)
-        return record._replace(ifindex=link.ifindex, mac=link.mac, peer=peer)
+        return record._replace(ifindex=link.ifindex, mac=link.mac, peer=ends.get(link.ifindex, 0))
 
-    def _add(self, record: Record, netns: Netns) -> Record:
+    def _add(self, record: Record, netns: Netns, before: Mapping[str, Link]) -> Record:
         record = self._saved(record)
+        host = self._ends.macs() if may_move_to_host(record) else None
         try:
             result = self._cni.add(record.invocation, record.target(netns.path))
             if not netns.runs():
                 raise SandboxChanged(f"sandbox {record.sandbox_id[:12]} of pod {record.pod} ended during ADD")
         except PodagentError as error:
             try:
-                self._roll_back(record, netns, error)
+                self._roll_back(record, netns, error, host)
             except PodagentError as second:
                 raise error from NotUndone(f"the rollback failed too and will be retried: {second}")
             raise
-        attached = self._with_link(record._replace(phase=Phase.ATTACHED, result=result), netns)
+        record = record._replace(result=result)
+        try:
+            attached = self._with_link(record, before, netns.links())._replace(phase=Phase.ATTACHED)
+        except PodagentError:
+            self._records.keep(record)  # it is undone with its result
+            raise
         self._records.keep(attached)
         return attached
 
-    def _roll_back(self, record: Record, netns: Netns, error: PodagentError) -> None:
+    def _roll_back(self, record: Record, netns: Netns, error: PodagentError, host: Collection[str] | None) -> None:
+        """`host`: MAC addresses of the host's links before ADD, None if it moves none."""
         if isinstance(error, (NetConfError, CallRefused, PluginNotRun)):
             # Nothing was created. DEL would fail for the same reason, even with a corrected definition.
             self._records.remove(record)
         elif record.via is Via.SYSTEM and _already_exists(error) and self._is_complete(record, netns):
             # The kubelet's call of the same plugin won the race: the interface is good, and the next pass adopts it.
             self._records.remove(record)
-        else:
+        elif host is None:
             self._undoing.undo(record)
+        else:
+            self._undoing.undo(record, moved={*host} - {*self._ends.macs()})
 
     def _is_complete(self, record: Record, netns: Netns) -> bool:
         """Whether the link has the addresses of the ADD that made it, and at least one."""

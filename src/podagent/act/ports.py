@@ -136,8 +136,11 @@ class Cni(Protocol):
 class HostEnds(Protocol):
     """The host's ends of pods' links. Raises HostUnavailable."""
 
-    def find(self, names: Collection[str], ifindex: int) -> int:
-        """Index of that one of these links of the host whose other end is `ifindex`, 0 if there is none."""
+    def far_ends(self, names: Collection[str]) -> Mapping[int, int]:
+        """The indexes of these links of the host, each by the index of its other end."""
+
+    def macs(self) -> Collection[str]:
+        """The MAC addresses of all links of the host."""
 
     def is_there(self, index: int, names: Collection[str]) -> bool:
         """Whether one of these links of the host has this index."""

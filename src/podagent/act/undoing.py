@@ -6,14 +6,15 @@ its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from itertools import count
 
+from podagent.act.ownership import may_be_the_hosts, may_move_to_host, name_of
 from podagent.act.ports import Cni, HostEnds, Namespaces, Netns, Records
 from podagent.decide.endings import errors, may_end, remains
 from podagent.errors import CniError, InterfaceLeft, NetnsGone, NetnsUnavailable
 from podagent.model import Invocation, Link, Phase, Record, Unreleased, Via, host_interfaces
-from podagent.resolve.reach import moves_links
 
 
 class Undoing:
@@ -45,7 +46,7 @@ class Undoing:
         self._boot_id = boot_id
         self._plugin_timeout_s = plugin_timeout_s
 
-    def undo(self, record: Record, call: Invocation | None = None) -> str:
+    def undo(self, record: Record, call: Invocation | None = None, moved: Collection[str] | None = None) -> str:
         """Runs DEL and removes the record. If it raises, the record stays as DETACHING.
 
         The first DEL halts at the first plugin that fails. A later one, or one without sandbox, asks the others too;
@@ -54,6 +55,7 @@ class Undoing:
         Args:
             record: the attachment.
             call: replaces the recorded invocation.
+            moved: MAC addresses of the devices that ADD may have moved from the host, None if that is unknown.
 
         Returns:
             What went otherwise than usual, "" if nothing did.
@@ -67,7 +69,7 @@ class Undoing:
         if record.phase is not Phase.DETACHING:
             # Whatever became of the disk, the interface and its address can be released.
             self._records.keep(record._replace(phase=Phase.DETACHING))
-        remark = self._delete(record, call)
+        remark = self._delete(record, call, moved)
         self._records.remove(record)
         return remark
 
@@ -77,47 +79,60 @@ class Undoing:
 
     def is_there(self, record: Record, links: Mapping[str, Link]) -> bool:
         """Whether the attachment's link is among those of its namespace, or was moved to another one."""
-        return bool(_name_of(record, links)) or self._was_moved(record)
+        return bool(name_of(record, links)) or self._has_end(record)
 
-    def _delete(self, record: Record, call: Invocation | None) -> str:
-        if record.adopted and may_move_to_host(record):
-            # Recorded by a version that adopted without proof. IPAM still gets its DEL.
-            self._cni.delete(call or record.invocation, record.target(""), record.result)
-            return ""
+    def _delete(self, record: Record, call: Invocation | None, moved: Collection[str] | None) -> str:
         with self._reopened(record) as netns:
-            path = self._path_for_plugins(record, netns)
-            if record.phase is not Phase.DETACHING and self.runs(record):
+            path = self._path_for_plugins(record, netns, moved)
+            if path and record.phase is not Phase.DETACHING and self.runs(record):
                 self._cni.delete(call or record.invocation, record.target(path), record.result)
             elif failed := self._release(record, call, path):
                 return self._end_or_raise(record, netns, failed, remember=call is None)
-            return self._remove_link_left(record, netns)
+            return self._remove_link_left(record, netns) if path or record.ifindex else ""
 
     @contextmanager
     def _reopened(self, record: Record) -> Iterator[Netns | None]:
-        """The namespace of the attachment, None if it is gone."""
+        """The namespace of the attachment, None if it is gone, or if it must not be touched."""
         with ExitStack() as stack:
             netns = None
-            if record.boot_id == self._boot_id:
+            # Some were recorded by a version that adopted without proof.
+            if record.boot_id == self._boot_id and not (record.adopted and may_move_to_host(record)):
                 with suppress(NetnsGone):
                     netns = stack.enter_context(self._namespaces.reenter(record.netns, record.sandbox_id))
             yield netns
 
-    def _path_for_plugins(self, record: Record, netns: Netns | None) -> str:
+    def _path_for_plugins(self, record: Record, netns: Netns | None, moved: Collection[str] | None) -> str:
         """The namespace for plugins that find the link by its name. "" if they must not find another one's link."""
-        links = netns.links() if netns and record.ifindex else {}
-        usual, name = record.attachment.ifname, _name_of(record, links)
-        if netns is None or name == usual:
-            return netns.path if netns else ""
-        if usual in links:
-            if not name or not may_move_to_host(record):
-                return ""
-            if self.runs(record):
-                raise InterfaceLeft(f"its link is now {name}, and another one is {usual}: rename or remove that one")
-            netns.rename(usual, f"was-{links[usual].ifindex}")
-        if name:
+        if netns is None:
+            return ""
+        links, usual = netns.links(), record.attachment.ifname
+        if not record.ifindex:
+            foreign = moved is not None and usual in links and links[usual].mac not in moved
+            return "" if foreign else netns.path
+        name = name_of(record, links)
+        if name == usual:
+            return netns.path
+        if may_be_the_hosts(record):
+            if not name:
+                return ""  # whatever goes by its name, as another name of a link too, is not it
+            self._give_name_back(record, netns, name, links)
+        elif usual in links:
+            return ""
+        elif name:
             with suppress(NetnsUnavailable):  # then it is removed by its index
                 netns.rename(name, usual)
         return netns.path
+
+    def _give_name_back(self, record: Record, netns: Netns, name: str, links: Mapping[str, Link]) -> None:
+        """Has the plugin find a device of the host by its name, and nothing else. Raises InterfaceLeft."""
+        usual, runs = record.attachment.ifname, self.runs(record)
+        if usual in links and not runs:
+            netns.rename(usual, next(free for number in count() if (free := f"was-{number}") not in links))
+        try:
+            netns.rename(name, usual)
+        except NetnsUnavailable as error:
+            what = f"its link is now {name}, and cannot be named {usual} again: {error}"
+            raise InterfaceLeft(f"{what}; rename or remove the link of that name") from None
 
     def _release(self, record: Record, call: Invocation | None, path: str) -> Sequence[Unreleased]:
         positions = record.left if call is None else ()
@@ -126,22 +141,24 @@ class Undoing:
     def _end_or_raise(
         self, record: Record, netns: Netns | None, failed: Sequence[Unreleased], *, remember: bool
     ) -> str:
-        if netns and record.ifindex and not self.runs(record) and not may_move_to_host(record):
-            netns.remove(record.ifindex)  # as the end of the namespace would
         attached = record.result is not None or bool(record.ifindex) or record.adopted
-        again = record.phase is Phase.DETACHING
+        failures = max(record.failures, int(record.phase is Phase.DETACHING))
         if self._has_certainly_no_link(record, netns) and may_end(
-            failed, attached=attached, again=again, alone=bool(record.left)
+            failed, attached=attached, failures=failures, alone=bool(record.left)
         ):
             return remains(failed, attached=attached)
         if remember:
             left = tuple(each.position for each in failed)
-            self._records.keep(record._replace(phase=Phase.DETACHING, left=left))
+            self._records.keep(record._replace(phase=Phase.DETACHING, left=left, failures=failures + 1))
         raise failed[0].error if len(failed) == 1 else CniError(errors(failed))
 
     def _has_certainly_no_link(self, record: Record, netns: Netns | None) -> bool:
         if record.via is not Via.DELEGATE or (record.result is not None and not record.ifindex):
             return False  # only the system plugin can tell; nothing shows (vhost-user and the like)
+        if netns and record.ifindex and not self.runs(record) and not may_move_to_host(record):
+            with suppress(NetnsUnavailable):  # a physical device returns to the host with the namespace
+                netns.remove(record.ifindex)
+            return True
         links = netns.links() if netns and netns.intact() else {}
         return record.attachment.ifname not in links if not record.ifindex else not self.is_there(record, links)
 
@@ -150,30 +167,18 @@ class Undoing:
         if netns is None or not netns.intact():
             return ""
         links, usual = netns.links(), record.attachment.ifname
-        name = _name_of(record, links) if record.ifindex else usual if usual in links else ""
-        if name and (not record.ifindex or may_move_to_host(record)):
+        name = name_of(record, links) if record.ifindex else usual if usual in links else ""
+        if name and not record.ifindex and not may_move_to_host(record) and not self.runs(record):
+            return ""  # it ends with the namespace, whatever it is
+        if name and (not record.ifindex or may_be_the_hosts(record)):
             raise InterfaceLeft(f"DEL reported success, but {name} is still there")
         if name:
             netns.remove(links[name].ifindex)
-            return f"DEL left the link, named {name} now: it was removed by its index"
-        if self._was_moved(record):
+        if self._has_end(record):  # a workload that hides its link may have made another one with its index
             self._ends.remove(record.peer)
             return "DEL left the link, which is in another network namespace: it was removed with its end on the host"
-        return ""
+        return f"DEL left the link, named {name} now: it was removed by its index" if name else ""
 
-    def _was_moved(self, record: Record) -> bool:
-        """Whether the host has the other end of a link, and the pod has not the link."""
+    def _has_end(self, record: Record) -> bool:
+        """Whether the host has the other end of the link, which the pod's namespace may lack."""
         return bool(record.peer) and self._ends.is_there(record.peer, host_interfaces(record.result))
-
-
-def may_move_to_host(record: Record) -> bool:
-    """Whether DEL moves the link. The system plugin refuses links that it did not attach."""
-    return record.via is Via.DELEGATE and moves_links(record.invocation.netconf)
-
-
-def _name_of(record: Record, links: Mapping[str, Link]) -> str:
-    """The present name of the attachment's link, "" if it is not among these."""
-    usual = record.attachment.ifname
-    if usual in links and record.mac and links[usual].mac == record.mac:
-        return usual  # it was moved, and came back with another index
-    return next((name for name, link in links.items() if link.ifindex == record.ifindex), "")

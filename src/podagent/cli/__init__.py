@@ -143,8 +143,9 @@ def _forget(pod: str | None, network: str | None, namespace: str, cluster: bool,
     podagent forget -n default web-0 green
     systemctl start podagent
 
-    removes the record of an attachment that can never be detached, because DEL fails each time. Nothing is detached,
-    and what may be left is printed. The agent must not run. Other attachments stay while it is stopped.
+    removes the record of an attachment that can never be detached, because DEL fails each time. Nothing is detached. A
+    warning names the interface and the address that may be left. The agent must not run. Other attachments stay while
+    it is stopped.
 
     The agent refuses the API server of another cluster while this node has attachments, because its list of pods would
     empty the node. After `podagent forget --cluster`, the next API server that it reaches becomes the node's. The

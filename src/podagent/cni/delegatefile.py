@@ -15,6 +15,8 @@ from podagent.foreign import Json
 DIRECTORY = "/var/lib/cni/kactus"
 ADDING = "kactusAdding"
 """Marks a delegate whose ADD has not succeeded yet."""
+LEFT = "kactusLeft"
+"""After a failed DEL: positions of the plugins that failed alone; empty if the others were not asked yet."""
 
 
 def read_delegates(path: str, largest: int) -> list[Json]:
@@ -32,6 +34,11 @@ def read_delegates(path: str, largest: int) -> list[Json]:
     if not isinstance(saved, list) or not all(map(_is_delegate, saved)):
         raise ValueError("not a list of delegates")
     return saved
+
+
+def is_whole(delegate: Json) -> bool:
+    """Whether ADD of a saved delegate has succeeded, and no DEL has begun to undo it."""
+    return ADDING not in delegate and LEFT not in delegate
 
 
 def _content(path: str, largest: int) -> bytes:

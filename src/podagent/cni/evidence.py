@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from podagent.cni.delegatefile import ADDING, DIRECTORY, read_delegates
+from podagent.cni.delegatefile import DIRECTORY, is_whole, read_delegates
 from podagent.cni.runtime import CniRuntime
 from podagent.errors import CniError, NetConfError, StoreError
 from podagent.foreign import Json, lenient
@@ -51,7 +51,7 @@ class AttachmentEvidence:
             return None
         directory = conf.plugins[0].get("cniDir") or DIRECTORY
         for delegate in _delegates(f"{directory}/{sandbox_id}"):
-            if delegate.get("networkName") == network and ADDING not in delegate:
+            if delegate.get("networkName") == network and is_whole(delegate):
                 return delegate
         return None
 

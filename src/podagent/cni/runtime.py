@@ -112,15 +112,19 @@ class CniRuntime:
         previous = _previous_for_delete(call.netconf, added)
         env = self._attachment_env("DEL", call, target)
         failed = []
-        for position, conf in reversed([*enumerate(call.netconf.plugins)]):
-            if positions and position not in positions:
-                continue
+        plugins = [*enumerate(call.netconf.plugins)]
+        # None of them: nothing that was not run may count as released.
+        chosen = [each for each in plugins if each[0] in positions] or plugins
+        for position, conf in reversed(chosen):
             stdin = invocation.attachment_stdin(call.netconf, conf, previous, call.capability_args)
             try:
                 self._require(conf["type"], call.path, env, stdin)
             except PluginError as fault:
                 lease, ran = self._release_address(call, conf, target, env, stdin)
                 failed.append(Unreleased(position, fault, lease, ran))
+            else:
+                if not target.netns:  # some plugins, as host-device, then end before IPAM's DEL
+                    self._release_address(call, conf, target, env, stdin)
         return tuple(failed)
 
     def check(self, call: Invocation, target: Target, added: Json | None) -> None:

@@ -192,7 +192,7 @@ SETTINGS: tuple[Setting, ...] = (
         kinds.duration("1s", "24h", or_never=True),
         "5m",
         "How often pods are compared with the records, to re-attach interfaces that something else removed.",
-        "With jitter, so that nodes do not act in step. 0: never, for pods that rename their own interfaces.",
+        "With jitter, so that nodes do not act in step. 0: never, for pods that delete their own interfaces.",
     ),
     Setting(
         "plugin-timeout",

@@ -113,7 +113,7 @@ class Agent:
         for close in self._closers:
             close()
         if at_work := self._workers.join(self._stop_timeout_s, self._ended_again):
-            _log.warning("%d plugins are still running; the agent waits for them at its next start", at_work)
+            _log.warning("plugins still running: %d; the agent waits for them at its next start", at_work)
         _log.info("stopped")
 
     def _ended_again(self) -> bool:

@@ -1,4 +1,4 @@
-"""`podagent forget`: removes what the agent remembers, in a process of its own. Detaches nothing."""
+"""`podagent forget`: removes records of the agent, in a process of its own. Detaches nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Takes up what changed while the agent runs: all of it on SIGHUP, and by itself a kubeconfig that was replaced."""
+"""Takes up changes while the agent runs: all of them on SIGHUP, and by itself a kubeconfig that was replaced."""
 
 from __future__ import annotations
 

@@ -33,14 +33,11 @@ from podagent.daemon.health import Heartbeats, Watchdog
 from podagent.daemon.loop import RELOADED, WAKE, Loop
 from podagent.daemon.nodewatch import NodeWatch
 from podagent.daemon.notify import Notifier
-from podagent.daemon.podtable import PodTable
 from podagent.daemon.reload import Reload
-from podagent.daemon.rounds import Rounds
+from podagent.daemon.schedule import Pace, Schedule, make_schedule
 from podagent.daemon.status import Status
 from podagent.daemon.upkeep import Upkeep
 from podagent.daemon.workers import Workers
-from podagent.daemon.workqueue import WorkQueue
-from podagent.decide.attempts import Attempts
 from podagent.host import hostends
 from podagent.host.claims import LinkClaims
 from podagent.host.links import host_macs
@@ -51,14 +48,14 @@ from podagent.kube.api import KubeApi
 from podagent.kube.cluster import ClusterGuard
 from podagent.kube.credentials import load as load_credentials
 from podagent.kube.credentials import stamp
-from podagent.kube.definitions import NetworkDefinitions
+from podagent.kube.definitions import NetworkDefinitions, Seen
 from podagent.kube.definitionwatch import watch_definitions
 from podagent.kube.events import EventRecorder
 from podagent.kube.plugins import LONGEST_END_S, ExecPlugins
 from podagent.kube.podlist import confirm_gone
 from podagent.kube.registration import Registration
-from podagent.kube.watch import PodWatch
-from podagent.model import DefinitionRef, PodKey, Record
+from podagent.kube.watch import PodWatch, Watch
+from podagent.model import Record
 from podagent.report.events import PodEvents
 from podagent.report.lines import JournalLines
 from podagent.report.plugins import report_slow
@@ -114,57 +111,38 @@ class _Base(NamedTuple):
         self.received.put(WAKE)
 
 
-class _Schedule(NamedTuple):
-    """The pods, and when each is reconciled."""
+class _Feeds(NamedTuple):
+    """What follows the API server."""
 
-    attempts: Attempts
-    queue: WorkQueue[PodKey]
-    pods: PodTable
-    rounds: Rounds
-    listed: threading.Event
-    """Set at the end of the first list of pods, and at the end of the agent."""
+    registration: Registration
+    watch: PodWatch
+    following: Following
+    definitions: NetworkDefinitions
+    definition_watch: Watch[Seen]
 
     @property
     def closers(self) -> tuple[Callable[[], None], ...]:
-        return self.queue.close, self.listed.set
-
-    def redefined(self, references: Collection[DefinitionRef]) -> None:
-        """Retries what failed for want of one of these definitions."""
-        for pod in self.attempts.redefined(references):
-            self.rounds.look_at(pod)
-
-    def retry_all(self) -> None:
-        """Resets every backoff, and verifies all pods."""
-        self.attempts.retry_now()
-        self.rounds.look_at_all()
+        return self.watch.close, self.definition_watch.close
 
 
 def make_agent(settings: Settings, locks: Path = LOCKS) -> Agent:
     """Builds the agent. Raises SettingsError and StoreError like `run`. `locks`: see `StateDirectory`."""
-    node_plugin = NodePlugin(settings.attach_via, SystemConf(settings.cni_conf_path).current)
-    node_plugin.require_usable()
-    rng = random.Random()  # noqa: S311 (jitter, not secrets)
-    base = _Base(settings, rng, threading.Event(), SimpleQueue(), Heartbeats())
+    node_plugin = _make_node_plugin(settings)
+    base = _Base(settings, random.Random(), threading.Event(), SimpleQueue(), Heartbeats())  # noqa: S311 (jitter)
     cluster = ClusterFile(settings.state_dir)
     store = Store(StateDirectory(settings.state_dir, locks), cluster.restore)
     exec_plugins = ExecPlugins(plugin.run, settings.credential_timeout)
     api = _make_api(settings, cluster, store, exec_plugins)
-    schedule = _make_schedule(base, store, api)
+    pace = Pace(settings.workers, settings.resync_period, base.rng, time.monotonic)
+    schedule = make_schedule(pace, store, partial(confirm_gone, api), base.wake)
+    feeds = _make_feeds(base, api, schedule)
     runtime = make_runtime(settings.container_type, settings.docker_endpoint, identify)
     events = EventRecorder(api, settings.node)
-    outcomes = Outcomes(schedule.attempts, (JournalLines(), PodEvents(events)), time.monotonic)
     pins = Pins(pin_directory(settings.state_dir))
-    definitions = NetworkDefinitions(api, schedule.redefined)
-    namespaces = NetworkNamespaces(pins)
-    core = _make_core(settings, node_plugin, schedule.pods, store, runtime, definitions, outcomes, namespaces)
-    registration = Registration(api, settings.node, base.wake)
-    watch = _make_watch(base, api, schedule.pods, registration)
-    following = Following(api, watch, base.wake)
-    beat = base.heartbeats.register("the watch of network definitions")
-    definition_watch = watch_definitions(api, definitions, beat, rng)
+    core = _make_core(settings, node_plugin, schedule, store, runtime, feeds.definitions, events, pins)
     node_watch = NodeWatch(node_plugin.stance, base.wake, schedule.retry_all)
     upkeep = _make_upkeep(base, store, pins, node_watch)
-    status = Status(api, following, registration, schedule.pods, store, node_watch, schedule.queue)
+    status = Status(api, feeds.following, feeds.registration, schedule.pods, store, node_watch, schedule.queue)
     reload = Reload(api, node_watch, schedule.retry_all, partial(base.received.put, RELOADED))
     notifier = Notifier(os.environ)
     return Agent(
@@ -173,18 +151,24 @@ def make_agent(settings: Settings, locks: Path = LOCKS) -> Agent:
         notifier=notifier,
         workers=_make_workers(base, schedule, core),
         bodies={
-            "watch": upkeep.loading_first(following.run),
-            "definitions": once(schedule.listed, definition_watch.run),
+            "watch": upkeep.loading_first(feeds.following.run),
+            "definitions": once(schedule.listed, feeds.definition_watch.run),
             "events": events.run,
             "runtime": partial(runtime.follow, schedule.rounds.look_at, schedule.rounds.look_at_all),
             "state": upkeep.run,
             "reload": reload.run,
         },
-        closers=(*schedule.closers, watch.close, definition_watch.close, reload.close, exec_plugins.close),
+        closers=(*schedule.closers, *feeds.closers, reload.close, exec_plugins.close),
         received=base.received,
         stop=base.stop,
         stop_timeout_s=settings.stop_timeout,
     )
+
+
+def _make_node_plugin(settings: Settings) -> NodePlugin:
+    made = NodePlugin(settings.attach_via, SystemConf(settings.cni_conf_path).current)
+    made.require_usable()
+    return made
 
 
 def _make_api(settings: Settings, cluster: ClusterFile, store: Store, exec_plugins: ExecPlugins) -> KubeApi:
@@ -198,25 +182,15 @@ def _make_api(settings: Settings, cluster: ClusterFile, store: Store, exec_plugi
     )
 
 
-def _make_schedule(base: _Base, store: Store, api: KubeApi) -> _Schedule:
-    settings = base.settings
-    queue: WorkQueue[PodKey] = WorkQueue(time.monotonic, _namespace, max(1, settings.workers // 2))
-
-    listed = threading.Event()
-
-    def first_list_complete() -> None:
-        rounds.look_at_all()
-        listed.set()
-        base.wake()
-
-    pods = PodTable(queue.add, first_list_complete, store.attachments, partial(confirm_gone, api))
-    rounds = Rounds(pods, store, queue, settings.resync_period, base.rng, time.monotonic)
-    return _Schedule(Attempts(time.monotonic, base.rng), queue, pods, rounds, listed)
-
-
-def _make_watch(base: _Base, api: KubeApi, pods: PodTable, registration: Registration) -> PodWatch:
+def _make_feeds(base: _Base, api: KubeApi, schedule: Schedule) -> _Feeds:
+    node, rng = base.settings.node, base.rng
+    registration = Registration(api, node, base.wake)
     beat = base.heartbeats.register("the pod watch")
-    return PodWatch(api, base.settings.node, pods, rng=base.rng, beat=beat, while_empty=registration.check)
+    watch = PodWatch(api, node, schedule.pods, rng=rng, beat=beat, while_empty=registration.check)
+    definitions = NetworkDefinitions(api, schedule.redefined)
+    beat = base.heartbeats.register("the watch of network definitions")
+    definition_watch = watch_definitions(api, definitions, beat, rng)
+    return _Feeds(registration, watch, Following(api, watch, base.wake), definitions, definition_watch)
 
 
 def _make_upkeep(base: _Base, store: Store, pins: Pins, node: NodeWatch) -> Upkeep:
@@ -232,19 +206,15 @@ def _make_upkeep(base: _Base, store: Store, pins: Pins, node: NodeWatch) -> Upke
     return Upkeep(store, beat, base.wake, records_loaded, memory.trim, node.look)
 
 
-def _make_loop(base: _Base, notifier: Notifier, schedule: _Schedule, status: Status, reload: Reload) -> Loop:
+def _make_loop(base: _Base, notifier: Notifier, schedule: Schedule, status: Status, reload: Reload) -> Loop:
     watchdog = Watchdog(base.heartbeats, notifier, os.environ)
     return Loop(watchdog, notifier, schedule.rounds, status.line, schedule.queue.__len__, reload.soon, base.received)
 
 
-def _make_workers(base: _Base, schedule: _Schedule, core: _Core) -> Workers:
+def _make_workers(base: _Base, schedule: Schedule, core: _Core) -> Workers:
     reconciler = Reconciler(*core, base.stop.is_set)
     reconcile = _take_over_first(base.settings, core, schedule.rounds.verifying(reconciler.reconcile))
     return Workers(schedule.queue, reconcile, base.heartbeats.register, base.settings.workers)
-
-
-def _namespace(pod: PodKey) -> str:
-    return pod.namespace
 
 
 _Core = tuple[Pods, Records, Runtime, Networks, Executor, Outcomes, Collection[str]]
@@ -253,12 +223,12 @@ _Core = tuple[Pods, Records, Runtime, Networks, Executor, Outcomes, Collection[s
 def _make_core(
     settings: Settings,
     node_plugin: NodePlugin,
-    pods: PodTable,
+    schedule: Schedule,
     records: Store,
     runtime: Runtime,
     definitions: NetworkDefinitions,
-    outcomes: Outcomes,
-    namespaces: NetworkNamespaces,
+    events: EventRecorder,
+    pins: Pins,
 ) -> _Core:
     """The parts that reconciliation and takeover share."""
     bin_dirs, global_namespaces = settings.cni_bin_path, settings.global_namespaces
@@ -272,10 +242,11 @@ def _make_core(
     system = SystemNetworks(bin_dirs, settings.cni_vendor_name)
     networks = ChosenNetworks(node_plugin, system, delegate, evidence.has_attached)
     slow_lane = SlowLane(max(1, settings.workers // 4), time.monotonic)
-    boot = boot_id()
+    boot, namespaces = boot_id(), NetworkNamespaces(pins)
     undoing = Undoing(namespaces, hostends, cni, records, await_orphans, boot, timeout_s)
     executor = Executor(namespaces, hostends, cni, records, evidence, undoing, boot, slow_lane, timeout_s)
-    return pods, records, runtime, networks, executor, outcomes, global_namespaces
+    outcomes = Outcomes(schedule.attempts, (JournalLines(), PodEvents(events)), time.monotonic)
+    return schedule.pods, records, runtime, networks, executor, outcomes, global_namespaces
 
 
 def _plugged(record: Record) -> Plugged:

@@ -7,21 +7,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from podagent.errors import CniError, PluginNotRun, PluginTimeout
 from podagent.model import Unreleased
 
+# With the usual pauses, this takes a quarter of a minute.
+_FAILURES_OF_ATTACHED = 4
+_TRY_AGAIN_LATER = 11
 
-def may_end(unreleased: Sequence[Unreleased], *, attached: bool, again: bool, alone: bool) -> bool:
+
+def may_end(unreleased: Sequence[Unreleased], *, attached: bool, failures: int, alone: bool) -> bool:
     """Whether an attachment without a link may end after a DEL that failed.
 
     Args:
         unreleased: the plugins whose DEL failed.
         attached: its ADD had succeeded.
-        again: an earlier DEL had failed too.
+        failures: DELs that had failed before.
         alone: in this DEL only plugins were run that had failed before.
     """
+    if any(_may_pass(each.error) for each in unreleased):
+        return False
     if attached:
-        return alone and not any(each.lease for each in unreleased)
-    return again and not any(each.lease and each.ipam_ran for each in unreleased)
+        return alone and failures >= _FAILURES_OF_ATTACHED and not any(each.lease for each in unreleased)
+    return failures > 0 and not any(each.lease and each.ipam_ran for each in unreleased)
+
+
+def _may_pass(error: CniError) -> bool:
+    """Whether the plugin, or its time-out, says so; or it is missing, as while a package is replaced."""
+    return error.code == _TRY_AGAIN_LATER or isinstance(error, (PluginNotRun, PluginTimeout))
 
 
 def remains(unreleased: Sequence[Unreleased], *, attached: bool) -> str:

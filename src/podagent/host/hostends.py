@@ -6,20 +6,19 @@ from collections.abc import Collection
 
 from podagent.errors import HostUnavailable
 from podagent.host import linkcalls
-from podagent.host.links import ifindex, other_end
+from podagent.host.links import ifindex, link_names, mac, other_end
 
 
-def find(names: Collection[str], link: int) -> int:
-    """Index of the link of the host whose other end is the pod's link, 0 if none of these is known to be it.
+def far_ends(names: Collection[str]) -> dict[int, int]:
+    """The indexes of these links of the host, each by the index of its other end.
 
-    Args:
-        names: names of links of the host.
-        link: index of the pod's link.
+    Only a link that a workload hides will be missed if they cannot be read now.
     """
     try:
-        return next((ifindex(name) for name in names if _ends_at(name, link)), 0)
+        pairs = {other_end(name): ifindex(name) for name in names}
     except OSError:
-        return 0  # only a link that a workload moves to another namespace will be missed
+        return {}
+    return {far: near for far, near in pairs.items() if far and far != near}  # a bridge is its own "other end"
 
 
 def is_there(index: int, names: Collection[str]) -> bool:
@@ -30,14 +29,17 @@ def is_there(index: int, names: Collection[str]) -> bool:
         raise HostUnavailable(f"the host's ends of links cannot be read now: {fault}") from None
 
 
+def macs() -> frozenset[str]:
+    """The MAC addresses of all links of the host. Raises HostUnavailable."""
+    try:
+        return frozenset(filter(None, map(mac, link_names())))
+    except OSError as fault:
+        raise HostUnavailable(f"the links of the host cannot be read now: {fault}") from None
+
+
 def remove(index: int) -> None:
     """Removes a link of the host, and with it its other end. Raises HostUnavailable."""
     try:
         linkcalls.remove(index)
     except OSError as fault:
         raise HostUnavailable(f"link {index} of the host cannot be removed now: {fault}") from None
-
-
-def _ends_at(name: str, link: int) -> bool:
-    # The link itself, such as a bridge, is its own "other end".
-    return other_end(name) == link != ifindex(name)

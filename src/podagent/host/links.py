@@ -49,6 +49,11 @@ def other_end(name: str) -> int:
     return _number(name, "iflink")
 
 
+def mac(name: str) -> str:
+    """MAC address of a link of the host, "" if there is no such link. Raises OSError."""
+    return _mac_at(f"/sys/class/net/{name}") if is_interface_name(name) else ""
+
+
 def _number(name: str, attribute: str) -> int:
     if not is_interface_name(name):
         return 0

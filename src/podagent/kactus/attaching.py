@@ -6,10 +6,11 @@ from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from podagent.cni import result as results
-from podagent.cni.delegatefile import ADDING
+from podagent.cni.delegatefile import ADDING, is_whole
 from podagent.decide.dialects.kaloom_names import attachment, interface_name
 from podagent.errors import CallRefused, CniError, HostUnavailable, MacRefused, PluginNotRun
 from podagent.foreign import Json, lenient
+from podagent.kactus import devices
 from podagent.kactus.call import Call
 from podagent.kactus.config import Config
 from podagent.kactus.delegates import Delegates, ifname_of
@@ -47,6 +48,7 @@ class Attaching:
         self._policy = definition_policy(call, config)
         self._recorded: list[Json] = []  # by this call
         self._begun: list[Json] = []  # of these, the ones that a plugin was run for
+        self._host: dict[str, frozenset[str]] = {}  # by delegate that moves devices: MAC addresses before its ADD
 
     def run(self) -> Json:
         """Attaches, and returns the result in the requested version. If it raises, it has rolled back."""
@@ -66,7 +68,7 @@ class Attaching:
     def _dynamic(self, network: str) -> _Planned:
         mac = self._call.arg("K8S_POD_IFMAC").lower() or None
         kept, ifname = self._saved.find(network), interface_name(network)
-        if kept is not None and ADDING not in kept and ifname in self._look(self._call.netns):
+        if kept is not None and is_whole(kept) and ifname in self._look(self._call.netns):
             return _Planned(kept, ifname, mac)  # already attached by us: that needs no definition
         return self._plan(attachment(network, self._call.arg("K8S_POD_NETWORK_NAMESPACE"), mac))
 
@@ -100,7 +102,7 @@ class Attaching:
         if kept is None:
             what = f"interface {planned.ifname} already exists in the pod and is not owned by kactus: left alone"
             raise Failure(INTERNAL, what)
-        return ADDING not in kept
+        return is_whole(kept)
 
     def _attach(self, missing: Sequence[_Planned]) -> None:
         for each in missing:
@@ -132,6 +134,8 @@ class Attaching:
 
     def _add(self, planned: _Planned) -> Json:
         self._begun.append(planned.delegate)
+        if self._delegates.moves_links(planned.delegate):
+            self._host[identity(planned.delegate)] = devices.host_macs()
         try:
             result = self._delegates.add(*planned)
         except (CallRefused, PluginNotRun):
@@ -160,11 +164,22 @@ class Attaching:
 
     def _undone(self, entry: Json) -> bool:
         try:
-            self._delegates.delete(entry, entry[IFNAME], self._call.netns, lambda: None)
+            netns = self._netns_to_undo(entry)
+            if netns:
+                self._delegates.delete(entry, entry[IFNAME], netns, lambda: None)
+            elif failed := self._delegates.release(entry, entry[IFNAME], "", lambda: None, ()):
+                raise failed[0].error
         except CniError as fault:
             log("error", f"{self._call.container_id[:12]}: rolling back {_name(entry)}: {fault}")
             return False
         return True
+
+    def _netns_to_undo(self, entry: Json) -> str:
+        """The namespace, "" if the link of the name there is not what a failed ADD has moved in."""
+        before = self._host.get(identity(entry))
+        if before is None or "prevResult" in entry or devices.may_be_moved(self._call.netns, entry[IFNAME], before):
+            return self._call.netns
+        return ""
 
     def _result(self, planned: _Planned) -> Json:
         previous = lenient(self._saved.find(identity(planned.delegate)), "prevResult", dict)

@@ -68,7 +68,15 @@ class Delegates:
         call, target = self._invocation(delegate, netconf, None), self._target(ifname, netns)
         failed = self._runtime.release(call, target, _result(delegate), positions)
         corrected = self._corrected(delegate, netconf, today) if failed else None
-        return failed if corrected is None else self._runtime.release(call._replace(netconf=corrected), target, None)
+        if corrected is not None and not self._runtime.release(call._replace(netconf=corrected), target, None):
+            return ()
+        return failed
+
+    def moves_links(self, delegate: Json) -> bool:
+        """Whether ADD moves a device of the host. Raises CallRefused."""
+        from podagent.resolve.reach import moves_links  # noqa: PLC0415 - DEL does not need it
+
+        return moves_links(self._netconf(delegate))
 
     def check(self, delegate: Json, ifname: str) -> None:
         """CHECK, if the delegate's version supports it and its result is known. Raises CniError."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from podagent.cni.delegatefile import ADDING
+from podagent.cni.delegatefile import ADDING, LEFT
 from podagent.errors import CniError
 from podagent.foreign import Json
 from podagent.kactus.call import Call
@@ -13,7 +13,7 @@ from podagent.kactus.delegates import Delegates, ifname_of
 from podagent.kactus.failure import INTERNAL, Failure
 from podagent.kactus.links import Look, is_there, pinned, require_foreign
 from podagent.kactus.log import log
-from podagent.kactus.state import DEFINITION, IFNAME, LEFT, SavedDelegates, identity
+from podagent.kactus.state import DEFINITION, FAILURES, IFNAME, SavedDelegates, identity
 
 
 class _Failed(NamedTuple):
@@ -56,7 +56,7 @@ class Detaching:
         kept = delegate
         try:
             netns = self._netns()
-            kept = {LEFT: [], **delegate}
+            kept = {LEFT: [], **delegate, FAILURES: _failures(delegate) + 1}
             if LEFT in delegate or not netns:
                 failed = self._release(delegate, ifname, netns)
             else:
@@ -77,12 +77,13 @@ class Detaching:
 
         attached = ADDING not in delegate
         if (not netns or ifname not in self._look(netns)) and may_end(
-            failed, attached=attached, again=LEFT in delegate, alone=bool(positions)
+            failed, attached=attached, failures=_failures(delegate), alone=bool(positions)
         ):
             log("error", f"{self._call.container_id[:12]}: {ifname}: {remains(failed, attached=attached)}")
             return None
         error = failed[0].error if len(failed) == 1 else CniError(errors(failed))
-        return _Failed(error, {**delegate, LEFT: [each.position for each in failed]})
+        left = [each.position for each in failed]
+        return _Failed(error, {**delegate, LEFT: left, FAILURES: _failures(delegate) + 1})
 
     def _log_end(self, delegate: Json, ifname: str, failed: _Failed | None) -> None:
         container = self._call.container_id[:12]
@@ -106,7 +107,12 @@ class Detaching:
         given = self._call.netns
         netns = given if given and is_there(given) else ""
         if not netns and not self._call.arg("K8S_POD_NETWORK"):
-            netns = pinned(self._call.container_id)  # else the agent made the call, and has its reasons
+            netns = pinned(self._call.container_id)  # else the agent made the call: without a namespace on purpose
         if netns:
             require_foreign(netns)
         return netns
+
+
+def _failures(delegate: Json) -> int:
+    failures = delegate.get(FAILURES)
+    return failures if type(failures) is int else 0

@@ -129,7 +129,7 @@ class NetworkDefinitions:
         self._changed([seen.reference])
 
     def remove(self, seen: Seen, /) -> None:
-        """Handles a deleted definition. What is attached has the configuration in its record."""
+        """Handles a deleted definition. Attachments have the configuration in their records."""
         self._forget([seen.reference])
 
     def _ask(self, reference: DefinitionRef) -> Json | None:

@@ -190,7 +190,8 @@ class EventRecorder:
         if status == 403 and not self._warned and "being terminated" not in str(error):
             self._warned = True
             _log.warning(
-                "Events cannot be written; allow this user to create and patch events (RBAC). Logged once. %s: %s",
+                "Events cannot be written; let podagent create and patch events: apply"
+                " podagent-serviceaccount-and-rbac.yaml. Logged once. %s: %s",
                 about,
                 error,
             )

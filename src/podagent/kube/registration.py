@@ -1,4 +1,4 @@
-"""Tells whether a node of this node's name is registered: under a wrong name the agent would wait for pods for ever."""
+"""Tells whether a node of this node's name is registered: under a wrong name the agent would wait for pods forever."""
 
 from __future__ import annotations
 

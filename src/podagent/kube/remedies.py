@@ -14,7 +14,7 @@ _BY_STATUS: Mapping[int, str] = {
     302: _WRONG_SERVER,
     400: "check the server in the kubeconfig: it may need https://",
     401: "the kubeconfig needs valid credentials",
-    403: "allow this user to list and watch pods (RBAC)",
+    403: "let podagent list and watch pods: apply podagent-serviceaccount-and-rbac.yaml",
     404: _WRONG_SERVER,
     405: _WRONG_SERVER,
     407: _PROXY_LOGIN,

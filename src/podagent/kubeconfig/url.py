@@ -1,4 +1,4 @@
-"""Whether a text can be the URL of a server: what passes raises nothing later, on the way to a connection. Pure."""
+"""Whether a text can be the URL of a server. One that can raises nothing later, on the way to a connection. Pure."""
 
 from __future__ import annotations
 

@@ -133,6 +133,7 @@ def _to_json(record: Record) -> Json:
         "peer": record.peer,
         "mac": record.mac,
         "left": list(record.left),
+        "failures": record.failures,
         "adopted": record.adopted,
     }
 
@@ -155,6 +156,7 @@ def _read_1(body: Json) -> Record:
         peer=optional(body, "peer", int) or 0,
         mac=optional(body, "mac", str) or "",
         left=_positions(body, "left"),
+        failures=optional(body, "failures", int) or 0,
         adopted=required(body, "adopted", bool),
         static=required(pod, "static", bool),
     )

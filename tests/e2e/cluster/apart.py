@@ -54,7 +54,7 @@ class MachineApart:
             os.kill(init, signal.SIGTERM)
 
     def remove(self) -> None:
-        """Waits until the command has ended, but not for ever; then nothing of it is left."""
+        """Waits until the command has ended, but not forever; then nothing of it is left."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._apart.wait(_END_SECONDS)
         self._apart.kill()

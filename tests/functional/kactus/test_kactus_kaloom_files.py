@@ -116,7 +116,7 @@ RECORDED = (
 )
 
 
-def test_what_kalooms_kept_is_handed_to_the_plugins_as_it_was(
+def test_a_file_of_kalooms_is_handed_to_the_plugins_as_it_was(
     sandbox: SandboxFactory, kactus: Kactus, plugins: PluginDir
 ) -> None:
     pod = sandbox()
@@ -132,7 +132,7 @@ def test_what_kalooms_kept_is_handed_to_the_plugins_as_it_was(
         assert call.config["name"], "plugins insist on the name of a network"
 
 
-def test_what_is_written_can_be_read_by_kalooms(sandbox: SandboxFactory, networks: Networks, master: Network) -> None:
+def test_its_files_can_be_read_by_kalooms(sandbox: SandboxFactory, networks: Networks, master: Network) -> None:
     red, blue = networks.bridge(mtu=1400, labels={"rate": 0.25}), networks.bridge()
     plain = sandbox([{"name": red.name}])
     primary = sandbox([{"name": blue.name, "isPrimary": True}])

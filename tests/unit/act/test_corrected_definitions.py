@@ -48,11 +48,11 @@ def test_without_a_corrected_definition_it_stays_recorded_and_the_failure_is_rep
     node.clean_up(RED)
     (failed,) = node.report.those(Result.FAILED)
     assert "host-lokal" in str(failed.error)
-    assert (node.used, list(node.disk.values())) == ([FAULTY], [RED._replace(left=(0,))])
+    assert (node.used, list(node.disk.values())) == ([FAULTY], [RED._replace(left=(0,), failures=2)])
 
 
 def test_a_corrected_definition_that_fails_too_leaves_the_record() -> None:
     node = Correcting()
     node.faults.delete_fails.add("red")
     node.clean_up(RED)
-    assert (node.used, list(node.disk.values())) == ([FAULTY, CORRECTED], [RED._replace(left=(0,))])
+    assert (node.used, list(node.disk.values())) == ([FAULTY, CORRECTED], [RED._replace(left=(0,), failures=2)])

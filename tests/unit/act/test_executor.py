@@ -100,7 +100,7 @@ def test_no_add_runs_that_could_not_be_recorded(node: Attaching) -> None:
     assert (node.operations, node.pins) == ([], set())
 
 
-def test_what_was_recorded_before_the_disk_failed_is_completed_and_detached(node: Attaching) -> None:
+def test_an_attachment_recorded_before_the_disk_failed_is_completed_and_detached(node: Attaching) -> None:
     node.before_add = lambda: setattr(node.faults, "disk_full", True)
     made = node.attach()
     assert (made.phase, node.links_of(POD)) == (Phase.ATTACHED, {RED: made.ifindex})

@@ -61,7 +61,7 @@ def test_quick_steps_share_a_turn(node: Bench) -> None:
     assert node.done() == {"red", "green", "blue"}
 
 
-def test_what_is_no_longer_wanted_is_not_begun(node: Bench) -> None:
+def test_a_step_that_is_no_longer_wanted_is_not_begun(node: Bench) -> None:
     node.run("red", "green", "blue")
     node.after_add = lambda: node.want("red")
     assert node.look() == 0

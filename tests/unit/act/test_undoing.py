@@ -8,10 +8,12 @@ import pytest
 
 from podagent.act.outcomes import Result
 from podagent.decide.dialects.kaloom_names import interface_name
-from podagent.errors import CniError, InterfaceLeft, PluginError
+from podagent.errors import CniError, InterfaceLeft, PluginError, PluginNotRun, PluginTimeout
 from podagent.model import Phase, Record, Unreleased, Via
 from podagent.netconf import NetConf
 from unit.bench import POD, Bench
+from unit.factory import attachment
+from unit.nodemodel import inode_of
 
 RED = interface_name("red")
 Tampering = Callable[[Bench], object]
@@ -92,7 +94,7 @@ def test_a_device_of_the_host_gets_its_name_back_before_its_plugin_looks_for_it(
 def test_a_device_of_the_host_whose_name_is_taken_waits_until_the_pod_has_ended(node: Bench) -> None:
     moving(node)
     replaced(node)
-    with pytest.raises(InterfaceLeft, match=f"its link is now .*-nic, and another one is {RED}"):
+    with pytest.raises(InterfaceLeft, match=f"its link is now .*-nic, and cannot be named {RED} again"):
         node.executor.detach(node.record())
     assert len(node.attached_to(POD)) == 1
     made = node.record()
@@ -187,8 +189,9 @@ def test_an_attachment_whose_interface_is_gone_ends_when_its_address_is_released
     node: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     node.link_vanishes(POD, "red")
-    node.put(node.record()._replace(phase=Phase.DETACHING, left=(0,)))
-    stub_release(node, monkeypatch, (BRIDGE._replace(lease="in /leases"),), (BRIDGE,))
+    node.put(node.record()._replace(phase=Phase.DETACHING, left=(0,), failures=3))
+    stub_release(node, monkeypatch, (BRIDGE,), (BRIDGE._replace(lease="in /leases"),), (BRIDGE,))
+    detach(node)
     detach(node)
     assert "the interface is gone" in node.executor.detach(node.record())
     assert node.disk == {}
@@ -196,7 +199,7 @@ def test_an_attachment_whose_interface_is_gone_ends_when_its_address_is_released
 
 def moved_while_detaching(node: Bench) -> None:
     moved(node)
-    node.put(node.record()._replace(phase=Phase.DETACHING, left=(0,)))
+    node.put(node.record()._replace(phase=Phase.DETACHING, left=(0,), failures=9))
 
 
 def ghost_without_sandbox(node: Bench) -> None:
@@ -209,8 +212,8 @@ NOT_YET: dict[str, Callable[[Bench], object]] = {
     "its first DEL has failed, without a sandbox": ghost_without_sandbox,
     "only the system plugin can tell": lambda node: node.put(ghost(node)._replace(via=Via.SYSTEM)),
     "a link of its name exists": lambda node: node.put(node.record()._replace(phase=Phase.DETACHING, ifindex=0)),
-    "its link exists": lambda node: node.put(node.record()._replace(phase=Phase.DETACHING, left=(0,))),
-    "it has no kernel link": lambda node: node.put(ghost(node)._replace(result={"ips": []}, left=(0,))),
+    "its link exists": lambda node: node.put(node.record()._replace(phase=Phase.DETACHING, left=(0,), failures=9)),
+    "it has no kernel link": lambda node: node.put(ghost(node)._replace(result={"ips": []}, left=(0,), failures=9)),
     "its link was moved": moved_while_detaching,
 }
 
@@ -234,9 +237,137 @@ def test_a_link_that_no_del_can_remove_goes_when_its_pod_has_ended(
     node: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = node.record()
-    stub_release(node, monkeypatch, (BRIDGE,), (BRIDGE,))
+    stub_release(node, monkeypatch, *[(BRIDGE,)] * 5)
     node.stop_sandbox(POD)
-    detach(node)
+    for _ in range(4):
+        detach(node)
     assert RED not in node.links[made.netns.inode]
     node.executor.detach(node.record())
     assert (node.disk, node.pins, node.links) == ({}, set(), {})
+
+
+@pytest.mark.parametrize(
+    "error", [PluginError("bridge", "later", 11), PluginTimeout("bridge", "hangs"), PluginNotRun("bridge", "missing")]
+)
+def test_a_failure_that_may_pass_ends_nothing(node: Bench, monkeypatch: pytest.MonkeyPatch, error: PluginError) -> None:
+    node.put(ghost(node)._replace(left=(0,), failures=9))
+    stub_release(node, monkeypatch, (Unreleased(0, error),))
+    with pytest.raises(PluginError):
+        node.executor.detach(node.record())
+    assert node.record().failures == 10
+
+
+# --- a hostile workload
+
+
+def unplug(node: Bench) -> None:
+    node.executor.detach(node.record())
+
+
+def decoy(node: Bench, name: str = RED, **same: object) -> int:
+    """Another link that the workload makes. Returns its index."""
+    index = int(str(same.get("index", 900)))
+    node.links[inode_of(node.running[POD])][name] = index
+    node.foreign.add(index)
+    node.macs[index] = str(same.get("mac", ""))
+    return index
+
+
+def test_another_link_with_the_name_and_the_mac_address_does_not_hide_the_real_one(node: Bench) -> None:
+    node.put(node.record()._replace(mac="02:00:00:00:00:07"))
+    renamed(node)
+    index = decoy(node, mac="02:00:00:00:00:07")
+    unplug(node)
+    assert node.links_of(POD) == {RED: index}
+    assert (node.leases, node.disk) == (set(), {})
+
+
+def test_another_link_with_the_index_does_not_hide_one_that_was_moved(node: Bench) -> None:
+    index = node.record().ifindex
+    moved(node)
+    decoy(node, index=index)
+    unplug(node)
+    assert (node.moved, node.leases, node.disk) == ({}, set(), {})
+
+
+def test_a_link_that_is_renamed_during_add_is_recognised_by_its_end_on_the_host(node: Bench) -> None:
+    node.after_add = lambda: node.link_is_replaced(POD, "green")
+    node.want("red", "green")
+    node.look()
+    made = node.record("green")
+    assert node.born[made.ifindex] == made.attachment.ifname
+    assert made.ifindex not in node.foreign
+    node.executor.detach(made)
+    assert set(node.attached_to(POD)) == {RED}
+
+
+def test_a_device_of_the_host_is_not_recognised_by_a_mac_address(node: Bench) -> None:
+    moving(node)
+    node.put(node.record()._replace(mac="02:00:00:00:00:07"))
+    renamed(node)
+    decoy(node, mac="02:00:00:00:00:07")
+    with pytest.raises(InterfaceLeft, match="cannot be named"):
+        unplug(node)
+    node.link_vanishes(POD, "red")
+    unplug(node)
+    assert node.is_clean()
+
+
+def test_without_its_device_the_plugin_gets_no_namespace_to_look_for_another_one(node: Bench) -> None:
+    moving(node)
+    node.link_vanishes(POD, "red")
+    decoy(node)
+    unplug(node)
+    assert [target.netns for target in node.deleted] == [""]
+
+
+def test_a_failed_add_that_moved_no_device_gives_the_host_no_other_one(node: Bench) -> None:
+    """The workload makes a link of the name before the rollback."""
+    sandbox, wanted = node.running[POD], attachment("green")
+    via, call = node.resolve(node.pods[POD], wanted, sandbox)
+    call = call._replace(netconf=NetConf({**call.netconf.json, "plugins": [{"type": "host-device"}]}))
+
+    def fail_beside_a_decoy() -> None:
+        decoy(node, wanted.ifname, mac="02:00:00:00:0a:01")
+        raise PluginError("host-device", "no such device")
+
+    node.before_add = fail_beside_a_decoy
+    with pytest.raises(PluginError):
+        node.executor.attach(node.pods[POD], wanted, sandbox, via, call)
+    assert node.deleted[-1].netns == ""
+    assert wanted.ifname in node.links_of(POD)
+    assert set(node.disk) == {(POD, RED)}
+
+
+def test_a_device_that_the_system_plugin_moved_in_is_not_removed(node: Bench) -> None:
+    node.put(node.record()._replace(via=Via.SYSTEM, peer=0))
+    node.delete_does_nothing = True
+    made = node.record()
+    node.stop_sandbox(POD)
+    with pytest.raises(InterfaceLeft, match="still there"):
+        node.executor.detach(made)
+    assert RED in node.links[made.netns.inode]
+
+
+def test_a_link_of_the_workload_holds_no_attachment_without_one_beyond_the_pods_end(node: Bench) -> None:
+    """As with vhost-user."""
+    node.link_vanishes(POD, "red")
+    node.put(node.record()._replace(ifindex=0, peer=0))
+    decoy(node)
+    node.delete_does_nothing = True
+    with pytest.raises(InterfaceLeft):
+        unplug(node)
+    made = node.record()
+    node.stop_sandbox(POD)
+    node.executor.detach(made)
+    assert (node.disk, node.pins) == ({}, set())
+
+
+def test_any_names_of_the_workload_let_a_device_of_the_host_go_at_the_pods_end(node: Bench) -> None:
+    moving(node)
+    replaced(node)
+    decoy(node, "was-0")
+    made = node.record()
+    node.stop_sandbox(POD)
+    node.executor.detach(made)
+    assert (node.disk, node.links) == ({}, {})

@@ -186,6 +186,15 @@ def test_release_has_the_ipam_plugin_of_a_failed_one_give_the_address_back(
     assert chain.calls == ["DEL first net0", "DEL second net0"][: 1 + (ipam == "second")]
 
 
+def test_release_without_a_namespace_runs_ipam_which_some_plugins_then_leave_out(chain: Chain) -> None:
+    call = chain.call(types=("first",))
+    ipam = {"type": "first", "ipam": {"type": "second"}}
+    call = call._replace(netconf=NetConf({**call.netconf.json, "plugins": [ipam]}))
+    chain.fail("DEL second")
+    assert chain.runtime.release(call, TARGET._replace(netns=""), RESULT) == ()
+    assert chain.calls == ["DEL first net0", "DEL second net0"]
+
+
 def test_check_runs_the_chain_in_order_with_the_final_result(chain: Chain) -> None:
     chain.answers["first"] = b"rubbish, which does not matter"
     chain.runtime.check(chain.call(), TARGET, RESULT)

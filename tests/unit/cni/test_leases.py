@@ -41,7 +41,7 @@ def test_nothing_is_reserved_where_there_is_no_directory(tmp_path: Path) -> None
     assert where(tmp_path / "none") == ""
 
 
-def test_what_cannot_be_read_may_be_reserved(tmp_path: Path) -> None:
+def test_an_address_may_be_reserved_in_a_directory_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "data").touch()
     assert where(tmp_path / "data") == f"in {tmp_path / 'data'}"
 

@@ -69,7 +69,7 @@ def test_the_end_of_the_agent_ends_the_waiting_too() -> None:
     assert bench.run() == 0
 
 
-def test_what_needs_the_pods_begins_once_they_are_listed() -> None:
+def test_a_body_that_needs_the_pods_begins_once_they_are_listed() -> None:
     ready, began = threading.Event(), threading.Event()
     thread = threading.Thread(target=once(ready, lambda stop: began.set()), args=(threading.Event(),), daemon=True)
     thread.start()

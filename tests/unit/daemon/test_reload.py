@@ -1,4 +1,4 @@
-"""What changed while the agent runs is taken up, by itself or on SIGHUP."""
+"""Changes while the agent runs are taken up, by itself or on SIGHUP."""
 
 from __future__ import annotations
 

@@ -102,7 +102,7 @@ def test_the_nodes_configuration_is_looked_at_from_the_start_on(
     thread.join(10)
 
 
-def test_what_happens_to_the_directory_is_repaired_and_shown_in_between(
+def test_damage_to_the_directory_is_repaired_and_shown_in_between(
     store: Halting, upkeep: Upkeep, changes: list[str], directory: Path, tmp_path: Path
 ) -> None:
     stop = threading.Event()

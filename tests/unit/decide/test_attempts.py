@@ -176,7 +176,7 @@ def test_a_definition_that_changed_during_the_attempt_has_it_repeated_at_once(at
     assert attempts.failed(POD, NET1, "aim", "not defined", needs=[DATA], began=time.now).retry_in > 0
 
 
-def test_what_is_final_or_only_waits_is_not_woken_by_a_definition(attempts: Attempts) -> None:
+def test_a_definition_retries_no_failure_that_is_final_or_only_waits(attempts: Attempts) -> None:
     attempts.failed(POD, NET1, "aim", "refused", final=True, needs=[DATA])
     attempts.failed(POD, NET2, "aim", "not ready", waits=True, needs=[DATA])
     assert attempts.redefined([DATA]) == []

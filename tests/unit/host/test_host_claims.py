@@ -69,7 +69,7 @@ def test_a_link_without_a_maker_can_be_granted_once(host: Host) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "..", "a/b", "x" * 16, "br 0", "\udcff"])
-def test_what_cannot_be_a_link_belongs_to_nobody(host: Host, name: str) -> None:
+def test_a_name_that_no_link_can_have_belongs_to_nobody(host: Host, name: str) -> None:
     assert not host.claims.make_bridge("tenant", name)
     assert not host.claims.owns("tenant", name)
 

@@ -44,7 +44,8 @@ def test_a_link_that_does_not_exist_cannot_be_renamed_and_need_not_be_removed() 
 
 def test_the_loopback_link_is_its_own_other_end_and_no_pods() -> None:
     assert (links.ifindex("lo"), links.other_end("lo")) == (LO, LO)
-    assert hostends.find(["lo", "no-such-link", "../lo"], LO) == 0
+    assert hostends.far_ends(["lo", "no-such-link", "../lo"]) == {}
+    assert "" not in hostends.macs()
     assert hostends.is_there(LO, ["lo"])
     assert not hostends.is_there(NONE, ["lo", "no-such-link"])
 
@@ -53,7 +54,7 @@ def test_the_end_of_a_pods_link_is_the_one_that_leads_to_it(monkeypatch: pytest.
     ends = {"br0": (7, 7), "veth1": (8, 2), "veth2": (9, 3)}
     monkeypatch.setattr(hostends, "ifindex", lambda name: ends[name][0])
     monkeypatch.setattr(hostends, "other_end", lambda name: ends[name][1])
-    assert [hostends.find(ends, link) for link in (2, 3, 7, 4)] == [8, 9, 0, 0]
+    assert hostends.far_ends(ends) == {2: 8, 3: 9}
 
 
 def test_when_the_host_cannot_be_read_an_end_is_unknown_but_not_gone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,7 +64,10 @@ def test_when_the_host_cannot_be_read_an_end_is_unknown_but_not_gone(monkeypatch
     for function in ("ifindex", "other_end"):
         monkeypatch.setattr(hostends, function, fail)
     monkeypatch.setattr(linkcalls, "remove", fail)
-    assert hostends.find(["veth1"], 2) == 0
+    assert hostends.far_ends(["veth1"]) == {}
+    monkeypatch.setattr(hostends, "mac", fail)
+    with pytest.raises(HostUnavailable, match="links of the host"):
+        hostends.macs()
     with pytest.raises(HostUnavailable, match="Too many open files"):
         hostends.is_there(8, ["veth1"])
     with pytest.raises(HostUnavailable, match="link 8 of the host"):

@@ -88,7 +88,7 @@ def test_a_held_namespace_is_entered_to_see_its_links(
     assert entered == [netns.stat().st_ino]
 
 
-def test_whoever_looks_is_not_moved(netns: Path) -> None:
+def test_a_look_leaves_the_thread_in_its_namespace(netns: Path) -> None:
     threads: list[str] = []
     looked = NetworkNamespaces(
         Pins(NOWHERE), host=(), enter=lambda fd: threads.append(str(Path("/proc/thread-self").readlink()))

@@ -91,7 +91,7 @@ def test_a_file_in_the_place_of_the_directory_costs_no_pin(tmp_path: Path, fd: i
     pins.unpin(PIN)
 
 
-def test_what_is_in_the_place_of_a_pin_is_no_namespace(pins: Pins, directory: Path, fd: int) -> None:
+def test_a_file_in_the_place_of_a_pin_is_no_namespace(pins: Pins, directory: Path, fd: int) -> None:
     directory.mkdir(parents=True)
     place = directory / PIN.file_name
     place.touch()

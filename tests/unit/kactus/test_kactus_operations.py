@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from podagent.cni.delegatefile import ADDING
+from podagent.cni.delegatefile import ADDING, LEFT, is_whole
 from podagent.foreign import Json
 from podagent.kactus import detaching
 from podagent.kactus.lock import MARK
@@ -104,14 +104,24 @@ def test_after_a_failure_all_plugins_of_a_chain_are_asked_and_then_those_that_fa
     node.keep(CHAIN)
     node.links = {RED}
     node.fail("DEL green", 105, "busy")
-    for calls in (["green"], ["green", "red"], ["green"]):
+    for calls in (["green"], ["green", "red"], ["green"], ["green"]):
         before = len(node.calls)
-        if node.links or calls != ["green"]:
-            node.refused(105, "DEL", "red")
-        else:  # the link is gone, and nothing shows an address: that is the end
-            node.perform("DEL", "red")
+        node.refused(105, "DEL", "red")
         assert node.calls[before:] == [f"DEL {plugin} {RED}" for plugin in calls]
-    assert node.kept == []
+    node.perform("DEL", "red")
+    assert node.kept == [], "the link is gone, and nothing shows an address"
+
+
+def test_positions_that_a_list_does_not_have_are_no_reason_to_run_nothing(node: PodNode) -> None:
+    node.keep({**HALF_RED, LEFT: [7]})
+    node.perform("DEL", "red")
+    assert (node.calls, node.kept) == ([f"DEL red {RED}"], [])
+
+
+def test_a_network_whose_del_has_begun_is_not_taken_for_attached(node: PodNode) -> None:
+    node.keep({**HALF_RED, LEFT: []})
+    assert not is_whole(node.kept[0])
+    assert not is_whole({k: v for k, v in node.kept[0].items() if k != LEFT})
 
 
 def test_a_network_that_never_had_an_interface_ends_after_the_second_failure(node: PodNode) -> None:

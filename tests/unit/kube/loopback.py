@@ -204,7 +204,7 @@ class Authority(NamedTuple):
 
 
 def make_authority(directory: Path, names: str = "IP:127.0.0.1", by: Authority | None = None) -> Authority:
-    """Signed `by` another one or by itself. It has no identifiers of keys, as in many clusters: Python 3.13 minds."""
+    """Signed `by` another one or by itself. Without key identifiers, which Python 3.13 wants, as in many clusters."""
     made = Authority(directory / "cert.pem", directory / "key.pem")
     signed = ["-CA", by.certificate, "-CAkey", by.key] if by else ["-addext", "basicConstraints=critical,CA:TRUE"]
     subprocess.run(

@@ -1,4 +1,4 @@
-"""When a network definition is read, when what was read is used, and who hears of changes."""
+"""When a network definition is read, when a kept one is used, and which pods a change retries."""
 
 from __future__ import annotations
 

@@ -135,7 +135,7 @@ def test_a_missing_permission_is_reported_once_and_is_not_that_of_a_namespace_be
     desk.write(*pods(range(5)))
     [record] = caplog.records
     assert record.levelno == logging.WARNING
-    assert "allow this user to create and patch events (RBAC)" in record.getMessage()
+    assert "let podagent create and patch events: apply podagent-serviceaccount-and-rbac.yaml" in record.getMessage()
 
 
 def test_the_recorder_writes_until_it_is_stopped_and_drops_what_is_waiting_then(desk: Desk) -> None:

@@ -21,7 +21,7 @@ from unit.kube.loopback import Authority, Server, answer, kubeconfig
         (302, "no API server"),
         (400, "https://"),
         (401, "credentials"),
-        (403, "RBAC"),
+        (403, "podagent-serviceaccount-and-rbac.yaml"),
         (404, "no API server"),
         (407, "proxy-url"),
         (503, ""),

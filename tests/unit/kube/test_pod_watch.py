@@ -135,7 +135,8 @@ def test_an_outage_is_reported_when_it_begins_when_its_kind_changes_and_when_it_
     *troubles, back = caplog.messages
     assert troubles == [
         "lost contact with https://one: 503 at port 1",
-        "still no contact with https://one: 403; allow this user to list and watch pods (RBAC)",
+        "still no contact with https://one: 403; let podagent list and watch pods: apply"
+        " podagent-serviceaccount-and-rbac.yaml",
         "still no contact with https://one: 401; the kubeconfig needs valid credentials",
     ]
     assert back == f"back in contact with https://one after {sum(world.waits[:4]):.0f} s"

@@ -117,7 +117,7 @@ CASES = [
     Case("neither apiVersion nor kind", {key: value for key, value in config().items() if key[0] not in "ak"}, ABC),
     Case("another apiVersion", config(apiVersion="v2"), REFUSED),
     Case("another kind", config(kind="Pod"), REFUSED),
-    Case("keys that nobody has heard of", config({**TOKEN, "x": 7}, {**CLUSTER, "y": []}, extensions=[], z={}), ABC),
+    Case("unknown keys", config({**TOKEN, "x": 7}, {**CLUSTER, "y": []}, extensions=[], z={}), ABC),
     Case("no current context", config(**{"current-context": ""}), REFUSED),
     Case("a current context that is not there", config(**{"current-context": "d"}), REFUSED),
     Case("a cluster that is not there", config(context={"cluster": "l", "user": "u"}), REFUSED),

@@ -1,4 +1,4 @@
-"""Whatever is wrong with a kubeconfig is named with the file and the key, and no credential is shown."""
+"""Each fault of a kubeconfig is named with the file and the key, and no credential is shown."""
 
 from __future__ import annotations
 

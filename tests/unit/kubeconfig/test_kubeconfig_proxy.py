@@ -55,7 +55,7 @@ def test_no_proxy_for_others_does_not(server: str, no_proxy: str) -> None:
 
 
 @pytest.mark.parametrize("url", ["gopher://x", "socks5://x", "http://", "http://x:port", "http://x:0", "http://a b"])
-def test_what_is_no_http_proxy_is_refused_rather_than_passed_by(url: str) -> None:
+def test_a_url_of_no_http_proxy_is_refused_rather_than_passed_by(url: str) -> None:
     with pytest.raises(KubeconfigError, match="proxy-url is not"):
         proxy_of(NAME, url, {})
     with pytest.raises(KubeconfigError, match="HTTPS_PROXY is not"):

@@ -109,7 +109,7 @@ def test_following_begins_when_the_socket_is_there(
     assert len(caplog.records) == 1
 
 
-def test_whoever_stops_following_does_not_wait_for_the_socket(client: Client, runtime: OnceThere) -> None:
+def test_the_end_of_following_does_not_wait_for_the_socket(client: Client, runtime: OnceThere) -> None:
     stop = threading.Event()
     stop.set()
     runtime.follow(lambda pod: None, lambda: None, stop)

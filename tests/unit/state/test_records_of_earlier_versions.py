@@ -165,5 +165,5 @@ def test_to_an_earlier_version_the_attachment_is_the_one_that_it_wrote(version: 
     for name in COMPARED[version]:
         assert new["attachment"][name] == old["attachment"][name]
     assert new["invocation"].items() >= old["invocation"].items()
-    since = {"peer": 0, "mac": "", "left": []}
+    since = {"peer": 0, "mac": "", "left": [], "failures": 0}
     assert {**new, "attachment": 0, "invocation": 0} == {**old, "attachment": 0, "invocation": 0, **since}

@@ -158,7 +158,7 @@ def test_records_in_a_directory_that_takes_its_place_are_learned_but_those_of_me
     assert on_disk(directory) == in_memory(store) == [newer, GREEN, blue]
 
 
-def test_what_else_belongs_in_the_directory_is_written_again_too(store: Store, directory: Path) -> None:
+def test_the_other_files_of_the_directory_are_written_again_too(store: Store, directory: Path) -> None:
     store.close()
     with closing(Store(StateDirectory(directory, directory.parent / "locks"), (directory / "other").touch)) as store:
         store.load()

@@ -281,7 +281,7 @@ def test_a_write_that_fails_changes_neither_disk_nor_memory_and_names_the_file(r
 
 
 @pytest.mark.parametrize("change", [Store.put, Store.remove])
-def test_what_is_in_the_place_of_a_record_is_moved_away_or_else_named(
+def test_a_directory_in_the_place_of_a_record_is_moved_away_or_else_named(
     reopen: Reopen, directory: Path, change: Callable[[Store, Record], None]
 ) -> None:
     store = reopen()
