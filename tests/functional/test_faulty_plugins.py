@@ -94,7 +94,7 @@ def test_a_failed_detach_is_reported_and_the_rest_of_the_chain_is_detached(bed: 
 @ONLY_KACTUS
 def test_an_interface_whose_add_fails_late_with_file_exists_is_not_taken_for_the_kubelets(bed: Bed) -> None:
     broken = bed.networks.bridge(tuning=True)
-    bed.plugins.fail("tuning", "ADD", "DEL", msg="failed to add route 192.0.2.0/24: file exists")
+    bed.plugins.fail("tuning", "ADD", "DEL", code=100, msg="failed to add route 192.0.2.0/24: file exists")
     pod = bed.node.pod(networks=[broken.name])
     wait_for_line(bed.agent, broken.name, "still failing after 2 tries", "file exists")
     eventually(lambda: broken.leases() == [], what="the address to be given back")

@@ -20,6 +20,8 @@ from lab.waiting import eventually
 pytestmark = pytest.mark.root
 
 GIVEN_UP = "DEL keeps failing and is given up"
+FIVE_FAILURES_S = 40.0
+"""After so many failures, what was attached is given up."""
 End = Callable[[Bed, Pod, Network], Wanted]
 """Ends the attachment of a faulty network to a pod that has a good one too. Returns what is wanted then."""
 
@@ -105,7 +107,7 @@ def test_a_link_whose_master_was_deleted_is_detached_and_its_address_given_back(
     subprocess.run(["ip", "link", "del", master], check=True)
     pod.wait_for_no_link(ifname(network))
     pod.annotate([])
-    eventually(lambda: records(bed.agent) == [], 20, "the record to end")
+    eventually(lambda: records(bed.agent) == [], FIVE_FAILURES_S, "the record to end")
     if bed.kactus is None:
         wait_for_line(bed.agent, f"detached {ifname(network)}", GIVEN_UP, "the interface is gone")
     assert network.leases() == []
@@ -126,5 +128,5 @@ def test_a_device_that_was_taken_back_by_hand_is_left_alone_and_the_record_ends(
     subprocess.run([*enter, "ip", "link", "set", name, "netns", "1"], check=True)
     subprocess.run(["ip", "link", "set", name, "name", device], check=True)
     taken_back = links_of()[device]
-    bed.settles(end(bed, pod, network), 20)
+    bed.settles(end(bed, pod, network), FIVE_FAILURES_S)
     assert links_of()[device] == taken_back

@@ -78,6 +78,7 @@ class Node:
 
     def __init__(self) -> None:
         self.faults = Faults()
+        self.of_system: Collection[str] = ()
         self.pods: dict[PodKey, Pod] = {}
         self.unlisted: dict[PodKey, Pod] = {}
         self.running: dict[PodKey, Sandbox] = {}
@@ -213,7 +214,8 @@ class Node:
     def resolve(self, pod: Pod, attachment: Attachment, sandbox: Sandbox) -> tuple[Via, Invocation]:
         if attachment.network in self.faults.undefined:
             raise DefinitionError(attachment.network)
-        return Via.DELEGATE, Invocation(netconf(attachment.network), ("/bin",), (("MAC", attachment.mac or ""),))
+        via = Via.SYSTEM if attachment.network in self.of_system else Via.DELEGATE
+        return via, Invocation(netconf(attachment.network), ("/bin",), (("MAC", attachment.mac or ""),))
 
     def corrected(self, record: Record) -> Invocation | None:
         attached = record.result is not None or record.adopted
@@ -273,7 +275,7 @@ class Node:
         self.leases.add(lease)
         self.faults.step()
         if mode == "both left":
-            raise PluginError("bridge", "route failed")
+            raise PluginError("bridge", "route failed: file exists")
         return {"cniVersion": "1.0.0", "ips": [{"address": "10.0.0.2/24"}]}
 
     def delete(self, call: Invocation, target: Target, added: Json | None) -> None:
