@@ -32,7 +32,7 @@ class Plugged(Protocol):
     def links(self) -> Links: ...
 
 
-_SETTLED = re.compile(r"\d+ pods, \d+ attachments, 0 pods in progress; container runtime: .+")
+_SETTLED = re.compile(r"\d+ pods, \d+ attachments, 0 pods in progress; .+")
 
 
 def plugged(pod: Plugged) -> dict[str, Link]:

@@ -15,10 +15,9 @@ from podagent.state.store import Store
 
 
 class Runtime(Protocol):
-    """The container runtime. `about`: which it is, and why; `absence`: why there is none; "" if not so."""
+    """The container runtime. `about`: which one there is, and why; or why there is none."""
 
     about: str
-    absence: str
 
 
 class Status:
@@ -46,7 +45,7 @@ class Status:
 
     def line(self) -> str:
         """The state of the agent in one line."""
-        trouble = "; ".join(filter(None, (self._store.trouble, self._node.trouble, self._runtime.absence)))
+        trouble = "; ".join(filter(None, (self._store.trouble, self._node.trouble)))
         return f"Degraded: {trouble}; {self._progress()}" if trouble else self._progress()
 
     def _progress(self) -> str:
@@ -63,4 +62,4 @@ class Status:
         status = f"{len(self._pods.keys())} pods, {attachments} attachments, {busy} pods in progress"
         status += f", {detaching} more attachments to be detached" if detaching else ""
         status += f", {doubted} pods missing from the list until another list confirms it" if doubted else ""
-        return f"{status}; {self._runtime.about}" if self._runtime.about else status
+        return f"{status}; {self._runtime.about}"

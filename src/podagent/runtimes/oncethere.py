@@ -26,8 +26,7 @@ class OnceThere:
     """Thread-safe. Only the thread that follows searches: the others would wait for a socket that hangs.
 
     Attributes:
-        about: which runtime there is, and why that one; "" until there is one.
-        absence: why there is none; "" while there is one.
+        about: which runtime there is, and why that one; or why there is none.
     """
 
     def __init__(
@@ -55,14 +54,14 @@ class OnceThere:
         self._away_since: float | None = None
         self._guessed = 0
         self._look_again = 0.0
-        self.about, self.absence = "", ""
+        self.about = ""
         self._look()  # at startup, before the memory is tidied up after imports
 
     def find_sandbox(self, pod: PodKey) -> Sandbox:
         """See `Runtime`."""
         client = self._client
         if client is None:
-            raise RuntimeUnavailable(self.absence)
+            raise RuntimeUnavailable(self.about)
         try:
             sandbox = client.find_sandbox(pod)
         except RuntimeUnavailable:
@@ -91,15 +90,14 @@ class OnceThere:
         try:
             found = self._search()
         except RuntimeUnavailable as error:
-            if str(error) != self.absence:
+            if str(error) != self.about:
                 _log.warning("%s; trying again", error, extra=Message.RUNTIME_LOST.field)
-            self.absence = str(error)
+            self.about = str(error)
             return False
         if found != self._found:
-            self.about = f"container runtime: {found}"
-            _log.info(self.about)
+            _log.info("container runtime: %s", found)
             self._client, self._found = self._load(found), found
-        self._away_since, self.absence = None, ""
+        self._away_since, self.about = None, f"container runtime: {found}"
         self._guessed = self._guessed + 1 if found.guessed else 0  # ever less often: most kubelets start soon
         self._look_again = self._clock() + self._kept_s * 2**self._guessed / 2 if found.guessed else math.inf
         return True
