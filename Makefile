@@ -39,7 +39,7 @@ mutations: venv ## Take out one defence after the other, and see that tests turn
 	@PYTHONPATH=tests $(RUN) -m mutations
 
 test: venv ## Run unit and functional tests; without root, those that need it are skipped. ARGS="-k watch" chooses
-	@[ "$$(id -u)" != 0 ] || $(SETUP) node
+	@[ "$$(id -u)" != 0 ] || $(SETUP) runtimes
 	@$(RUN) -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 coverage: venv ## Run the unit tests; fails if they reach too little of a package, by line and branch

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lab.dockerd import Container
 from lab.kactus import Kactus, kubelet_args
 from lab.node import Node, Pod
+from lab.podruntime import Container
 
 Json = dict[str, Any]
 

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Prepares a checkout for development, and the machine for tests and the demo. `make` calls it; so may you.
-# Usage: setup.sh venv|node|cluster|packages
+# Usage: setup.sh venv|node|runtimes|cluster|packages
 #   venv     a virtual environment in .venv with the project and its tools
 #   node     what a node of a cluster has: container runtime, CNI plugins, network tools (as root; nothing is replaced)
+#   runtimes besides that the versions of containerd that the tests run, into ~/.cache (once, 62 MB)
 #   cluster  besides that a whole Kubernetes, built once from Debian's source package into ~/.cache (ten minutes)
 #   packages what builds the packages, and the machines that they are tried in
 # Does nothing, and needs no network, when all is there. PYTHON=/path/to/python3.x chooses the interpreter.
@@ -19,6 +20,7 @@ readonly UNITS=(docker.service docker.socket containerd.service etcd.service)
 readonly INIT_SCRIPTS=(docker etcd)
 # Version of the Kubernetes of Debian 12. Another recipe of the build needs another name here, and in tests/e2e.
 readonly KUBERNETES=${XDG_CACHE_HOME:-$HOME/.cache}/podagent-kubernetes/1.20
+readonly CONTAINERDS=${XDG_CACHE_HOME:-$HOME/.cache}/podagent-containerd
 export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 
 say() {
@@ -101,6 +103,16 @@ set_up_node() {
     have iptables || missing+=(iptables)
     have openssl || missing+=(openssl)
     install_without_services "${missing[@]}"
+}
+
+set_up_runtimes() {
+    set_up_node
+    have containerd || install_without_services containerd
+    if have dpkg-deb && [[ $(dpkg --print-architecture) == amd64 ]]; then
+        tests/lab/fetch-containerd.sh "$CONTAINERDS"
+    else
+        say "the later versions of containerd are Debian's for amd64: tests of them are skipped here"
+    fi
 }
 
 # The tests start servers of their own. A machine that had none shall not get services by them: neither now
@@ -217,7 +229,8 @@ cd "$(dirname "$(readlink -f "$0")")/.."
 case ${1-} in
     venv) set_up_venv ;;
     node) set_up_node ;;
+    runtimes) set_up_runtimes ;;
     cluster) set_up_cluster ;;
     packages) set_up_packages ;;
-    *) die "Usage: setup.sh venv|node|cluster|packages" ;;
+    *) die "Usage: setup.sh venv|node|runtimes|cluster|packages" ;;
 esac

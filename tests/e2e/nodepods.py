@@ -26,6 +26,7 @@ class NodePod(HasLinks):
     """A pod, by its object: two of one name are two."""
 
     own = frozenset({"lo", "eth0"})
+    eth0_by_kactus = True
 
     def __init__(self, pods: NodePods, namespace: str, name: str, uid: str, label_uid: str = "") -> None:
         """`label_uid`: the UID that its containers are labelled with, where that is another (static pods)."""

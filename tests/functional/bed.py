@@ -12,11 +12,11 @@ from functional.outcomes import Wanted, settles
 from functional.ways import NodeKactus
 from lab.agent import Agent
 from lab.apiserver import ApiServer
-from lab.dockerd import PrivateDockerd
 from lab.host import HostState, wait_as_before
 from lab.networks import Network, Networks
 from lab.node import Node, Pod
 from lab.plugins import PluginDir
+from lab.podruntime import PodRuntime
 
 
 class Bed:
@@ -27,7 +27,7 @@ class Bed:
         kactus: the node's system CNI plugin; None where the agent attaches by itself.
     """
 
-    def __init__(self, runtime: PrivateDockerd, via: str, **changes: Any) -> None:
+    def __init__(self, runtime: PodRuntime, via: str, **changes: Any) -> None:
         """`via`: see `ways`; `changes`: further arguments of the agent."""
         with ExitStack() as stack:
             self.workdir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="podagent-test-")))
@@ -38,7 +38,7 @@ class Bed:
             stack.callback(self.plugins.close)
             self.kactus = self._kactus() if via == "kactus" else None
             known: dict[str, Any] = {"kubeconfig": self._kubeconfig(), "cni_bin_path": self.plugins.path}
-            known |= {"docker_endpoint": runtime.endpoint} | (self.kactus.of_agent() if self.kactus else {})
+            known |= runtime.of_agent() | (self.kactus.of_agent() if self.kactus else {})
             self.agent = stack.enter_context(Agent(self.workdir / "agent", **(known | changes)))
             self._before = HostState.now(runtime)
             self._parts = stack.pop_all()

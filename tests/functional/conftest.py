@@ -11,22 +11,44 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from functional.bed import Bed
+from functional.ways import CHOSEN, RUNTIMES
 from lab.apiserver import ApiServer
 from lab.dockerd import PrivateDockerd
 from lab.host import HostState, wait_as_before
 from lab.node import Node
+from lab.podruntime import PodRuntime
 
 
 @pytest.fixture(scope="session")
-def dockerd() -> Iterator[PrivateDockerd]:
-    with PrivateDockerd() as running:
-        yield running
+def running() -> Iterator[Callable[[str], PodRuntime]]:
+    """The runtime of a name, which is started when a test needs it for the first time."""
+    with ExitStack() as stack:
+        yield cache(lambda name: stack.enter_context(RUNTIMES[name]()))
+
+
+@pytest.fixture(scope="session")
+def dockerd(running: Callable[[str], PodRuntime]) -> PrivateDockerd:
+    started = running("docker")
+    assert isinstance(started, PrivateDockerd)
+    return started
+
+
+@pytest.fixture
+def on(request: pytest.FixtureRequest) -> str:
+    """The name of the runtime in this test: see `ways`."""
+    return str(getattr(request, "param", CHOSEN[0]))
+
+
+@pytest.fixture
+def pod_runtime(on: str, running: Callable[[str], PodRuntime]) -> PodRuntime:
+    return running(on)
 
 
 @pytest.fixture
@@ -42,30 +64,32 @@ def agent_arguments() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def beds() -> Iterator[dict[str, Bed]]:
-    """The beds of a module, by the way in which their agents attach; a test takes one out while it is at work."""
-    idle: dict[str, Bed] = {}
+def beds() -> Iterator[dict[tuple[str, str], Bed]]:
+    """The beds of a module, by runtime and way to attach; a test takes one out while it is at work."""
+    idle: dict[tuple[str, str], Bed] = {}
     yield idle
     for bed in idle.values():
         bed.close()
 
 
 @pytest.fixture
-def bed(beds: dict[str, Bed], via: str, dockerd: PrivateDockerd, agent_arguments: dict[str, Any]) -> Iterator[Bed]:
+def bed(
+    beds: dict[tuple[str, str], Bed], on: str, via: str, pod_runtime: PodRuntime, agent_arguments: dict[str, Any]
+) -> Iterator[Bed]:
     """A clean node with a running agent, which the tests of a module share. One that cannot be tidied is replaced."""
-    shared = beds.pop(via, None) or Bed(dockerd, via, **agent_arguments)
+    shared = beds.pop((on, via), None) or Bed(pod_runtime, via, **agent_arguments)
     with shared.lent():
         yield shared
-    beds[via] = shared
+    beds[on, via] = shared
 
 
 @pytest.fixture
-def own_bed(via: str, dockerd: PrivateDockerd) -> Iterator[Callable[..., Bed]]:
+def own_bed(via: str, pod_runtime: PodRuntime) -> Iterator[Callable[..., Bed]]:
     """Makes a node for this test alone: ``own_bed(options={...})``, with arguments of its agent."""
     with ExitStack() as made:
 
         def make(**arguments: Any) -> Bed:
-            own = Bed(dockerd, via, **arguments)
+            own = Bed(pod_runtime, via, **arguments)
             made.callback(own.close)
             made.enter_context(own.lent())
             return own
@@ -90,11 +114,11 @@ def workdir() -> Iterator[Path]:
 
 
 @pytest.fixture
-def node(dockerd: PrivateDockerd) -> Iterator[Node]:
+def node(pod_runtime: PodRuntime) -> Iterator[Node]:
     """A node without an agent. Nothing of its pods may be left."""
-    before = HostState.now(dockerd)
+    before = HostState.now(pod_runtime)
     with ApiServer() as api:
-        made = Node(api, dockerd)
+        made = Node(api, pod_runtime)
         yield made
         made.remove_all()
-    wait_as_before(before, lambda: HostState.now(dockerd))
+    wait_as_before(before, lambda: HostState.now(pod_runtime))

@@ -69,7 +69,7 @@ def assert_exactly(wanted: Wanted, networks: Iterable[Network], agent: Agent | N
         assert pins(agent.state_dir) <= {lease.container_id for lease in leases}, "namespaces kept"
     if agent and agent.kactus_dir:
         kept = {(pod.sandbox_id, network.name) for pod, its in wanted.items() for network in its}
-        defaults = {(pod.sandbox_id, "") for pod in wanted if pod.own > {"lo"}}
+        defaults = {(pod.sandbox_id, "") for pod in wanted if pod.eth0_by_kactus}
         assert kept_attachments(agent.kactus_dir) == kept | defaults, "kept by kactus"
 
 

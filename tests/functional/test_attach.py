@@ -11,11 +11,11 @@ import pytest
 from functional.bed import Bed
 from functional.expectations import ifname, order, records, wait_for_event, wait_for_line
 from functional.outcomes import plugged
-from functional.ways import BOTH_WAYS
+from functional.ways import BOTH_RUNTIMES, BOTH_WAYS
 from lab.networks import definition
 from lab.waiting import eventually
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, BOTH_RUNTIMES]
 
 
 @pytest.fixture(scope="module")

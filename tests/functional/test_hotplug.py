@@ -9,12 +9,12 @@ import pytest
 
 from cases.hotplug import *  # noqa: F403
 from functional.bed import Bed
-from functional.ways import BOTH_WAYS
+from functional.ways import BOTH_RUNTIMES, BOTH_WAYS
 from lab.agent import Agent
 from lab.networks import Networks
 from lab.node import Pod
 
-pytestmark = [pytest.mark.root, BOTH_WAYS]
+pytestmark = [pytest.mark.root, BOTH_WAYS, BOTH_RUNTIMES]
 
 
 class StandInPods(NamedTuple):

@@ -8,14 +8,14 @@ import pytest
 
 from functional.bed import Bed
 from functional.expectations import ifname
-from functional.ways import BOTH_WAYS
+from functional.ways import BOTH_RUNTIMES, BOTH_WAYS
 from lab.links import links_of
 from lab.networks import Network
 from lab.node import Pod
 from lab.pins import pins, remove_pins
 from lab.waiting import eventually
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, BOTH_RUNTIMES]
 
 
 def unplug(bed: Bed, pod: Pod) -> None:

@@ -7,9 +7,9 @@ import pytest
 from functional.bed import Bed
 from functional.expectations import ifname, records, wait_for_line
 from functional.outcomes import plugged
-from functional.ways import BOTH_WAYS
+from functional.ways import BOTH_RUNTIMES, BOTH_WAYS
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, BOTH_RUNTIMES]
 
 
 @pytest.mark.promise(

@@ -12,13 +12,13 @@ import pytest
 from functional.bed import Bed
 from functional.expectations import ifname
 from functional.outcomes import PINGED, assert_exactly, delete_link, plugged, record_files, restart, settle
-from functional.ways import BOTH_WAYS
+from functional.ways import BOTH_RUNTIMES, BOTH_WAYS
 from lab.agent import Agent
 from lab.pins import remove_pins
 from lab.waiting import eventually
 from podagent.state import recordfile
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, BOTH_RUNTIMES]
 
 OTHER_BOOT = "00000000-1111-4222-8333-444444444444"
 OFTEN = {"env": PINGED, "options": {"resync-period": "1s"}}

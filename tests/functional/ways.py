@@ -1,12 +1,18 @@
-"""The two ways to attach, for tests whose promise must hold in both; and the node's kactus, with a kubelet to call it.
+"""The ways to attach, and the container runtimes, for tests whose promise must hold with each; the node's kactus.
 
 ``delegate``: the agent runs the networks' plugins itself. ``kactus``: the project's kactus is the node's system CNI
 plugin, and the agent, left to choose, has it do the work.
+
+With ``RUNTIME=docker`` or ``RUNTIME=containerd`` in the environment, everything that can runs on that one. Without it,
+what is marked for both runs on both, and the rest on Docker.
 """
 
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,14 +20,25 @@ from typing import Any
 import pytest
 
 from functional.outcomes import kept_attachments
+from lab.containerd import PrivateContainerd
+from lab.dockerd import PrivateDockerd
 from lab.kactus import Kactus, Running, install, kubelet_args
 from lab.networks import Network
 from lab.node import Pod
+from lab.podruntime import PodRuntime
 
 WAYS = ("delegate", "kactus")
 BOTH_WAYS = pytest.mark.parametrize("via", WAYS, indirect=True)
 """For a module, or a test, that makes its agents with the fixture `agent`."""
 ONLY_KACTUS = pytest.mark.parametrize("via", ["kactus"], indirect=True)
+
+RUNTIMES: Mapping[str, Callable[[], AbstractContextManager[PodRuntime]]] = {
+    "docker": PrivateDockerd,
+    "containerd": PrivateContainerd,
+}
+CHOSEN = [os.environ["RUNTIME"]] if os.environ.get("RUNTIME") else list(RUNTIMES)
+BOTH_RUNTIMES = pytest.mark.parametrize("on", CHOSEN, indirect=True)
+"""As above, for tests that depend on what the runtime does."""
 
 Json = dict[str, Any]
 

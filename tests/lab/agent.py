@@ -78,7 +78,8 @@ class Agent:
         directory: Path,
         *,
         kubeconfig: Path | str,
-        docker_endpoint: str,
+        docker_endpoint: str = "",
+        cri_endpoint: str = "",
         cni_bin_path: Path | str,
         node: str = "lab-node",
         attach_via: str = "delegate",
@@ -98,7 +99,6 @@ class Agent:
         self.options: dict[str, str | int | float] = {
             "kubeconfig": str(kubeconfig),
             "node": node,
-            "docker-endpoint": docker_endpoint,
             "cni-bin-path": str(cni_bin_path),
             "cni-conf-path": str(self.cni_conf_dir),
             "attach-via": attach_via,
@@ -106,6 +106,8 @@ class Agent:
             "inherit-dir": str(self.inherit_dir),
             "log-level": "debug",
         }
+        named = {"docker-endpoint": docker_endpoint, "cri-endpoint": cri_endpoint}
+        self.options |= {name: endpoint for name, endpoint in named.items() if endpoint}
         self.options.update(options or {})
         self.env = dict(env or {})
         self.notifications = Notifications(directory / "notify")

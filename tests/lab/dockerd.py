@@ -9,68 +9,29 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import shutil
 import signal
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import docker
 import requests
 
-from lab import processes, programs, runc
+from lab import processes, programs
 from lab.busybox import root_filesystem
-from lab.mounts import unmount_below
+from lab.daemon import PrivateDaemon
+from lab.podruntime import IDLE, IMAGE, Container, PodMetadata
 from lab.waiting import eventually
 
-IMAGE = "podagent-lab/busybox:latest"
-_IDLE = ("/bin/sleep", "2147483")
-_START_SECONDS = 60.0
-_STOP_SECONDS = 20.0
 _SANDBOX = {"io.kubernetes.docker.type": "podsandbox"}
 
 
-@dataclass(frozen=True)
-class PodMetadata:
-    """Which pod it is. `attempt` tells apart what is made for it again."""
-
-    name: str
-    namespace: str
-    uid: str
-    attempt: int = 0
-
-    @property
-    def labels(self) -> dict[str, str]:
-        """What the kubelet puts on the sandbox and the containers of the pod."""
-        about = {"name": self.name, "namespace": self.namespace, "uid": self.uid}
-        return {f"io.kubernetes.pod.{key}": value for key, value in about.items()}
-
-
-@dataclass(frozen=True)
-class Container:
-    """A container or sandbox as Docker shows it.
-
-    Attributes:
-        started: time in UTC, as RFC 3339 writes it.
-        restarts: how often it was started again.
-        pid: 0 when it does not run.
-    """
-
-    id: str
-    name: str
-    labels: Mapping[str, str]
-    running: bool
-    started: str
-    restarts: int
-    pid: int
-
-
-class PrivateDockerd:
+class PrivateDockerd(PrivateDaemon):
     """Runs from `start()` (or `with`) to `stop()`. Pods are made as the kubelet's dockershim makes them."""
+
+    name = "docker"
+    kept = ("data", "exec")
+    own_links = frozenset({"lo"})
 
     def __init__(self, state_dir: Path | str | None = None, cgroup_parent: str = "") -> None:
         """
@@ -78,10 +39,9 @@ class PrivateDockerd:
             state_dir: short enough for unix sockets; None makes one under /tmp, and removes it at the end.
             cgroup_parent: of the cgroups of containers; "": Docker's default.
         """
+        super().__init__(state_dir)
         self._cgroup_parent = cgroup_parent
-        self._owned = state_dir is None
-        self.state_dir = Path(state_dir or tempfile.mkdtemp(prefix="podagent-lab-"))
-        self._process: subprocess.Popen[bytes] | None = None
+        self._live_restore = False
         self._client: docker.APIClient | None = None
 
     def __enter__(self) -> PrivateDockerd:
@@ -104,11 +64,8 @@ class PrivateDockerd:
     def endpoint(self) -> str:
         return f"unix://{self.socket}"
 
-    @property
-    def pid(self) -> int:
-        if self._process is None:
-            raise RuntimeError("dockerd is not running")
-        return self._process.pid
+    def of_agent(self) -> dict[str, Any]:
+        return {"docker_endpoint": self.endpoint}
 
     @property
     def client(self) -> docker.APIClient:
@@ -116,14 +73,6 @@ class PrivateDockerd:
             # Never the user's configuration or credentials: explicit address, no environment.
             self._client = docker.APIClient(base_url=self.endpoint, version="auto", timeout=60)
         return self._client
-
-    def start(self) -> None:
-        """Starts dockerd and waits until it answers. AssertionError with the end of its log when it does not."""
-        if self._process and self._process.poll() is None:
-            return
-        self.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._configure(live_restore=False)
-        self._spawn()
 
     def restart(self, *, keep_containers: bool = False) -> None:
         """Containers end with it unless they are kept."""
@@ -143,26 +92,17 @@ class PrivateDockerd:
                 self._reload(live_restore=False)
 
     def stop(self) -> None:
-        """Ends the daemon, whichever process has started it, and leaves nothing of it behind."""
         # In good order if it answers, so that the kernel's and containerd's traces of the containers go too.
         if self.socket.exists():
             with contextlib.suppress(docker.errors.DockerException, requests.RequestException):
                 self.remove_containers()
-        self._end_daemon()
-        # One that the process which started it did not live to stop; then containerd, and shims with their containers.
-        self._end_mentioning(f"--host={self.endpoint}", signal.SIGTERM)
-        self._end_mentioning(f"{self.state_dir}/", signal.SIGKILL)
-        unmount_below(self.state_dir)
-        for name in () if self._owned else ("data", "exec"):
-            shutil.rmtree(self.state_dir / name, ignore_errors=True)
-        if self._owned:
-            shutil.rmtree(self.state_dir, ignore_errors=True)
+        super().stop()
 
     def cgroup_driver(self) -> str:
         """The kubelet must use the same."""
         return str(self.client.info()["CgroupDriver"])
 
-    def image(self, name: str = IMAGE, command: Sequence[str] = _IDLE) -> str:
+    def image(self, name: str = IMAGE, command: Sequence[str] = IDLE) -> str:
         """Makes the busybox image if it is not there; returns its name. `command` is what it runs by default."""
         try:
             self.client.inspect_image(name)
@@ -187,8 +127,7 @@ class PrivateDockerd:
         self, name: str, pod: PodMetadata, labels: Mapping[str, str], network_mode: str, command: Sequence[str] = ()
     ) -> str:
         labels = {**pod.labels, **labels, "io.kubernetes.container.name": name}
-        full_name = f"k8s_{name}_{pod.name}_{pod.namespace}_{pod.uid}_{pod.attempt}"
-        made = self.create_container(labels, network_mode, full_name, command)
+        made = self.create_container(labels, network_mode, pod.container_name(name), command)
         self.start_container(made)
         return made
 
@@ -248,18 +187,14 @@ class PrivateDockerd:
         eventually(lambda: self.client.info()["LiveRestoreEnabled"] == live_restore, what="dockerd to reload")
 
     def _spawn(self) -> None:
-        with (self.state_dir / "log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [programs.find("dockerd", "docker.io or moby-engine"), *self._flags()], stdin=subprocess.DEVNULL,
-                stdout=log, stderr=log, env={"PATH": programs.search_path()}, start_new_session=True,
-            )  # fmt: skip
-        try:
-            eventually(self._answers, _START_SECONDS, "dockerd to answer")
-        except AssertionError as error:
-            raise AssertionError(f"{error}; {self._end_of_log()}") from None
+        super()._spawn()
         self.socket.chmod(0o600)
 
-    def _flags(self) -> list[str]:
+    def _sign(self) -> str:
+        return f"--host={self.endpoint}"
+
+    def _command(self) -> list[str]:
+        self._configure(live_restore=self._live_restore)
         state = self.state_dir
         # Hashed, because a containerd namespace may not contain all that a file name may.
         token = hashlib.md5(str(state).encode(), usedforsecurity=False).hexdigest()[:12]
@@ -280,44 +215,24 @@ class PrivateDockerd:
             "--shutdown-timeout": "1",
             "--cgroup-parent": self._cgroup_parent,
         }
-        return [f"{flag}={value}" for flag, value in flags.items()]
+        dockerd = programs.find("dockerd", "docker.io or moby-engine")
+        return [dockerd, *(f"{flag}={value}" for flag, value in flags.items())]
 
     def _configure(self, *, live_restore: bool) -> None:
+        self._live_restore = live_restore
         config: dict[str, Any] = {"live-restore": live_restore}
-        if not runc.may_raise_limits():
-            path = self.state_dir / "runc-without-limits"
-            runc.write_without_limits(path, sys.executable, programs.find("runc", "runc"))
-            config |= {"runtimes": {"lab": {"path": str(path)}}, "default-runtime": "lab"}
+        if runc := self._runc():
+            config |= {"runtimes": {"lab": {"path": str(runc)}}, "default-runtime": "lab"}
         (self.state_dir / "daemon.json").write_text(json.dumps(config))
 
-    def _answers(self) -> bool:
-        if self._process is None or self._process.poll() is not None:
-            raise RuntimeError(f"dockerd ended; {self._end_of_log()}")
+    def _responds(self) -> bool:
         try:
             return bool(self.client.ping())
         except (docker.errors.DockerException, requests.RequestException, OSError):
             return False
 
-    def _end_of_log(self) -> str:
-        return f"its log ends with:\n{(self.state_dir / 'log').read_text(errors='replace')[-2000:]}"
-
-    def _end_daemon(self) -> None:
-        process, self._process = self._process, None
+    def _end_daemon(self, number: signal.Signals = signal.SIGTERM) -> None:
         client, self._client = self._client, None
         if client:
             client.close()
-        if process is None:
-            return
-        process.terminate()
-        try:
-            process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-    def _end_mentioning(self, text: str, number: signal.Signals) -> None:
-        left = processes.mentioning(text)
-        if number == signal.SIGKILL:
-            left += [child for pid in left for child in processes.descendants(pid)]
-        processes.end(left, number)
-        processes.wait_gone_or(left, _STOP_SECONDS)
+        super()._end_daemon(number)

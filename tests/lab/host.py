@@ -7,10 +7,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from lab.dockerd import PrivateDockerd
 from lab.files import names_in
 from lab.leases import ROOT
 from lab.links import links_of
+from lab.podruntime import PodRuntime
 from lab.session import BRIDGE_PREFIX, LEASES_PREFIX, MARK
 from lab.waiting import eventually
 
@@ -30,7 +30,7 @@ class HostState:
     containers: frozenset[str]
 
     @staticmethod
-    def now(runtime: PrivateDockerd | None = None) -> HostState:
+    def now(runtime: PodRuntime | None = None) -> HostState:
         """Without a runtime there are no containers."""
         # A veth of the bridge plugin is without a bridge once ours is gone; those of other bridges are not ours.
         links = links_of().items()

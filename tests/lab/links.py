@@ -46,6 +46,8 @@ class HasLinks:
     pid: int
     own: frozenset[str] = frozenset({"lo"})
     """Interfaces that it has whatever networks are asked for."""
+    eth0_by_kactus = False
+    """Whether eth0 is made by the kactus of its node, if that has one."""
 
     def links(self) -> Links:
         """The interfaces in the sandbox, lo included; empty when it has ended."""

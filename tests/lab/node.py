@@ -11,8 +11,8 @@ from typing import Any
 
 from lab.apiserver import ApiServer
 from lab.apistore import now
-from lab.dockerd import IMAGE, PodMetadata, PrivateDockerd
 from lab.links import HasLinks
+from lab.podruntime import IMAGE, PodMetadata, PodRuntime
 
 Json = dict[str, Any]
 
@@ -24,7 +24,7 @@ _MIRROR = "kubernetes.io/config.mirror"
 class Node:
     """Makes pods on one node, and removes them all at the end."""
 
-    def __init__(self, api: ApiServer, runtime: PrivateDockerd, name: str = "lab-node") -> None:
+    def __init__(self, api: ApiServer, runtime: PodRuntime, name: str = "lab-node") -> None:
         self.api = api
         self.runtime = runtime
         self.name = name
@@ -75,6 +75,7 @@ class Pod(HasLinks):
         self._node = node
         self._api = node.api
         self._runtime = node.runtime
+        self.own = node.runtime.own_links
         self.name, self.namespace = name, namespace
         self.host_network = host_network
         self.commands: Mapping[str, Sequence[str]] = {"main": ()}  # by container
@@ -186,7 +187,7 @@ class Pod(HasLinks):
     def _container_status(self, name: str, identifier: str) -> Json:
         state = {"running": {"startedAt": now()}}
         about = {"name": name, "image": IMAGE, "imageID": "", "ready": True, "restartCount": self.attempt}
-        return about | {"containerID": f"docker://{identifier}", "state": state}
+        return about | {"containerID": f"{self._runtime.name}://{identifier}", "state": state}
 
     def _is_mine(self) -> bool:
         """Whether the object of that name is this pod, not one that was made again under the name."""

@@ -9,8 +9,9 @@ import pytest
 from functional.bed import Bed
 from functional.expectations import ifname
 from lab import processes
-from lab.dockerd import PodMetadata, PrivateDockerd
+from lab.dockerd import PrivateDockerd
 from lab.kactus import Kactus
+from lab.podruntime import PodMetadata
 
 pytestmark = pytest.mark.root
 

@@ -52,8 +52,9 @@ class Node:
         self._api = ApiServer(port=PORT)
         self._api.start()
         self._networks = Networks(self._api)
-        self._node = lab.Node(self._api, ServiceDockerd(), name)
-        self._node.runtime.image()
+        self._runtime = ServiceDockerd()
+        self._node = lab.Node(self._api, self._runtime, name)
+        self._runtime.image()
         self._annotations: dict[str, Entries | None] = {}
         self._gate: Gate | None = None
         # That of systemd is not ours to start: only its files are looked at.
@@ -143,7 +144,7 @@ class Node:
     def bring_back(self, kept: Kept, *staying: str) -> None:
         """The machine has booted: the API server has what it had, and the kubelet starts these pods again."""
         networks, pods = kept
-        self._node.runtime.remove_containers()
+        self._runtime.remove_containers()
         for network in networks:
             self._networks.made.append(network)
             self._api.create(definition(network.name, network.namespace, "bridge", network.config))
