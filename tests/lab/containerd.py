@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from lab import ociimage, processes, programs
-from lab.cri import CriKubelet, UserNamespace
+from lab.cri import CriKubelet
 from lab.daemon import PrivateDaemon
 from lab.mounts import unmount_below
 from lab.networks import plugin_dir
@@ -59,11 +59,13 @@ class PrivateContainerd(PrivateDaemon):
 
     Attributes:
         version: one of `VERSIONS`; a change takes effect with the next start.
+        kubelet: makes the pods.
     """
 
     name = "containerd"
     kept = ("root", "state", "runc", "opt", "ipam")
     own_links = frozenset({"lo", "eth0"})
+    mode = 0o711  # root of a user namespace passes through it
 
     def __init__(self, version: str = VERSIONS[0], state_dir: Path | str | None = None) -> None:
         """`state_dir`: short enough for unix sockets; None makes one under /tmp, and removes it at the end."""
@@ -131,9 +133,9 @@ class PrivateContainerd(PrivateDaemon):
 
     # --- containers -----------------------------------------------------------------------------------------------
 
-    def run_sandbox(self, pod: PodMetadata, *, host_network: bool = False, users: UserNamespace | None = None) -> str:
+    def run_sandbox(self, pod: PodMetadata, *, host_network: bool = False) -> str:
         """Returns the ID of a new sandbox, with eth0 in its network namespace."""
-        return self.kubelet.run_sandbox(pod, host_network=host_network, users=users)
+        return self.kubelet.run_sandbox(pod, host_network=host_network)
 
     def run_container(self, pod: PodMetadata, sandbox_id: str, name: str, command: Sequence[str] = ()) -> str:
         return self.kubelet.run_container(pod, sandbox_id, name, command)
@@ -175,10 +177,9 @@ class PrivateContainerd(PrivateDaemon):
     def _programs(self) -> Path:
         if self.version == VERSIONS[0]:
             return Path(programs.find("containerd", "containerd")).parent
-        found = _FETCHED / self.version / "bin"
-        if not found.is_dir():
+        if not is_there(self.version):
             raise RuntimeError(f"containerd {self.version} is not there: run `scripts/setup.sh runtimes`")
-        return found
+        return _FETCHED / self.version / "bin"
 
     def _search_path(self) -> str:
         return f"{self._programs()}:{super()._search_path()}"  # its shim is of the same version
@@ -192,3 +193,8 @@ class PrivateContainerd(PrivateDaemon):
         except RuntimeUnavailable:
             return False
         return True
+
+
+def is_there(version: str) -> bool:
+    """Whether this machine has that version."""
+    return version == VERSIONS[0] or (_FETCHED / version / "bin").is_dir()

@@ -36,9 +36,12 @@ class CriKubelet:
         self._timeout_s = timeout_s
         self._sandboxes: dict[str, bytes] = {}  # their configurations, which their containers repeat
 
-    def run_sandbox(self, pod: PodMetadata, *, host_network: bool = False, users: UserNamespace | None = None) -> str:
+    def run_sandbox(
+        self, pod: PodMetadata, *, host_network: bool = False, users: UserNamespace | None = None,
+        annotations: Mapping[str, str] | None = None,
+    ) -> str:  # fmt: skip
         """Returns the ID of a new sandbox, whose network the runtime has set up."""
-        config = _sandbox_config(pod, _namespaces(host_network, users))
+        config = _sandbox_config(pod, host_network, users) + _map(7, annotations or {})
         made = self.call("RunPodSandbox", message(1, config)).text(1)
         self._sandboxes[made] = config
         return made
@@ -113,10 +116,11 @@ class CriKubelet:
         return answer.message(1), json.loads(answer.map(2)["info"])
 
 
-def _sandbox_config(pod: PodMetadata, namespaces: bytes) -> bytes:
+def _sandbox_config(pod: PodMetadata, host_network: bool, users: UserNamespace | None) -> bytes:
     metadata = text(1, pod.name) + text(2, pod.uid) + text(3, pod.namespace) + number(4, pod.attempt)
-    security = message(2, message(1, namespaces))
-    return message(1, metadata) + text(2, pod.name[:63]) + _map(6, pod.labels) + message(8, security)
+    security = message(2, message(1, _namespaces(host_network, users)))
+    hostname = b"" if host_network else text(2, pod.name[:63])
+    return message(1, metadata) + hostname + _map(6, pod.labels) + message(8, security)
 
 
 def _namespaces(host_network: bool, users: UserNamespace | None) -> bytes:

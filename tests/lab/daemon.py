@@ -8,7 +8,8 @@ import subprocess
 import sys
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from lab import processes, programs, runc
@@ -30,6 +31,9 @@ class PrivateDaemon(ABC):
     kept: Sequence[str] = ()
     """Directories of its data. Where `state_dir` stays at the end, these go all the same."""
 
+    mode = 0o700
+    """Of `state_dir`."""
+
     def __init__(self, state_dir: Path | str | None = None) -> None:
         """`state_dir`: short enough for unix sockets; None makes one under /tmp, and removes it at the end."""
         self._owned = state_dir is None
@@ -46,7 +50,8 @@ class PrivateDaemon(ABC):
         """Starts it and waits until it answers. AssertionError with the end of its log when it does not."""
         if self._process and self._process.poll() is None:
             return
-        self.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.state_dir.mkdir(parents=True, exist_ok=True)
+        self.state_dir.chmod(self.mode)
         self._spawn()
 
     def stop(self) -> None:
@@ -60,6 +65,15 @@ class PrivateDaemon(ABC):
             shutil.rmtree(self.state_dir / name, ignore_errors=True)
         if self._owned:
             shutil.rmtree(self.state_dir, ignore_errors=True)
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """It lives, and does nothing."""
+        processes.end([self.pid], signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            processes.end([self.pid], signal.SIGCONT)
 
     @abstractmethod
     def _command(self) -> Sequence[str]:
