@@ -31,7 +31,7 @@ def delete_by_force(bed: Bed, pod: Pod) -> None:
 
 
 def kill_the_sandbox(bed: Bed, pod: Pod) -> None:
-    pod.kill_sandbox()
+    pod.lose_sandbox()
 
 
 def finish(bed: Bed, pod: Pod) -> None:

@@ -90,7 +90,7 @@ def test_a_pod_is_detached_when_its_sandbox_has_ended_or_its_object_is_gone_not_
     bed.plugins.record("bridge")
     for pod in (ending, killed):
         bed.api.begin_deletion(pod.namespace, pod.name)
-    killed.kill_sandbox()
+    killed.lose_sandbox()
     wait_for_line(bed.agent, "detached", killed.name)
     beside.annotate([])
     wait_for_line(bed.agent, "detached", beside.name)

@@ -65,6 +65,7 @@ class PrivateContainerd(PrivateDaemon):
     name = "containerd"
     kept = ("root", "state", "runc", "opt", "ipam")
     own_links = frozenset({"lo", "eth0"})
+    reports_ends = False
     mode = 0o711  # root of a user namespace passes through it
 
     def __init__(self, version: str = VERSIONS[0], state_dir: Path | str | None = None) -> None:

@@ -32,6 +32,7 @@ class PrivateDockerd(PrivateDaemon):
     name = "docker"
     kept = ("data", "exec")
     own_links = frozenset({"lo"})
+    reports_ends = True
 
     def __init__(self, state_dir: Path | str | None = None, cgroup_parent: str = "") -> None:
         """

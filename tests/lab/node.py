@@ -136,6 +136,12 @@ class Pod(HasLinks):
         for identifier in (*self.container_ids.values(), self.sandbox_id):
             self._runtime.kill(identifier)
 
+    def lose_sandbox(self) -> None:
+        """As above, and it is noticed: by the runtime, or else by the kubelet, which shall not start the pod again."""
+        self.kill_sandbox()
+        if not self._runtime.reports_ends:
+            self._report_ended("Failed")
+
     def restart_container(self, name: str = "main") -> None:
         """Another application container in the same sandbox."""
         self._runtime.remove(self.container_ids.pop(name))
@@ -156,7 +162,7 @@ class Pod(HasLinks):
     def finish(self, phase: str = "Succeeded") -> None:
         """The containers ended by themselves; the object stays."""
         self._remove_containers()
-        self._api.set_status(self.namespace, self.name, {"phase": phase})
+        self._report_ended(phase)
 
     # --- what tests ask and change ------------------------------------------------------------------------------
 
@@ -178,6 +184,9 @@ class Pod(HasLinks):
     def _start_container(self, name: str) -> None:
         command = self.commands[name]
         self.container_ids[name] = self._runtime.run_container(self.metadata, self.sandbox_id, name, command)
+
+    def _report_ended(self, phase: str) -> None:
+        self._api.set_status(self.namespace, self.name, {"phase": phase})
 
     def _remove_containers(self) -> None:
         for identifier in filter(None, (*self.container_ids.values(), self.sandbox_id)):

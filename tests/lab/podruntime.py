@@ -57,10 +57,12 @@ class PodRuntime(Protocol):
     Attributes:
         name: as in the ``containerID`` of a pod's status.
         own_links: interfaces that pods have without asking for networks.
+        reports_ends: it reports sandboxes that end; otherwise only the kubelet does, in the status of their pods.
     """
 
     name: str
     own_links: frozenset[str]
+    reports_ends: bool
 
     def of_agent(self) -> dict[str, Any]:
         """Arguments of an agent on its node."""
