@@ -1,7 +1,7 @@
 """`PrivateContainerd`: a real containerd of our own, of a version that is chosen, beside the one the host may run.
 
-Its pods have eth0 on a bridge of their own, which leads nowhere. It pulls nothing: its only image is made out of the
-host's static busybox.
+It pulls nothing: its only image is made out of the host's static busybox. Unless it is given another CNI configuration,
+eth0 of its pods is on a bridge that leads nowhere.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import signal
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from lab import ociimage, processes, programs
 from lab.cri import CriKubelet
@@ -42,8 +42,8 @@ sandbox_image = "{image}"
 restrict_oom_score_adj = true
 netns_mounts_under_state_dir = true
 [plugins."io.containerd.grpc.v1.cri".cni]
-bin_dir = "{plugins}"
-conf_dir = "{state}/net.d"
+bin_dir = "{bin_dir}"
+conf_dir = "{conf_dir}"
 [plugins."io.containerd.grpc.v1.cri".containerd]
 default_runtime_name = "runc"
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
@@ -54,12 +54,20 @@ BinaryName = "{runc}"
 """
 
 
+class Cni(NamedTuple):
+    """Directories of a CNI configuration and of its plugins."""
+
+    conf_dir: Path
+    bin_dir: Path
+
+
 class PrivateContainerd(PrivateDaemon):
     """Runs from `start()` (or `with`) to `stop()`. Pods are made through CRI, as the kubelet makes them.
 
     Attributes:
         version: one of `VERSIONS`; a change takes effect with the next start.
         kubelet: makes the pods.
+        bridge: of their eth0.
     """
 
     name = "containerd"
@@ -68,12 +76,19 @@ class PrivateContainerd(PrivateDaemon):
     reports_ends = False
     mode = 0o711  # root of a user namespace passes through it
 
-    def __init__(self, version: str = VERSIONS[0], state_dir: Path | str | None = None) -> None:
-        """`state_dir`: short enough for unix sockets; None makes one under /tmp, and removes it at the end."""
+    def __init__(self, version: str = VERSIONS[0], state_dir: Path | str | None = None, cni: Cni | None = None) -> None:
+        """
+        Args:
+            version: one of `VERSIONS`.
+            state_dir: short enough for unix sockets; None makes one under /tmp, and removes it at the end.
+            cni: of its pods' eth0; None: as described above.
+        """
         super().__init__(state_dir)
         self.version = version
         self.kubelet = CriKubelet(self.socket, _IMAGE)
-        self._bridge = "lab" + hashlib.md5(bytes(self.state_dir), usedforsecurity=False).hexdigest()[:8]
+        self.bridge = "lab" + hashlib.md5(bytes(self.state_dir), usedforsecurity=False).hexdigest()[:8]
+        self._cni = cni or Cni(self.state_dir / "net.d", plugin_dir())
+        self._makes_conf = cni is None
 
     def __enter__(self) -> PrivateContainerd:
         try:
@@ -120,7 +135,7 @@ class PrivateContainerd(PrivateDaemon):
             with contextlib.suppress(RuntimeUnavailable):
                 self.kubelet.remove_all()
         super().stop()
-        subprocess.run(["ip", "link", "del", self._bridge], check=False, capture_output=True, timeout=30)
+        subprocess.run(["ip", "link", "del", self.bridge], check=False, capture_output=True, timeout=30)
 
     def image(self, name: str = _IMAGE, command: Sequence[str] = IDLE) -> str:
         """Makes the busybox image; returns its name. `command` is what it runs by default."""
@@ -162,18 +177,18 @@ class PrivateContainerd(PrivateDaemon):
     # --- the daemon -----------------------------------------------------------------------------------------------
 
     def _command(self) -> list[str]:
-        config, conf_dir = self.state_dir / "config.toml", self.state_dir / "net.d"
-        runc = self._runc() or programs.find("runc", "runc")
-        values = {"state": self.state_dir, "socket": self.socket, "image": _IMAGE, "plugins": plugin_dir()}
-        config.write_text(_CONFIG.format(**values, runc=runc))
-        conf_dir.mkdir(exist_ok=True)
-        (conf_dir / "10-eth0.conf").write_text(json.dumps(self._eth0()))
+        config, runc = self.state_dir / "config.toml", self._runc() or programs.find("runc", "runc")
+        values = {"state": self.state_dir, "socket": self.socket, "image": _IMAGE, "runc": runc}
+        config.write_text(_CONFIG.format(**values, **self._cni._asdict()))
+        if self._makes_conf:
+            self._cni.conf_dir.mkdir(exist_ok=True)
+            (self._cni.conf_dir / "10-eth0.conf").write_text(json.dumps(self._eth0()))
         return [str(self._programs() / "containerd"), "--config", str(config)]
 
     def _eth0(self) -> dict[str, Any]:
         ranges = [[{"subnet": "100.64.0.0/16"}]]
         ipam = {"type": "host-local", "dataDir": str(self.state_dir / "ipam"), "ranges": ranges}
-        return {"cniVersion": "0.4.0", "name": "pods", "type": "bridge", "bridge": self._bridge, "ipam": ipam}
+        return {"cniVersion": "0.4.0", "name": "pods", "type": "bridge", "bridge": self.bridge, "ipam": ipam}
 
     def _programs(self) -> Path:
         if self.version == VERSIONS[0]:

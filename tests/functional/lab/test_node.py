@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from functional.bed import Bed
 from functional.expectations import ifname
+from functional.ways import RUNTIMES
 from lab import processes
+from lab.containerd import PrivateContainerd
 from lab.dockerd import PrivateDockerd
 from lab.kactus import Kactus
+from lab.links import links_of
 from lab.podruntime import PodMetadata
 
 pytestmark = pytest.mark.root
@@ -32,8 +36,9 @@ def test_a_gate_holds_a_plugin_up_at_one_point(bed: Bed, plugin: str, point: str
     assert bridge.call("DEL", *call, conf=data.config).ok
 
 
-def test_a_dockerd_of_its_own_leaves_nothing_behind() -> None:
-    with PrivateDockerd() as private:
+@pytest.mark.parametrize("kind", RUNTIMES.values(), ids=RUNTIMES)
+def test_a_runtime_of_its_own_leaves_nothing_behind(kind: Callable[[], PrivateDockerd | PrivateContainerd]) -> None:
+    with kind() as private:
         pid = private.inspect(private.run_sandbox(PodMetadata("web", "shop", "uid"))).pid
         processes.end([private.pid])
         processes.wait_gone([private.pid])
@@ -42,3 +47,4 @@ def test_a_dockerd_of_its_own_leaves_nothing_behind() -> None:
     assert processes.mentioning(f"{private.state_dir}/") == []
     assert str(private.state_dir) not in Path("/proc/self/mountinfo").read_text()
     assert not private.state_dir.exists()
+    assert not isinstance(private, PrivateContainerd) or private.bridge not in links_of()
