@@ -64,5 +64,5 @@ def test_starts_and_works_once_docker_is_there(bed: Bed) -> None:
     pod = bed.node.pod(networks=["data"])
     with bed.node.runtime.away(keep_containers=True):
         bed.agent.start()
-        bed.agent.wait_for_log("does not answer")
+        bed.agent.wait_for_log("no container runtime answers")
     bed.settles({pod: [data]})

@@ -148,7 +148,7 @@ def test_a_plugin_that_hangs_holds_up_the_end_until_the_second_signal(bed: Bed) 
 
 
 def test_a_plugin_that_hangs_holds_up_the_end_no_longer_than_the_stop_timeout(own_bed: Callable[..., Bed]) -> None:
-    bed = own_bed(options={"stop-timeout": "2s"})
+    bed = own_bed(options={"stop-timeout": "2s", "plugin-timeout": "8s"})
     data = bed.networks.bridge()
     bed.plugins.breaks("bridge", "ADD", script=pluginscripts.HANG)
     pod = bed.node.pod(networks=[data.name])
@@ -156,8 +156,8 @@ def test_a_plugin_that_hangs_holds_up_the_end_no_longer_than_the_stop_timeout(ow
     assert bed.agent.stop(4.5) == 0
     assert bed.plugins.processes() == [hanging]
     bed.plugins.restore("bridge")
-    bed.agent.start()
-    bed.settles({pod: [data]})
+    bed.agent.start()  # which waits for the plugin, and then ends it
+    bed.settles({pod: [data]}, 25)
 
 
 def test_a_stop_does_not_wait_for_what_would_be_tried_again_later(bed: Bed) -> None:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping
 
 from podagent import versions
-from podagent.errors import CniError, PluginError
+from podagent.errors import CniError, PluginError, PluginTimeout
 from podagent.foreign import Json, json_object
 from podagent.kactus.call import COMMANDS, LONGEST_INPUT, Call, read_call
 from podagent.kactus.failure import INTERNAL, Failure
@@ -55,13 +55,19 @@ def _read(stdin: int) -> bytes:
 def _carry_out(call: Call) -> Json | None:
     from podagent.kactus.operations import OPERATIONS  # noqa: PLC0415 - rejected calls do not need it
 
-    signal.signal(signal.SIGTERM, _leave)
+    signal.signal(signal.SIGTERM, _leave if call.command == "ADD" else _hurry)
     return OPERATIONS[call.command](call)
 
 
 def _leave(number: int, _: object) -> None:
     """Exits on SIGTERM from a caller that timed out; the delegate's process group is killed first."""
     sys.exit(128 + number)
+
+
+def _hurry(number: int, _: object) -> None:
+    """As for `_leave`, but only the plugin at work is given up: the others can still release what they hold."""
+    signal.signal(number, _leave)
+    raise PluginTimeout("of a delegate", "was ended with its process group: the caller of kactus waits no longer")
 
 
 def _version_asked(given: bytes) -> str:

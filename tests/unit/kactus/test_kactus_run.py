@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from podagent import versions
-from podagent.errors import PluginError
+from podagent.errors import PluginError, PluginTimeout
 from podagent.foreign import Json
 from podagent.kactus.call import Call
 from podagent.kactus.log import setup
@@ -165,10 +165,17 @@ def test_for_an_unknown_command_nothing_is_read(kactus: Kactus) -> None:
 
 
 def test_a_caller_that_has_lost_patience_ends_the_call(kactus: Kactus) -> None:
-    kactus.run("DEL")
+    kactus.run("ADD")
     with pytest.raises(SystemExit) as ended:
         signal.raise_signal(signal.SIGTERM)
     assert ended.value.code == 143
+
+
+def test_a_caller_that_has_lost_patience_with_a_del_ends_a_plugin_and_then_the_call(kactus: Kactus) -> None:
+    kactus.run("DEL")
+    for end in (PluginTimeout, SystemExit):
+        with pytest.raises(end):
+            signal.raise_signal(signal.SIGTERM)
 
 
 def test_the_executable_reports_its_versions_and_runs_every_other_call(
