@@ -14,7 +14,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[1]
 # In the order of the page; a fault begins with the name of its group and a colon.
 GROUPS = (
-    "Agent", "Plugins", "Pods", "API server", "Credentials", "Docker", "containerd and CRI-O",
+    "Agent", "Plugins", "Pods", "API server", "Credentials", "Container runtime",
     "Definitions", "Annotations", "Interfaces", "Load", "State directory", "Node", "Reboot and upgrade", "kactus",
 )  # fmt: skip
 _MARK = "pytest.mark.promise"

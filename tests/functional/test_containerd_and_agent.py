@@ -1,4 +1,4 @@
-"""A real containerd makes the CNI calls of a pod's start and end, of the node's kactus; the agent works between them."""
+"""A real containerd makes the CNI calls of the start and end of pods, of kactus; the agent works between them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def bed(request: pytest.FixtureRequest, workdir: Path) -> Iterator[Bed]:
 
 
 @pytest.mark.promise(
-    "containerd and CRI-O: kactus attaches the networks of a pod at its start, for the runtime",
+    "Container runtime: kactus attaches the networks of a pod at its start, for the runtime",
     "the agent adopts them; what it attaches itself goes with the sandbox too",
 )
 def test_what_containerd_had_kactus_make_is_adopted_and_goes_with_what_the_agent_added(bed: Bed) -> None:

@@ -176,7 +176,7 @@ def test_sandboxes_that_died_with_the_runtime_count_no_more(
 
 
 @pytest.mark.promise(
-    "containerd and CRI-O: the runtime accepts connections and does not answer",
+    "Container runtime: containerd accepts connections and does not answer",
     "all workers give up in time, none waits for another",
 )
 def test_a_runtime_that_does_not_answer_is_given_up_in_time_by_all_workers_alike(
@@ -197,7 +197,7 @@ def test_a_runtime_that_does_not_answer_is_given_up_in_time_by_all_workers_alike
 
 
 @pytest.mark.promise(
-    "containerd and CRI-O: containerd is upgraded from 1.6 to 2.1 under the agent",
+    "Container runtime: containerd is upgraded from 1.6 to 2.1 under the agent",
     "pods are found as before, those that ran and new ones",
 )
 def test_an_upgrade_of_the_runtime_is_survived_without_a_new_object() -> None:

@@ -155,7 +155,7 @@ def test_nothing_but_get_is_asked_and_little_of_it(node: Node, dockerd: PrivateD
 
 
 @pytest.mark.promise(
-    "Docker: Docker accepts connections and does not answer",
+    "Container runtime: Docker accepts connections and does not answer",
     "all workers give up in time, none waits for another",
 )
 def test_a_docker_that_does_not_answer_is_given_up_in_time_by_all_workers_alike(workdir: Path) -> None:

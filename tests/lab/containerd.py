@@ -122,7 +122,7 @@ class PrivateContainerd(PrivateDaemon):
     def away(self, *, keep_containers: bool = False, number: signal.Signals = signal.SIGTERM) -> Iterator[None]:
         self._end_daemon(number)
         if not keep_containers:
-            self._end_mentioning(f"{self.state_dir}/", signal.SIGKILL)
+            self._end_mentioning(f"-address\0{self.socket}", signal.SIGKILL)  # its shims; an agent names the socket too
             unmount_below(self.state_dir / "state" / "io.containerd.grpc.v1.cri" / "netns")
         try:
             yield

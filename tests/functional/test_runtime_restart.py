@@ -1,4 +1,4 @@
-"""dockerd is restarted, or away for a while, under the agent."""
+"""The container runtime is restarted, or away for a while, under the agent."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ import pytest
 from functional.bed import Bed
 from functional.expectations import ifname
 from functional.outcomes import plugged
+from functional.ways import BOTH_RUNTIMES
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, BOTH_RUNTIMES]
 
 
 @pytest.mark.promise(
-    "Docker: Docker is away, and containers live on",
+    "Container runtime: it is away, and containers live on",
     "interfaces stay; detaches go on, attaches follow once it is back",
 )
-def test_interfaces_live_through_a_restart_of_docker_and_what_changed_meanwhile_is_followed(bed: Bed) -> None:
+def test_interfaces_live_through_a_restart_of_the_runtime_and_what_changed_meanwhile_is_followed(bed: Bed) -> None:
     data, red = bed.networks.bridge("data"), bed.networks.bridge("red")
     steady, comes, goes, changes = bed.node.many(4)
     for pod in (steady, goes, changes):
@@ -24,11 +25,11 @@ def test_interfaces_live_through_a_restart_of_docker_and_what_changed_meanwhile_
     before = plugged(steady)
     bed.plugins.record("bridge")
     with bed.node.runtime.away(keep_containers=True):
-        bed.agent.wait_for_log("does not answer, trying again")
         comes.annotate(["data"])
+        bed.agent.wait_for_log("does not answer, trying again")
         goes.annotate([])
         changes.annotate(["red"])
-        # What is recorded can be detached without Docker.
+        # What is recorded can be detached without the runtime.
         goes.wait_for_no_link(ifname(data))
         bed.agent.wait_for_log(f"pod {comes.namespace}/{comes.name}")
     bed.agent.wait_for_log("answers again")
@@ -42,10 +43,10 @@ def test_interfaces_live_through_a_restart_of_docker_and_what_changed_meanwhile_
 
 
 @pytest.mark.promise(
-    "Docker: Docker restarts, and every container dies",
+    "Container runtime: it restarts, and every container dies",
     "replaced sandboxes get their networks; pods that are gone leave no address",
 )
-def test_sandboxes_that_died_with_docker_are_plugged_again_when_they_are_replaced(bed: Bed) -> None:
+def test_sandboxes_that_died_with_the_runtime_are_plugged_again_when_they_are_replaced(bed: Bed) -> None:
     data = bed.networks.bridge("data")
     replaced, deleted, unplugged = bed.all_attached(3, data)
     bed.node.runtime.restart()
@@ -58,7 +59,7 @@ def test_sandboxes_that_died_with_docker_are_plugged_again_when_they_are_replace
     bed.settles({replaced: [data], unplugged: [data]})
 
 
-def test_starts_and_works_once_docker_is_there(bed: Bed) -> None:
+def test_starts_and_works_once_the_runtime_is_there(bed: Bed) -> None:
     data = bed.networks.bridge("data")
     bed.agent.stop()
     pod = bed.node.pod(networks=["data"])
