@@ -12,6 +12,8 @@ MODE ?= delegate
 SYSTEM_PLUGIN ?= kactus
 ARGS ?=
 JOBS ?= 2
+RUNTIME ?=
+export RUNTIME
 
 .DEFAULT_GOAL := help
 .PHONY: help demo unit fuzz mutations test coverage e2e cluster bench lint fmt rpm deb lock test-packages release setup clean
@@ -24,6 +26,7 @@ help: ## Show this list
 	@echo
 	@echo "Variables: PYTHON=python3.12 (default: the first of python3, python3.13 ... python3.10 that will do)"
 	@echo "           JOBS=2, so many tests at a time; 0: in the foreground, for a debugger"
+	@echo "           RUNTIME=docker or RUNTIME=containerd: tests run on that one alone"
 	@echo "           JOBS=1 of e2e: one cluster after the other"
 
 demo: node venv ## See it work on real containers: the example of the README (root; MODE=delegate or system)
