@@ -26,11 +26,12 @@ help: ## Show this list
 	@echo
 	@echo "Variables: PYTHON=python3.12 (default: the first of python3, python3.13 ... python3.10 that will do)"
 	@echo "           JOBS=2, so many tests at a time; 0: in the foreground, for a debugger"
-	@echo "           RUNTIME=docker or RUNTIME=containerd: tests run on that one alone"
+	@echo "           RUNTIME=docker or RUNTIME=containerd: the demo and tests run on that one"
 	@echo "           JOBS=1 of e2e: one cluster after the other"
 
-demo: node venv ## See it work on real containers: the example of the README (root; MODE=delegate or system)
-	@PYTHONPATH=tests $(RUN) -m demo --mode $(MODE)
+demo: venv ## See it work on real containers: the example of the README (root; MODE=delegate or system)
+	@$(SETUP) demo
+	@PYTHONPATH=tests $(RUN) -m demo --mode $(MODE) $(RUNTIME:%=--runtime=%)
 
 unit: venv ## Run the unit tests: no root, no Docker, under a minute. ARGS="-k watch" chooses
 	@$(RUN) -m pytest tests/unit -n $(JOBS) $(ARGS)

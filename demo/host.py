@@ -16,7 +16,9 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+from demo import runtimes
 from lab import processes
+from lab.containerd import Cni, PrivateContainerd
 from lab.dockerd import PrivateDockerd
 from lab.leases import lease_dir
 from lab.networks import plugin_dir
@@ -24,9 +26,9 @@ from lab.pins import pin_dir, remove_pins
 
 RUN_DIR = Path("/var/lib/podagent-demo")
 """All files of the demo, except the leases. Its path is in the command line of everything that is started."""
-DOCKER_DIR = RUN_DIR / "docker-of-podagent-demo"  # its last part is the name of a containerd namespace
 AGENT_DIR = RUN_DIR / "agent"
 PLUGIN_DIR = RUN_DIR / "cni-bin"
+CONF_DIR = AGENT_DIR / "net.d"
 STATE_DIR = AGENT_DIR / "state"
 
 BRIDGE = "data-br"  # as examples/data-net.yaml says
@@ -35,14 +37,19 @@ NETWORK = "data"
 
 _FOUND = RUN_DIR / "found-before.json"
 _STOP_SECONDS = 10.0
-# Made by plugins and by dockerd where they are missing. Parents come after what is in them.
+# Made by plugins and by the runtimes where they are missing. Parents come after what is in them.
 _KEY = Path("/etc/docker/key.json")
 _CGROUPS = Path("/sys/fs/cgroup")
 _DIRECTORIES = [
-    *(lease_dir(NETWORK), *list(lease_dir(NETWORK).parents)[:2]),
+    *(lease_dir(NETWORK), lease_dir(NETWORK).parent, Path("/var/lib/cni/results"), Path("/var/lib/cni")),
     *map(Path, ("/etc/docker", "/run/docker/plugins", "/run/docker", "/run/containerd/s", "/run/containerd")),
-    *(_CGROUPS / "docker", *(controller / "docker" for controller in _CGROUPS.glob("*/"))),
+    *(parent / group for group in ("docker", "k8s.io") for parent in (_CGROUPS, *_CGROUPS.glob("*/"))),
 ]
+
+
+def private_runtime(name: str) -> PrivateDockerd | PrivateContainerd:
+    """The demo's own one, not started."""
+    return runtimes.private(name, RUN_DIR, Cni(CONF_DIR, PLUGIN_DIR))
 
 
 class NotHere(Exception):
@@ -50,13 +57,16 @@ class NotHere(Exception):
 
 
 @contextlib.contextmanager
-def occupied() -> Iterator[None]:
+def occupied(runtime: str) -> Iterator[None]:
     """Holds the demo's place on this host, prepared for a play, and takes everything away at the end.
+
+    Args:
+        runtime: name of the one to play on.
 
     Raises:
         NotHere: the host lacks something, has something that would be in the way, or would not be left clean.
     """
-    _refuse_without_tools()
+    _refuse_without_tools(runtime)
     lock = _lock_run_dir()
     try:
         if _FOUND.exists():  # of a demo that was killed
@@ -75,10 +85,11 @@ def occupied() -> Iterator[None]:
         raise NotHere(f"this could not be cleaned up: {', '.join(left)}")
 
 
-def _refuse_without_tools() -> None:
+def _refuse_without_tools(runtime: str) -> None:
     if os.geteuid() != 0:
         raise NotHere("containers and network namespaces need root: run it with sudo")
-    missing = [tool for tool in ("ip", "nsenter", "dockerd", "runc", "busybox") if not shutil.which(tool)]
+    tools = "ip", "nsenter", runtimes.PROGRAMS[runtime], "runc", "busybox"
+    missing = [tool for tool in tools if not shutil.which(tool)]
     if missing:
         raise NotHere(f"not installed: {', '.join(missing)}; `make demo` installs them on Debian and Ubuntu")
     try:
@@ -127,7 +138,8 @@ def _take_away() -> None:
     found = json.loads(_FOUND.read_text())
     _end_agent()
     _end_plugins()
-    PrivateDockerd(DOCKER_DIR).stop()
+    for name in runtimes.PROGRAMS:  # whichever a play that was killed has left
+        private_runtime(name).stop()
     remove_pins(STATE_DIR)
     for bridge in (BRIDGE, DEFAULT_BRIDGE):
         subprocess.run(["ip", "link", "delete", bridge], check=False, capture_output=True, timeout=30)

@@ -200,13 +200,14 @@ def _patch(args: Any, _: list[str]) -> int:
 
 def _exec(args: Any, command: list[str]) -> int:
     # Only here, because it takes its time.
-    sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
-    from lab.dockerd import PrivateDockerd  # noqa: PLC0415
+    root = Path(__file__).resolve().parents[1]
+    sys.path += [str(root), str(root / "tests")]
+    from demo import host  # noqa: PLC0415
 
     (name,) = args.words
     pod = _call("GET", f"{_collection('pod', args.namespace)}/{name}")
     container = pod["status"]["containerStatuses"][0]["containerID"].partition("://")[2]
-    code, output = PrivateDockerd(os.environ["DEMO_DOCKER_DIR"]).exec(container, command, tty=args.tty)
+    code, output = host.private_runtime(os.environ["DEMO_RUNTIME"]).exec(container, command, tty=args.tty)
     sys.stdout.buffer.write(output)
     return code
 

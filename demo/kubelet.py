@@ -1,7 +1,7 @@
 """A stand-in for the kubelet: runs the pods that the API server has for this node.
 
-For each pod a sandbox, whose network namespace is the pod's, the node's system CNI plugin for eth0, and the
-application's containers in that namespace; then the status of the pod. Nothing is ever restarted.
+For each pod a sandbox, whose network namespace is the pod's, the node's system CNI plugin for eth0, unless the runtime
+calls it, and the application's containers in that namespace; then the status of the pod. Nothing is ever restarted.
 """
 
 from __future__ import annotations
@@ -82,10 +82,14 @@ class Kubelet:
 
     def _start(self, pod: Pod) -> None:
         pod.start_sandbox()
+        if "eth0" not in self._node.runtime.own_links:
+            self._make_eth0(pod)
+        pod.start_containers()
+        pod.report_running(pod.links()["eth0"].addresses[0].partition("/")[0])
+        self._node.pods.append(pod)
+
+    def _make_eth0(self, pod: Pod) -> None:
         args = kubelet_args(pod.sandbox_id, pod.namespace, pod.name)
         answer = self._plugin.call("ADD", pod.sandbox_id, pod.netns, args=args, conf=self._conf)
         if not answer.ok:
             raise RuntimeError(f"the system CNI plugin {self._plugin.executable} failed for eth0: {answer.message}")
-        pod.start_containers()
-        pod.report_running(answer.addresses[0].partition("/")[0])
-        self._node.pods.append(pod)

@@ -9,7 +9,6 @@ import argparse
 import ctypes
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from contextlib import contextmanager
 
 from demo import host
 from demo.kubelet import RunningPod
+from demo.runtimes import PROGRAMS, version
 from demo.stage import SYSTEM_CONFS, Stage, build
 from demo.telling import Teller
 from lab.links import Links, links_of
@@ -175,13 +175,14 @@ def main() -> int:
     _end_with_supervisor()
     parser = argparse.ArgumentParser()
     parser.add_argument("--mode", choices=tuple(SYSTEM_CONFS), required=True)
-    mode = parser.parse_args().mode
+    parser.add_argument("--runtime", choices=tuple(PROGRAMS), required=True)
+    arguments = parser.parse_args()
     tell = Teller()
     begun = time.monotonic()
-    _introduce(tell, mode)
+    _introduce(tell, arguments.mode, arguments.runtime)
     stage = None
     try:
-        stage = build(mode, lambda what: tell.line(f"   starting {what} ..."))
+        stage = build(arguments.mode, arguments.runtime, lambda what: tell.line(f"   starting {what} ..."))
         tell.line(f"   ready after {time.monotonic() - begun:.1f} s")
         summary = Play(stage, tell).perform()
     except Exception as error:  # whatever went wrong, a stack trace would not tell the audience
@@ -197,14 +198,12 @@ def main() -> int:
     return 0
 
 
-def _introduce(tell: Teller, mode: str) -> None:
-    version = subprocess.run(["dockerd", "--version"], check=True, capture_output=True, text=True).stdout
-    version = version.partition(",")[0].removeprefix("Docker version ")
+def _introduce(tell: Teller, mode: str, runtime: str) -> None:
     tell.heading("podagent: networks for running pods, without a restart")
     tell.line()
     builder = ", kactus as the node's CNI plugin" if mode == "system" else ""
     tell.line(f"   real      podagent (attach-via {mode}){builder};")
-    tell.line(f"             containers, in a private dockerd ({version}); network namespaces;")
+    tell.line(f"             containers, in a private {PROGRAMS[runtime]} ({version(runtime)}); network namespaces;")
     tell.line(f"             the CNI plugins in {plugin_dir()}")
     tell.line("   stand-in  API server, kubelet and kubectl are small programs of this project, in place of a cluster;")
     tell.line('             the image "alpine" is this machine\'s busybox: nothing is downloaded')

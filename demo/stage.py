@@ -1,4 +1,4 @@
-"""The node that the example is played on: API server, kubelet, kubectl (stand-ins); dockerd, plugins, agent (real)."""
+"""The node that the example is played on: API server, kubelet, kubectl (stand-ins); runtime, plugins, agent (real)."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from pathlib import Path
 
 from demo import host
 from demo.kubelet import Kubelet
+from demo.runtimes import PROGRAMS
 from lab import kactus
 from lab.agent import Agent
 from lab.apiserver import ApiServer
+from lab.containerd import PrivateContainerd
 from lab.dockerd import PrivateDockerd
 from lab.networks import plugin_dir
 from lab.node import Node
@@ -53,7 +55,7 @@ class Stage:
     """Everything that runs, and the environment in which the commands of the example are run."""
 
     api: ApiServer
-    runtime: PrivateDockerd
+    runtime: PrivateDockerd | PrivateContainerd
     kubelet: Kubelet
     agent: Agent
     environment: dict[str, str]
@@ -67,34 +69,34 @@ class Stage:
         return ran.returncode, ran.stdout.decode(errors="replace").replace("\r\n", "\n")
 
 
-def build(mode: str, progress: Callable[[str], None]) -> Stage:
+def build(mode: str, runtime_name: str, progress: Callable[[str], None]) -> Stage:
     """Starts everything; the supervisor takes it down. `progress` is told what comes next."""
     progress("API server (stand-in)")
     api = ApiServer()
     api.start()
     kubeconfig = api.write_kubeconfig(_KUBECONFIG)
-    progress("dockerd")
-    runtime = PrivateDockerd(host.DOCKER_DIR)
+    plugins = _plugins()
+    file, system_conf = SYSTEM_CONFS[mode]
+    conf = host.CONF_DIR / file
+    conf.parent.mkdir(parents=True)
+    conf.write_text(json.dumps(system_conf, indent=2))
+    progress(PROGRAMS[runtime_name])
+    runtime = host.private_runtime(runtime_name)
     runtime.start()
     runtime.image()
     progress("podagent")
-    plugins = _plugins()
-    file, system_conf = SYSTEM_CONFS[mode]
-    conf = host.AGENT_DIR / "net.d" / file
-    conf.parent.mkdir(parents=True)
-    conf.write_text(json.dumps(system_conf, indent=2))
     agent = Agent(
         host.AGENT_DIR,
         kubeconfig=kubeconfig,
-        docker_endpoint=runtime.endpoint,
         cni_bin_path=plugins,
         node=NODE,
         attach_via=mode,
         options={"log-level": "info"},
+        **runtime.of_agent(),
     ).start()
     kubelet = Kubelet(Node(api, runtime, NODE), conf, plugins)
     kubelet.start()
-    return Stage(api, runtime, kubelet, agent, _environment(kubeconfig))
+    return Stage(api, runtime, kubelet, agent, _environment(kubeconfig, runtime_name))
 
 
 def _plugins() -> Path:
@@ -107,11 +109,11 @@ def _plugins() -> Path:
     return host.PLUGIN_DIR
 
 
-def _environment(kubeconfig: Path) -> dict[str, str]:
+def _environment(kubeconfig: Path, runtime_name: str) -> dict[str, str]:
     programs = host.RUN_DIR / "bin"
     programs.mkdir()
     kubectl = programs / "kubectl"
     kubectl.write_text(f'#!/bin/sh\nexec "{sys.executable}" -E "{ROOT}/demo/kubectl.py" "$@"\n')
     kubectl.chmod(0o755)
-    own = {"KUBECONFIG": str(kubeconfig), "DEMO_DOCKER_DIR": str(host.DOCKER_DIR), "DEMO_NODE": NODE}
+    own = {"KUBECONFIG": str(kubeconfig), "DEMO_RUNTIME": runtime_name, "DEMO_NODE": NODE}
     return {**os.environ, **own, "PATH": f"{programs}:{os.environ['PATH']}"}

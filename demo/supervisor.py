@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 
-from demo import host
+from demo import host, runtimes
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -25,11 +25,11 @@ class Supervisor:
         for number in _SIGNALS:
             signal.signal(number, self._on_signal)
 
-    def perform(self, mode: str) -> int:
+    def perform(self, mode: str, runtime: str) -> int:
         """Plays, cleans up, and returns the exit code."""
         begun = time.monotonic()
-        with host.occupied():
-            code = 1 if self._received else self._run_play(mode)
+        with host.occupied(runtime):
+            code = 1 if self._received else self._run_play(mode, runtime)
             self._cleaning = True
             if self._received:
                 _say(f"\nended by {signal.Signals(self._received[0]).name}: cleaning up ...")
@@ -43,8 +43,8 @@ class Supervisor:
              f"{time.monotonic() - begun:.0f} s in all")  # fmt: skip
         return code
 
-    def _run_play(self, mode: str) -> int:
-        command = [sys.executable, "-m", "demo.play", "--mode", mode]
+    def _run_play(self, mode: str, runtime: str) -> int:
+        command = [sys.executable, "-m", "demo.play", "--mode", mode, "--runtime", runtime]
         self._play = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
         if self._received:
             self._end_play()
@@ -75,10 +75,11 @@ def main() -> int:
     """Returns the exit code: 0 all as promised, 1 not, 2 cannot be played, 128 + signal when interrupted."""
     parser = argparse.ArgumentParser("demo", description="Plays the example of README.md on real containers.")
     parser.add_argument("--mode", choices=("delegate", "system"), default="delegate", help="attach-via of the agent")
-    mode = parser.parse_args().mode
+    parser.add_argument("--runtime", choices=tuple(runtimes.PROGRAMS), help="default: the one that is installed")
+    arguments = parser.parse_args()
     os.environ["PATH"] += ":/usr/local/sbin:/usr/sbin:/sbin"  # plain `su` leaves them out
     try:
-        return Supervisor().perform(mode)
+        return Supervisor().perform(arguments.mode, arguments.runtime or runtimes.installed())
     except host.NotHere as error:
         _say(f"The demo was not played: {error}")
         return 2

@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # Prepares a checkout for development, and the machine for tests and the demo. `make` calls it; so may you.
-# Usage: setup.sh venv|node|runtimes|cluster|packages
+# Usage: setup.sh venv|node|demo|runtimes|cluster|packages
 #   venv     a virtual environment in .venv with the project and its tools
 #   node     what a node of a cluster has: container runtime, CNI plugins, network tools (as root; nothing is replaced)
+#   demo     as node, with the container runtime that is there
 #   runtimes besides that the versions of containerd that the tests run, into ~/.cache (once, 62 MB)
 #   cluster  besides that a whole Kubernetes, built once from Debian's source package into ~/.cache (ten minutes)
 #   packages what builds the packages, and the machines that they are tried in
-# Does nothing, and needs no network, when all is there. PYTHON=/path/to/python3.x chooses the interpreter.
+# Does nothing, and needs no network, when all is there. PYTHON=/path/to/python3.x chooses the interpreter,
+# RUNTIME=docker or RUNTIME=containerd the container runtime.
 set -euo pipefail
 export LC_ALL=C
 
@@ -92,9 +94,16 @@ has_static_busybox() {
     have busybox && ! head -c 4096 "$(command -v busybox)" | grep -qa '/ld-'
 }
 
+# Arguments: the container runtimes that are needed.
 set_up_node() {
-    local missing=()
-    have dockerd || missing+=(docker.io)
+    local runtime missing=()
+    for runtime in ${RUNTIME:-"$@"}; do
+        case $runtime in
+            docker) have dockerd || missing+=(docker.io) ;;
+            containerd) have containerd || missing+=(containerd) ;;
+            *) die "RUNTIME=$runtime: it is docker or containerd" ;;
+        esac
+    done
     have runc || missing+=(runc)
     has_cni_plugins || missing+=(containernetworking-plugins)
     has_static_busybox || missing+=(busybox-static)
@@ -105,9 +114,16 @@ set_up_node() {
     install_without_services "${missing[@]}"
 }
 
+set_up_demo() {
+    if have containerd && ! have dockerd; then
+        set_up_node containerd
+    else
+        set_up_node docker
+    fi
+}
+
 set_up_runtimes() {
-    set_up_node
-    have containerd || install_without_services containerd
+    set_up_node docker containerd
     if have dpkg-deb && [[ $(dpkg --print-architecture) == amd64 ]]; then
         tests/lab/fetch-containerd.sh "$CONTAINERDS"
     else
@@ -152,7 +168,7 @@ unit_exists() {
 }
 
 set_up_cluster() {
-    set_up_node
+    RUNTIME='' set_up_node docker
     local missing=()
     have etcd || missing+=(etcd-server)
     have kubectl || missing+=(kubernetes-client)
@@ -228,9 +244,10 @@ can_make_venv() {
 cd "$(dirname "$(readlink -f "$0")")/.."
 case ${1-} in
     venv) set_up_venv ;;
-    node) set_up_node ;;
+    node) set_up_node docker ;;
+    demo) set_up_demo ;;
     runtimes) set_up_runtimes ;;
     cluster) set_up_cluster ;;
     packages) set_up_packages ;;
-    *) die "Usage: setup.sh venv|node|runtimes|cluster|packages" ;;
+    *) die "Usage: setup.sh venv|node|demo|runtimes|cluster|packages" ;;
 esac

@@ -18,13 +18,14 @@ import pytest
 
 from functional.bed import Bed
 from functional.expectations import ifname, ifnames, records, wait_for_event, wait_for_line
+from functional.ways import ONLY_DOCKER
 from lab.kactus import agent_args
 from lab.node import Pod
 from lab.pins import pin_dir
 from lab.plugins import Call
 from lab.waiting import eventually
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, ONLY_DOCKER]
 
 MAC = "02:00:00:00:0b:01"
 # A name that no other plugin and no vendor has.

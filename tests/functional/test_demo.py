@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from functional.ways import CHOSEN
 from lab import processes
 from lab.leases import lease_dir
 from lab.pins import pin_dir
@@ -101,9 +102,12 @@ def start(tmp_path: Path) -> Iterator[Start]:
     assert str(RUN_DIR) not in Path("/proc/self/mountinfo").read_text()
 
 
+@pytest.mark.parametrize("runtime", CHOSEN)
 @pytest.mark.parametrize("mode", ["delegate", "system"])
-def test_plays_the_example_to_the_letter_and_alone_and_finds_everything_as_promised(start: Start, mode: str) -> None:
-    demo = start("--mode", mode)
+def test_plays_the_example_to_the_letter_and_alone_and_finds_everything_as_promised(
+    start: Start, mode: str, runtime: str
+) -> None:
+    demo = start("--mode", mode, "--runtime", runtime)
     demo.wait_for("starting")
     second = start()
     assert second.end() == 2
@@ -133,18 +137,20 @@ def test_the_readme_shows_every_command_of_the_example() -> None:
 
 
 @pytest.mark.parametrize(
-    ("mode", "moment"),
+    ("runtime", "mode", "moment"),
     [
-        ("delegate", "podagent: networks"),
-        ("delegate", "starting dockerd"),
-        ("delegate", "starting podagent"),
-        ("delegate", "kubectl run"),
-        ("system", "network data added"),
-        ("system", "5."),
+        ("docker", "delegate", "podagent: networks"),
+        ("docker", "delegate", "starting dockerd"),
+        ("docker", "delegate", "starting podagent"),
+        ("docker", "delegate", "kubectl run"),
+        ("docker", "system", "network data added"),
+        ("docker", "system", "5."),
+        ("containerd", "delegate", "starting containerd"),
+        ("containerd", "system", "network data added"),
     ],
 )
-def test_leaves_nothing_behind_when_interrupted(start: Start, mode: str, moment: str) -> None:
-    demo = start("--mode", mode)
+def test_leaves_nothing_behind_when_interrupted(start: Start, runtime: str, mode: str, moment: str) -> None:
+    demo = start("--mode", mode, "--runtime", runtime)
     demo.wait_for(moment)
     demo.process.send_signal(signal.SIGINT)
     assert demo.end() == 128 + signal.SIGINT

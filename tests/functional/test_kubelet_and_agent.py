@@ -11,12 +11,12 @@ import pytest
 
 from functional.bed import Bed
 from functional.expectations import ifname, order, records, wait_for_attached, wait_for_line
-from functional.ways import ONLY_KACTUS, NodeKactus
+from functional.ways import ONLY_DOCKER, ONLY_KACTUS, NodeKactus
 from lab.networks import Network
 from lab.node import Pod
 from lab.waiting import eventually
 
-pytestmark = [pytest.mark.root, ONLY_KACTUS]
+pytestmark = [pytest.mark.root, ONLY_KACTUS, ONLY_DOCKER]
 
 
 @pytest.fixture

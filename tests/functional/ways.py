@@ -39,6 +39,8 @@ RUNTIMES: Mapping[str, Callable[[], AbstractContextManager[PodRuntime]]] = {
 CHOSEN = [os.environ["RUNTIME"]] if os.environ.get("RUNTIME") else list(RUNTIMES)
 BOTH_RUNTIMES = pytest.mark.parametrize("on", CHOSEN, indirect=True)
 """As above, for tests that depend on what the runtime does."""
+ONLY_DOCKER = pytest.mark.parametrize("on", ["docker"], indirect=True)
+"""For tests that are the kubelet of Docker themselves, or look at what only Docker has."""
 
 Json = dict[str, Any]
 

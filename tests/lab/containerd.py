@@ -156,6 +156,10 @@ class PrivateContainerd(PrivateDaemon):
     def run_container(self, pod: PodMetadata, sandbox_id: str, name: str, command: Sequence[str] = ()) -> str:
         return self.kubelet.run_container(pod, sandbox_id, name, command)
 
+    def exec(self, container_id: str, command: Sequence[str], *, tty: bool = False) -> tuple[int, bytes]:
+        """Runs a command in the container; returns its exit code and output. It has no terminal."""
+        return self.kubelet.exec(container_id, command)
+
     def inspect(self, container_id: str) -> Container:
         return self.kubelet.inspect(container_id)
 

@@ -70,6 +70,11 @@ class CriKubelet:
         is_sandbox = self._sandboxes.pop(identifier, None) is not None
         self.call("RemovePodSandbox" if is_sandbox else "RemoveContainer", text(1, identifier))
 
+    def exec(self, container_id: str, command: Sequence[str]) -> tuple[int, bytes]:
+        """Runs a command in the container; returns its exit code and output."""
+        answer = self.call("ExecSync", text(1, container_id) + b"".join(text(2, word) for word in command))
+        return answer.number(3), (answer.text(1) + answer.text(2)).encode()
+
     def remove_all(self) -> None:
         for each in self._sandboxes_listed(running=False):
             self.call("StopPodSandbox", text(1, each.text(1)))
