@@ -26,6 +26,7 @@ from podagent.errors import RuntimeUnavailable, SandboxNotFound
 from podagent.host.netns import host_inodes, identify
 from podagent.model import PodKey, Sandbox
 from podagent.runtimes.cri import CriRuntime
+from podagent.runtimes.criservice import CriService
 
 pytestmark = pytest.mark.root
 
@@ -63,6 +64,10 @@ def inode(pid: int) -> int:
 def assert_none(runtime: CriRuntime, pod: PodKey) -> None:
     with pytest.raises(SandboxNotFound):
         runtime.find_sandbox(pod)
+
+
+def test_it_is_a_runtime_of_pods_by_its_own_account(containerd: PrivateContainerd) -> None:
+    assert CriService(containerd.endpoint).runtime_name(time.monotonic() + 10) == "containerd"
 
 
 # -- finding --------------------------------------------------------------------------------------------------------

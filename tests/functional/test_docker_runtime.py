@@ -23,9 +23,15 @@ from podagent.act.ports import Hints
 from podagent.errors import RuntimeUnavailable, SandboxNotFound
 from podagent.host.netns import identify
 from podagent.model import PodKey, Sandbox
+from podagent.runtimes.criservice import CriOff, CriService
 from podagent.runtimes.docker import DockerRuntime
 
 pytestmark = pytest.mark.root
+
+
+@pytest.fixture
+def pod_runtime(dockerd: PrivateDockerd) -> PrivateDockerd:
+    return dockerd
 
 
 @pytest.fixture
@@ -173,6 +179,12 @@ def test_a_docker_that_does_not_answer_is_given_up_in_time_by_all_workers_alike(
         with ThreadPoolExecutor(12) as pool:
             list(pool.map(ask, range(12)))
         assert time.monotonic() - started < 4, "they waited in a row"
+
+
+def test_the_containerd_that_docker_starts_is_no_runtime_of_pods(dockerd: PrivateDockerd) -> None:
+    socket = dockerd.state_dir / "exec" / "containerd" / "containerd.sock"
+    with pytest.raises(CriOff, match="is its CRI plugin disabled"):
+        CriService(f"unix://{socket}").runtime_name(time.monotonic() + 10)
 
 
 # -- following ------------------------------------------------------------------------------------------------------
