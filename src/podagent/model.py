@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from podagent.errors import CniError
-from podagent.foreign import Json
+from podagent.foreign import Json, lenient
 from podagent.netconf import NetConf
 
 # Not every result was checked: adopted ones were read from files.
@@ -269,9 +269,8 @@ class Record(NamedTuple):
 
 def host_interfaces(result: Json | None) -> tuple[str, ...]:
     """Names of the links of the host in a CNI result, in order; there are none before version 0.3.0."""
-    listed = (result or {}).get("interfaces") or []
-    links = [each for each in listed if isinstance(each, dict) and not each.get("sandbox")]
-    return tuple(each["name"] for each in links if isinstance(each.get("name"), str))
+    links = [each for each in lenient(result, "interfaces", list) if not lenient(each, "sandbox", str)]
+    return tuple(filter(None, (lenient(each, "name", str) for each in links)))
 
 
 def result_addresses(result: Json | None) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from functional.bed import Bed
 from functional.ways import CHOSEN, RUNTIMES
 from lab.apiserver import ApiServer
 from lab.dockerd import PrivateDockerd
+from lab.failingagent import Remote
 from lab.host import HostState, wait_as_before
 from lab.node import Node
 from lab.podruntime import PodRuntime
@@ -61,6 +62,13 @@ def via(request: pytest.FixtureRequest) -> str:
 def agent_arguments() -> dict[str, Any]:
     """Of the agents that the tests of a module share: a module may have its own."""
     return {}
+
+
+@pytest.fixture(scope="module")
+def remote() -> Iterator[Remote]:
+    """The system calls of the agents of a module, for a module whose `agent_arguments` have its `env`."""
+    with tempfile.TemporaryDirectory(prefix="podagent-test-") as directory:
+        yield Remote(Path(directory))
 
 
 @pytest.fixture(scope="module")

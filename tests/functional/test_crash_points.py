@@ -5,9 +5,7 @@ The rows make themselves: what happens to the pod happens once to see the calls,
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -22,12 +20,6 @@ pytestmark = pytest.mark.root
 
 CHANGES = ("mkdir", "write", "fsync", "replace", "unlink", "Popen", "mount", "umount2")
 PLACES = ("state/", "host/pins.py", "cni/")
-
-
-@pytest.fixture(scope="module")
-def remote() -> Iterator[Remote]:
-    with tempfile.TemporaryDirectory(prefix="podagent-test-") as directory:
-        yield Remote(Path(directory))
 
 
 @pytest.fixture(scope="module")

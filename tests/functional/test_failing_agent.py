@@ -7,9 +7,6 @@ from __future__ import annotations
 
 import errno
 import itertools
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,12 +24,6 @@ _AT_ONCE = 6
 
 OPEN, STAT, SETNS = "os.open < host/netns.py", "os.stat < host/netns.py", "setns < host/netns.py"
 DENIED, FULL = (errno.EACCES, "EACCES", "SELinux", "CAP_SYS_PTRACE"), (errno.ENFILE, "ENFILE", "fs.file-max")
-
-
-@pytest.fixture(scope="module")
-def remote() -> Iterator[Remote]:
-    with tempfile.TemporaryDirectory(prefix="podagent-test-") as directory:
-        yield Remote(Path(directory))
 
 
 @pytest.fixture(scope="module")

@@ -157,6 +157,7 @@ def test_on_an_unwritable_disk_networks_are_detached_but_not_attached(
             unplugged.annotate([])
             ends.delete()
             eventually(lambda: len(data.leases()) == 1 and not plugged(unplugged), 20, "the addresses to be given back")
+        eventually(lambda: len(record_files(bed.agent)) == 1, 20, "the records, which take space, to be removed")
         with unwritable(state):
             comes.annotate(["data", "red"])
             wait_for_event(bed.api, comes, "NetworkAttachFailed", "red", str(state))

@@ -28,8 +28,8 @@ MUTATIONS = (
     Mutation(
         "the record is written before ADD",
         "act/executor.py",
-        "        record = self._saved(record)\n        host = self._ends.macs() if may_move_to_host(record) else None\n        try:\n            result = self._cni.add(record.invocation, record.target(netns.path))",
-        "        host = self._ends.macs() if may_move_to_host(record) else None\n        try:\n            result = self._cni.add(record.invocation, record.target(netns.path))\n            record = self._saved(record)",
+        "        record = self._saved(record)\n        try:\n            result = self._cni.add(record.invocation, record.target(netns.path))",
+        "        try:\n            result = self._cni.add(record.invocation, record.target(netns.path))\n            record = self._saved(record)",
         ("act",),
     ),
     Mutation(

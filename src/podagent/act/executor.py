@@ -197,8 +197,8 @@ class Executor:
         return record._replace(ifindex=link.ifindex, mac=link.mac, peer=ends.get(link.ifindex, 0))
 
     def _add(self, record: Record, netns: Netns, before: Mapping[str, Link]) -> Record:
-        record = self._saved(record)
         host = self._ends.macs() if may_move_to_host(record) else None
+        record = self._saved(record)
         try:
             result = self._cni.add(record.invocation, record.target(netns.path))
             if not netns.runs():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from podagent.foreign import Json
+from podagent.foreign import Json, lenient
 from podagent.model import Link, Record, Via
 from podagent.resolve.reach import moves_links
 
@@ -57,5 +57,5 @@ def may_be_the_hosts(record: Record) -> bool:
 
 
 def _macs(result: Json | None) -> set[str]:
-    listed = (result or {}).get("interfaces") or []
-    return {str(each.get("mac")).lower() for each in listed if isinstance(each, dict) and each.get("sandbox")}
+    links = [each for each in lenient(result, "interfaces", list) if lenient(each, "sandbox", str)]
+    return {lenient(each, "mac", str).lower() for each in links}

@@ -12,8 +12,8 @@ from itertools import count
 
 from podagent.act.ownership import may_be_the_hosts, may_move_to_host, name_of
 from podagent.act.ports import Cni, HostEnds, Namespaces, Netns, Records
-from podagent.decide.endings import errors, may_end, remains
-from podagent.errors import CniError, InterfaceLeft, NetnsGone, NetnsUnavailable
+from podagent.decide.endings import error_of, may_end, remains
+from podagent.errors import InterfaceLeft, NetnsGone, NetnsUnavailable
 from podagent.model import Invocation, Link, Phase, Record, Unreleased, Via, host_interfaces
 
 
@@ -143,16 +143,17 @@ class Undoing:
     ) -> str:
         attached = record.result is not None or bool(record.ifindex) or record.adopted
         failures = max(record.failures, int(record.phase is Phase.DETACHING))
-        if self._has_certainly_no_link(record, netns) and may_end(
+        if self._is_rid_of_link(record, netns) and may_end(
             failed, attached=attached, failures=failures, alone=bool(record.left)
         ):
             return remains(failed, attached=attached)
         if remember:
             left = tuple(each.position for each in failed)
             self._records.keep(record._replace(phase=Phase.DETACHING, left=left, failures=failures + 1))
-        raise failed[0].error if len(failed) == 1 else CniError(errors(failed))
+        raise error_of(failed)
 
-    def _has_certainly_no_link(self, record: Record, netns: Netns | None) -> bool:
+    def _is_rid_of_link(self, record: Record, netns: Netns | None) -> bool:
+        """Whether certainly no link is left. That of a sandbox that has ended is removed, as its namespace would be."""
         if record.via is not Via.DELEGATE or (record.result is not None and not record.ifindex):
             return False  # only the system plugin can tell; nothing shows (vhost-user and the like)
         if netns and record.ifindex and not self.runs(record) and not may_move_to_host(record):

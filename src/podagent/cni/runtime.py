@@ -97,7 +97,7 @@ class CniRuntime:
     ) -> tuple[Unreleased, ...]:
         """Runs DEL like `delete`, but goes on after a failure: each plugin holds resources of its own.
 
-        The IPAM plugin of one that failed gets its DEL directly.
+        The IPAM plugin gets its DEL directly if its caller failed, and after each DEL without a namespace.
 
         Args:
             added: as for `delete`.

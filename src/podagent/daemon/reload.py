@@ -1,4 +1,4 @@
-"""Takes up changes while the agent runs: all of them on SIGHUP, and by itself a kubeconfig that was replaced."""
+"""Applies changes while the agent runs: everything on SIGHUP; a replaced kubeconfig without being asked."""
 
 from __future__ import annotations
 

@@ -40,9 +40,13 @@ def remains(unreleased: Sequence[Unreleased], *, attached: bool) -> str:
     """What to know about an attachment that ended like this."""
     link = "the interface is gone" if attached else "no interface was ever made"
     leases = [f"an address may stay reserved {each.lease}" for each in unreleased if each.lease]
-    return "; ".join([f"DEL keeps failing and is given up: {errors(unreleased)}", link, *leases])
+    return "; ".join([f"DEL keeps failing and is given up: {_texts(unreleased)}", link, *leases])
 
 
-def errors(unreleased: Sequence[Unreleased]) -> str:
-    """The errors of all plugins."""
+def error_of(unreleased: Sequence[Unreleased]) -> CniError:
+    """The error of a DEL in which these plugins failed; there is at least one."""
+    return unreleased[0].error if len(unreleased) == 1 else CniError(_texts(unreleased))
+
+
+def _texts(unreleased: Sequence[Unreleased]) -> str:
     return "; ".join(str(each.error) for each in unreleased)

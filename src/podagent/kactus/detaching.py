@@ -73,7 +73,7 @@ class Detaching:
         failed = self._delegates.release(delegate, ifname, netns, lambda: self._today(delegate), positions)
         if not failed:
             return None
-        from podagent.decide.endings import errors, may_end, remains  # noqa: PLC0415 - DEL seldom fails
+        from podagent.decide.endings import error_of, may_end, remains  # noqa: PLC0415 - DEL seldom fails
 
         attached = ADDING not in delegate
         if (not netns or ifname not in self._look(netns)) and may_end(
@@ -81,9 +81,8 @@ class Detaching:
         ):
             log("error", f"{self._call.container_id[:12]}: {ifname}: {remains(failed, attached=attached)}")
             return None
-        error = failed[0].error if len(failed) == 1 else CniError(errors(failed))
         left = [each.position for each in failed]
-        return _Failed(error, {**delegate, LEFT: left, FAILURES: _failures(delegate) + 1})
+        return _Failed(error_of(failed), {**delegate, LEFT: left, FAILURES: _failures(delegate) + 1})
 
     def _log_end(self, delegate: Json, ifname: str, failed: _Failed | None) -> None:
         container = self._call.container_id[:12]

@@ -5,10 +5,9 @@ Such a delegate's DEL moves any link of the name to the host, also one that the 
 
 from __future__ import annotations
 
-import os
-
 from podagent.errors import HostUnavailable, PodagentError
 from podagent.kactus.failure import TRY_AGAIN_LATER, Failure
+from podagent.kactus.links import links_by_entering
 
 
 def host_macs() -> frozenset[str]:
@@ -23,13 +22,8 @@ def host_macs() -> frozenset[str]:
 
 def may_be_moved(netns: str, ifname: str, before: frozenset[str]) -> bool:
     """Whether the pod's link of this name may be a device that the host had before. Raises Failure (code 11)."""
-    from podagent.host.netns import HeldNetns, identify  # noqa: PLC0415 - for few delegates
-
-    fd = os.open(netns, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        link = HeldNetns(identify(netns), fd).links().get(ifname)
-    except PodagentError as fault:
+        link = links_by_entering(netns).get(ifname)
+    except (OSError, PodagentError) as fault:
         raise Failure(TRY_AGAIN_LATER, str(fault)) from None
-    finally:
-        os.close(fd)
     return link is None or link.mac in before - host_macs()

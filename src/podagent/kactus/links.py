@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 
 from podagent.errors import PodagentError
 from podagent.kactus.failure import INVALID_NETNS, TRY_AGAIN_LATER, Failure
+from podagent.model import Link
 
 PINS = "/run/podagent/netns"
 """See `host.pins`, which this module does not import: it is slow to load."""
@@ -71,12 +72,13 @@ def link_names(netns: str) -> Collection[str]:
 
     process = links.process_of(netns)
     try:
-        return links.link_names(process) if process else _by_entering(netns)
+        return links.link_names(process) if process else links_by_entering(netns)
     except (OSError, PodagentError) as fault:
         raise Failure(INVALID_NETNS, f"cannot look into network namespace {netns}: {fault}") from None
 
 
-def _by_entering(netns: str) -> Collection[str]:
+def links_by_entering(netns: str) -> Mapping[str, Link]:
+    """All links by name. Raises OSError, PodagentError."""
     from podagent.host.netns import HeldNetns, identify  # noqa: PLC0415 - slow to load, and rarely needed
 
     fd = os.open(netns, os.O_RDONLY | os.O_CLOEXEC)
