@@ -279,5 +279,5 @@ def test_without_the_permission_to_write_events_everything_else_works(bed: Bed) 
         bed.settles({pod: []})
     eventually(lambda: bed.api.requests.count("create", "events", since) == 4, what="four Events to be tried")
     assert bed.api.events("default", pod.name) == []
-    assert bed.agent.log().count("Events cannot be written; allow this user to create and patch events") == 1
+    assert bed.agent.log().count("Events cannot be written; let podagent create and patch events") == 1
     bed.settles({pod: []})

@@ -59,6 +59,26 @@ def test_sandboxes_that_died_with_the_runtime_are_plugged_again_when_they_are_re
     bed.settles({replaced: [data], unplugged: [data]})
 
 
+@pytest.mark.promise(
+    "Container runtime: it hangs, while annotations change",
+    "detaches go on, attaches follow once it answers",
+)
+def test_what_needs_no_runtime_is_done_while_it_hangs_and_the_rest_once_it_answers(bed: Bed) -> None:
+    data, red = bed.networks.bridge("data"), bed.networks.bridge("red")
+    steady, comes, goes, changes = bed.node.many(4)
+    for pod in (steady, goes, changes):
+        pod.annotate(["data"])
+    bed.settles({steady: [data], comes: [], goes: [data], changes: [data]})
+    before = plugged(steady)
+    with bed.node.runtime.frozen():
+        comes.annotate(["data"])
+        changes.annotate(["red"])
+        goes.annotate([])
+        goes.wait_for_no_link(ifname(data))
+    bed.settles({steady: [data], comes: [data], goes: [], changes: [red]})
+    assert plugged(steady) == before
+
+
 def test_starts_and_works_once_the_runtime_is_there(bed: Bed) -> None:
     data = bed.networks.bridge("data")
     bed.agent.stop()

@@ -175,6 +175,8 @@ class PrivateContainerd(PrivateDaemon):
         pid = self.inspect(container_id).pid
         assert pid, f"{container_id} does not run"
         processes.end([pid])
+        # It refuses to remove one of whose end it has not heard yet.
+        eventually(lambda: not self.inspect(container_id).running, what=f"containerd to see the end of {container_id}")
 
     def remove(self, container_id: str) -> None:
         self.kubelet.remove(container_id)

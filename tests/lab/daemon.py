@@ -68,7 +68,7 @@ class PrivateDaemon(ABC):
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """It lives, and does nothing."""
+        """It lives, and does nothing, for a while."""
         processes.end([self.pid], signal.SIGSTOP)
         try:
             yield

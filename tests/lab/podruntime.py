@@ -94,3 +94,6 @@ class PodRuntime(Protocol):
 
     def away(self, *, keep_containers: bool = False) -> AbstractContextManager[None]:
         """It is stopped for a while."""
+
+    def frozen(self) -> AbstractContextManager[None]:
+        """It accepts connections for a while, and does not answer."""

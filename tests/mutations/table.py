@@ -28,15 +28,15 @@ MUTATIONS = (
     Mutation(
         "the record is written before ADD",
         "act/executor.py",
-        "        record = self._saved(record)\n        try:\n            result = self._cni.add(record.invocation, record.target(netns.path))",
-        "        try:\n            result = self._cni.add(record.invocation, record.target(netns.path))\n            record = self._saved(record)",
+        "        record = self._saved(record)\n        host = self._ends.macs() if may_move_to_host(record) else None\n        try:\n            result = self._cni.add(record.invocation, record.target(netns.path))",
+        "        host = self._ends.macs() if may_move_to_host(record) else None\n        try:\n            result = self._cni.add(record.invocation, record.target(netns.path))\n            record = self._saved(record)",
         ("act",),
     ),
     Mutation(
         "a record leaves only after DEL succeeded",
         "act/undoing.py",
-        "        remark = self._delete(record, call)\n        self._records.remove(record)",
-        "        self._records.remove(record)\n        remark = self._delete(record, call)",
+        "        remark = self._delete(record, call, moved)\n        self._records.remove(record)",
+        "        self._records.remove(record)\n        remark = self._delete(record, call, moved)",
         ("act",),
     ),
     Mutation(
@@ -133,8 +133,8 @@ MUTATIONS = (
     Mutation(
         "another link under the name of a renamed one is left alone",
         "act/undoing.py",
-        '            if not name or not may_move_to_host(record):\n                return ""',
-        "            if not name or not may_move_to_host(record):\n                return netns.path",
+        '        elif usual in links:\n            return ""',
+        "        elif usual in links:\n            return netns.path",
         ("act",),
     ),
     Mutation(
@@ -147,8 +147,15 @@ MUTATIONS = (
     Mutation(
         "one failed DEL ends no attachment",
         "decide/endings.py",
-        "    return again and not any(",
+        "    return failures > 0 and not any(",
         "    return not any(",
         ("act", "kactus"),
+    ),
+    Mutation(
+        "a failed ADD gives the host no link that the pod has made",
+        "act/undoing.py",
+        "            foreign = moved is not None and ",
+        "            foreign = False and ",
+        ("act",),
     ),
 )

@@ -127,6 +127,7 @@ def test_from_the_released_version_and_back_to_it_no_interface_changes(
     since = replace(released, released_packages)
     assert node.settles(web=["data", "red"])["web"] == both
     assert changed(since) == set()
+    assert released.pins() == [], "this version lets none go"
 
     since = replace(released, newer_packages)
     node.annotate("web", [red])
