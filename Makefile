@@ -56,8 +56,8 @@ coverage: venv ## Run the unit tests; fails if they reach too little of a packag
 e2e: kubernetes venv ## Run the tests on a real Kubernetes node of its own (root, Debian 12); ARGS="-k static" chooses
 	@$(CLUSTER) test --jobs=$(JOBS) -- $(ARGS)
 
-cluster: kubernetes venv ## Start such a node, with kactus and the agent, and a shell on it (SYSTEM_PLUGIN=bridge: without kactus)
-	@$(CLUSTER) up --system-plugin $(SYSTEM_PLUGIN)
+cluster: kubernetes venv ## Start such a node, with kactus and the agent, and a shell on it (SYSTEM_PLUGIN=bridge: without kactus; RUNTIME=containerd: a bridge on containerd)
+	@$(CLUSTER) up --kind $(or $(filter containerd,$(RUNTIME)),$(SYSTEM_PLUGIN))
 
 bench: node venv ## Measure the agent beside the bare CNI plugin (root; about two minutes)
 	@$(RUN) -m benchmarks.bench $(ARGS)

@@ -15,7 +15,7 @@ from kubernetes import client, config
 from e2e.cluster.apart import is_apart
 from e2e.cluster.cluster import Cluster
 from e2e.cluster.layout import AGENT, KACTUS, NODE_BRIDGE, POD_BRIDGE, kubeconfig
-from e2e.cluster.node import SYSTEM_PLUGINS
+from e2e.cluster.node import KINDS
 from e2e.cluster.objects import Objects
 from e2e.evidence import Evidence
 from e2e.nodepods import NodePods
@@ -36,7 +36,7 @@ _EVIDENCE = pytest.StashKey[Evidence]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--system-plugin", choices=SYSTEM_PLUGINS, default="kactus", help="the node's CNI plugin")
+    parser.addoption("--node-kind", choices=tuple(KINDS), default="kactus", help="its CNI plugin and runtime")
 
 
 def pytest_sessionstart() -> None:
@@ -47,7 +47,7 @@ def pytest_sessionstart() -> None:
 
 @pytest.fixture(scope="session")
 def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
-    made = Cluster(request.config.getoption("--system-plugin"))
+    made = Cluster(request.config.getoption("--node-kind"))
     evidence = request.config.stash[_EVIDENCE] = Evidence(made)
     try:
         made.up(lambda text: print(f"cluster: {text}", file=sys.stderr))

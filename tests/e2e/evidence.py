@@ -9,10 +9,10 @@ import time
 import uuid
 
 from e2e.cluster.cluster import Cluster
-from e2e.cluster.layout import AGENT, CNI_CONF, DOCKER, KACTUS, LOGS, PROJECT
+from e2e.cluster.layout import AGENT, CNI_CONF, KACTUS, LOGS, PROJECT, RUNTIME
 from lab.leases import ROOT
 
-_DOCKER = f"docker -H unix://{DOCKER}/docker.sock"
+_DOCKER = f"docker -H unix://{RUNTIME}/docker.sock"
 _LOOK = f"""\
 kubectl get pods -A -o yaml
 kubectl get pods -A -o wide
@@ -27,6 +27,9 @@ for id in $({_DOCKER} ps -q --filter label=io.kubernetes.docker.type=podsandbox)
   {_DOCKER} inspect --format '=== {{{{index .Config.Labels "io.kubernetes.pod.name"}}}} {{{{.Id}}}}' $id
   nsenter -t $({_DOCKER} inspect --format '{{{{.State.Pid}}}}' $id) -n ip addr
 done
+for netns in {RUNTIME}/state/io.containerd.grpc.v1.cri/netns/*; do
+  nsenter --net=$netns ip addr
+done
 """
 
 
@@ -36,7 +39,7 @@ class Evidence:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         # Two clusters with one plugin may come up in the same second.
-        name = f"{time.strftime('%Y%m%d-%H%M%S')}-{cluster.system_plugin}-{uuid.uuid4().hex[:4]}"
+        name = f"{time.strftime('%Y%m%d-%H%M%S')}-{cluster.system_plugin}-{cluster.runtime.name}-{uuid.uuid4().hex[:4]}"
         self.folder = PROJECT / "build" / "e2e-failed" / name
 
     def collect(self, case: str) -> None:
@@ -52,4 +55,4 @@ class Evidence:
             with contextlib.suppress(OSError, shutil.Error):
                 shutil.copytree(source, folder / source.name, ignore=shutil.ignore_patterns("notify"))
         with contextlib.suppress(OSError):
-            shutil.copy(DOCKER / "log", folder / "dockerd.log")
+            shutil.copy(RUNTIME / "log", folder / "runtime.log")

@@ -28,7 +28,6 @@ from podagent.errors import RuntimeUnavailable
 VERSIONS = ("1.6", "1.7", "2.1")
 """The first one is that of the host, which is Debian 12's; the others are `fetch-containerd.sh`'s."""
 _FETCHED = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "podagent-containerd"
-_IMAGE = f"docker.io/{IMAGE}"
 _CONFIG = """\
 version = 2
 root = "{state}/root"
@@ -76,16 +75,24 @@ class PrivateContainerd(PrivateDaemon):
     reports_ends = False
     mode = 0o711  # root of a user namespace passes through it
 
-    def __init__(self, version: str = VERSIONS[0], state_dir: Path | str | None = None, cni: Cni | None = None) -> None:
+    def __init__(
+        self,
+        version: str = VERSIONS[0],
+        state_dir: Path | str | None = None,
+        cni: Cni | None = None,
+        image: str = IMAGE,
+    ) -> None:
         """
         Args:
             version: one of `VERSIONS`.
             state_dir: short enough for unix sockets; None makes one under /tmp, and removes it at the end.
             cni: of its pods' eth0; None: as described above.
+            image: of sandboxes, and of the containers that are made here.
         """
         super().__init__(state_dir)
         self.version = version
-        self.kubelet = CriKubelet(self.socket, _IMAGE)
+        self._image = _full_name(image)
+        self.kubelet = CriKubelet(self.socket, self._image)
         self.bridge = "lab" + hashlib.md5(bytes(self.state_dir), usedforsecurity=False).hexdigest()[:8]
         self._cni = cni or Cni(self.state_dir / "net.d", plugin_dir())
         self._makes_conf = cni is None
@@ -137,8 +144,9 @@ class PrivateContainerd(PrivateDaemon):
         super().stop()
         subprocess.run(["ip", "link", "del", self.bridge], check=False, capture_output=True, timeout=30)
 
-    def image(self, name: str = _IMAGE, command: Sequence[str] = IDLE) -> str:
+    def image(self, name: str = "", command: Sequence[str] = IDLE) -> str:
         """Makes the busybox image; returns its name. `command` is what it runs by default."""
+        name = _full_name(name) if name else self._image
         path = self.state_dir / "image.tar"
         path.write_bytes(ociimage.archive(name, command))
         ctr = [str(self._programs() / "ctr"), f"--address={self.socket}", "--namespace=k8s.io"]
@@ -177,6 +185,10 @@ class PrivateContainerd(PrivateDaemon):
         """The ID of the newest running sandbox of the pod; "" without one."""
         return self.kubelet.running_sandbox(pod_uid)
 
+    def cgroup_driver(self) -> str:
+        """The kubelet must use the same."""
+        return "cgroupfs"
+
     def container_names(self, *, running: bool = False) -> list[str]:
         return self.kubelet.names(running=running)
 
@@ -184,7 +196,7 @@ class PrivateContainerd(PrivateDaemon):
 
     def _command(self) -> list[str]:
         config, runc = self.state_dir / "config.toml", self._runc() or programs.find("runc", "runc")
-        values = {"state": self.state_dir, "socket": self.socket, "image": _IMAGE, "runc": runc}
+        values = {"state": self.state_dir, "socket": self.socket, "image": self._image, "runc": runc}
         config.write_text(_CONFIG.format(**values, **self._cni._asdict()))
         if self._makes_conf:
             self._cni.conf_dir.mkdir(exist_ok=True)
@@ -215,6 +227,11 @@ class PrivateContainerd(PrivateDaemon):
         except RuntimeUnavailable:
             return False
         return True
+
+
+def _full_name(image: str) -> str:
+    """As containerd has it."""
+    return f"docker.io/{image}" if "/" in image else f"docker.io/library/{image}"
 
 
 def is_there(version: str) -> bool:

@@ -81,7 +81,7 @@ class CriKubelet:
             self.call("RemovePodSandbox", text(1, each.text(1)))
 
     def inspect(self, identifier: str) -> Container:
-        if identifier in self._sandboxes:
+        if self._is_sandbox(identifier):
             status, info = self._status("PodSandboxStatus", identifier)
             running, labels, started = status.number(3) == _READY, status.map(7), status.number(4)
             name, attempt = "POD", status.message(2).number(4)
@@ -114,6 +114,11 @@ class CriKubelet:
 
     def _sandboxes_listed(self, *, running: bool) -> Iterable[Fields]:
         return self.call("ListPodSandbox", message(1, message(2, b"") if running else b"")).messages(1)
+
+    def _is_sandbox(self, identifier: str) -> bool:
+        """Whoever has made it."""
+        known = (each.text(1) for each in self._sandboxes_listed(running=False))
+        return identifier in self._sandboxes or identifier in known
 
     def _status(self, method: str, identifier: str) -> tuple[Fields, dict[str, Any]]:
         """What CRI tells of it, and what the runtime adds."""

@@ -64,6 +64,10 @@ class PodRuntime(Protocol):
     own_links: frozenset[str]
     reports_ends: bool
 
+    @property
+    def endpoint(self) -> str:
+        """``unix://`` URL of its socket."""
+
     def of_agent(self) -> dict[str, Any]:
         """Arguments of an agent on its node."""
 

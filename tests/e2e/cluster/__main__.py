@@ -17,7 +17,7 @@ import click
 from e2e.cluster.apart import MachineApart, as_a_node
 from e2e.cluster.cluster import Cluster
 from e2e.cluster.layout import AGENT, KUBERNETES, LOGS, NODE_NAME, STATE, kubeconfig
-from e2e.cluster.node import SYSTEM_PLUGINS
+from e2e.cluster.node import KINDS
 from e2e.cluster.suite import run
 from lab.agent import Agent
 from lab.waiting import eventually
@@ -36,11 +36,11 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--system-plugin", type=click.Choice(SYSTEM_PLUGINS), default="kactus", help="The node's CNI plugin.")
-def up(system_plugin: str) -> None:
+@click.option("--kind", type=click.Choice(list(KINDS)), default="kactus", help="Its CNI plugin and runtime.")
+def up(kind: str) -> None:
     """Bring a cluster up, with the agent on its node, and open a shell beside it; it ends with the shell."""
     with _alone():
-        machine = MachineApart("by-hand", [sys.executable, "-m", "e2e.cluster", "serve", system_plugin])
+        machine = MachineApart("by-hand", [sys.executable, "-m", "e2e.cluster", "serve", kind])
         environment = {**os.environ, "KUBECONFIG": str(kubeconfig("admin"))}
 
         def is_up_or_gone() -> bool:
@@ -57,10 +57,10 @@ def up(system_plugin: str) -> None:
 
 
 @main.command(hidden=True)
-@click.argument("system_plugin")
-def serve(system_plugin: str) -> None:
+@click.argument("kind")
+def serve(kind: str) -> None:
     """The cluster of `up`, on its machine apart."""
-    cluster = Cluster(system_plugin)
+    cluster = Cluster(kind)
     cluster.up(_say)
     with Agent(AGENT, **cluster.agent_arguments(), options={"log-level": "info"}):
         _READY.touch()
@@ -68,13 +68,13 @@ def serve(system_plugin: str) -> None:
 
 
 @main.command(context_settings={"ignore_unknown_options": True})
-@click.option("--system-plugin", type=click.Choice(SYSTEM_PLUGINS), multiple=True, default=SYSTEM_PLUGINS)
+@click.option("--kind", type=click.Choice(list(KINDS)), multiple=True, default=list(KINDS))
 @click.option("--jobs", type=int, default=2, help="So many clusters at a time.")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def test(system_plugin: tuple[str, ...], jobs: int, arguments: tuple[str, ...]) -> None:
-    """Run the suite on each system plugin, on clusters of its own; ARGUMENTS go to pytest."""
+def test(kind: tuple[str, ...], jobs: int, arguments: tuple[str, ...]) -> None:
+    """Run the suite on each kind of node, on clusters of its own; ARGUMENTS go to pytest."""
     with _alone():
-        sys.exit(0 if run(system_plugin, arguments, jobs, _say) else 1)
+        sys.exit(0 if run(kind, arguments, jobs, _say) else 1)
 
 
 @contextlib.contextmanager

@@ -12,8 +12,9 @@ from typing import Any
 from e2e.cluster import layout
 from e2e.cluster.apart import cgroup
 from e2e.cluster.controlplane import ControlPlane
-from e2e.cluster.node import Kubelet, configure
+from e2e.cluster.node import KINDS, Kubelet, configure
 from e2e.cluster.pki import make_pki
+from lab.containerd import Cni, PrivateContainerd
 from lab.dockerd import PrivateDockerd
 from lab.waiting import eventually
 
@@ -23,16 +24,17 @@ _NODE_SECONDS = 90.0
 class Cluster:
     """One control plane and one node, on a machine apart, with which it ends."""
 
-    def __init__(self, system_plugin: str) -> None:
-        """`system_plugin`: one of `SYSTEM_PLUGINS`."""
-        self.system_plugin = system_plugin
+    def __init__(self, kind: str) -> None:
+        """`kind`: one of `KINDS`."""
+        self._kind = KINDS[kind]
+        self.system_plugin = self._kind.system_plugin
         self.control = ControlPlane()
-        self.runtime = PrivateDockerd(layout.DOCKER, cgroup_parent=f"/{cgroup()}")
+        self.runtime = self._made_runtime()
         self.kubelet: Kubelet | None = None
 
     def up(self, say: Callable[[str], None]) -> None:
         """Brings everything up, to a node that is ready and has our roles, definitions and CNI plugin."""
-        say("control plane and Docker")
+        say(f"control plane and {self._kind.runtime}")
         make_pki()
         with ThreadPoolExecutor() as pool:
             started = [pool.submit(self.control.start), pool.submit(self._start_runtime)]
@@ -80,13 +82,19 @@ class Cluster:
         """Arguments of `lab.agent.Agent` for the agent of this node."""
         return {
             "kubeconfig": layout.AGENT_KUBECONFIG,
-            "docker_endpoint": self.runtime.endpoint,
             "cni_bin_path": layout.CNI_BIN,
             "cni_conf_dir": layout.CNI_CONF,
             "node": layout.NODE_NAME,
             "attach_via": "auto",
             "kactus_dir": layout.KACTUS if self.system_plugin == "kactus" else None,
+            **self.runtime.of_agent(),
         }
+
+    def _made_runtime(self) -> PrivateDockerd | PrivateContainerd:
+        if self._kind.runtime == "docker":
+            return PrivateDockerd(layout.RUNTIME, cgroup_parent=f"/{cgroup()}")
+        cni = Cni(layout.CNI_CONF, layout.CNI_BIN)
+        return PrivateContainerd(state_dir=layout.RUNTIME, cni=cni, image=layout.IMAGE)
 
     def _start_runtime(self) -> None:
         self.runtime.start()

@@ -1,20 +1,23 @@
-"""The node: its kubelet, which drives Docker, and its CNI configuration, our kactus or a plain bridge."""
+"""The node: its kubelet, which drives Docker or containerd, and its CNI configuration, kactus or a plain bridge."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import urllib.request
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from e2e.cluster import layout
+from e2e.cluster.apart import cgroup
 from e2e.cluster.daemons import Daemon
+from lab.containerd import PrivateContainerd
 from lab.dockerd import PrivateDockerd
 from lab.kactus import install
 from lab.networks import plugin_dir
+from lab.podruntime import PodRuntime
 from lab.waiting import eventually
 
-SYSTEM_PLUGINS = ("kactus", "bridge")
 _START_SECONDS = 60.0
 _HEALTH_PORT = 16248
 # Carries the address that the kubelet reports as the node's: it refuses one of loopback. Nothing listens there.
@@ -27,6 +30,20 @@ _POD_BRIDGE: dict[str, Any] = {
 }  # fmt: skip
 
 
+class Kind(NamedTuple):
+    """What differs between nodes."""
+
+    system_plugin: str
+    runtime: str
+
+
+KINDS = {
+    "kactus": Kind("kactus", "docker"),
+    "bridge": Kind("bridge", "docker"),
+    "containerd": Kind("bridge", "containerd"),
+}
+
+
 def configure(system_plugin: str) -> None:
     """Makes the node's plugin directory, with our kactus in it, its first, and only, configuration, and its address."""
     layout.CNI_BIN.mkdir()
@@ -34,7 +51,7 @@ def configure(system_plugin: str) -> None:
         if plugin.name != "kactus":
             (layout.CNI_BIN / plugin.name).symlink_to(plugin)
     install(layout.CNI_BIN)
-    layout.CNI_CONF.mkdir()
+    layout.CNI_CONF.mkdir(exist_ok=True)
     if system_plugin == "kactus":
         conf = json.loads((layout.PROJECT / "etc/cni/net.d/05-kactus.conf").read_text())
         [master] = conf["delegates"]
@@ -52,19 +69,16 @@ def configure(system_plugin: str) -> None:
 class Kubelet(Daemon):
     """All that it keeps is below the state directory."""
 
-    def __init__(self, runtime: PrivateDockerd) -> None:
+    def __init__(self, runtime: PrivateDockerd | PrivateContainerd) -> None:
         root = layout.STATE / "kubelet"
-        flags = {
+        flags: dict[str, object] = {
             "config": f"{root}.json", "kubeconfig": layout.kubeconfig("kubelet"), "node-ip": _ADDRESS,
-            "hostname-override": layout.NODE_NAME, "network-plugin": "cni", "cni-bin-dir": layout.CNI_BIN,
-            "cni-conf-dir": layout.CNI_CONF, "cni-cache-dir": root / "cni-cache",
-            "pod-infra-container-image": layout.IMAGE, "docker-endpoint": runtime.endpoint,
-            "container-runtime-endpoint": f"unix://{root}/dockershim.sock",
-            "experimental-dockershim-root-directory": root / "dockershim", "root-dir": root, "cert-dir": root / "pki",
+            "hostname-override": layout.NODE_NAME, "root-dir": root, "cert-dir": root / "pki",
             "volume-plugin-dir": root / "volumes", "seccomp-profile-root": root / "seccomp", "v": 2,
             # So that its collection of garbage, once a minute and when it starts, removes what has ended.
             "maximum-dead-containers-per-container": 0,
         }  # fmt: skip
+        flags |= _of_dockershim(root, runtime) if runtime.name == "docker" else _of_remote(runtime)
         argv = [str(layout.KUBERNETES / "kubelet"), *(f"--{flag}={value}" for flag, value in flags.items())]
         logging = {"_CNI_LOGGING_LEVEL": "debug", "_CNI_LOGGING_FILE": str(layout.LOGS / "kactus-of-kubelet.log")}
         super().__init__("kubelet", argv, logging)
@@ -83,6 +97,22 @@ class Kubelet(Daemon):
                 return bool(answer.read() == b"ok")
         except OSError:
             return False
+
+
+def _of_dockershim(root: Path, runtime: PodRuntime) -> dict[str, object]:
+    return {
+        "network-plugin": "cni", "cni-bin-dir": layout.CNI_BIN, "cni-conf-dir": layout.CNI_CONF,
+        "cni-cache-dir": root / "cni-cache", "pod-infra-container-image": layout.IMAGE,
+        "docker-endpoint": runtime.endpoint, "container-runtime-endpoint": f"unix://{root}/dockershim.sock",
+        "experimental-dockershim-root-directory": root / "dockershim",
+    }  # fmt: skip
+
+
+def _of_remote(runtime: PodRuntime) -> dict[str, object]:
+    # The cgroup is that of the pods, which dockerd has as an argument of its own.
+    return {
+        "container-runtime": "remote", "container-runtime-endpoint": runtime.endpoint, "cgroup-root": f"/{cgroup()}",
+    }  # fmt: skip
 
 
 def _config(cgroup_driver: str) -> dict[str, object]:

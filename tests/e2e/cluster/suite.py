@@ -16,12 +16,12 @@ _NO_CASES = 5  # pytest's exit code when the user's choice left none
 class Suite:
     """pytest on a cluster of its own, from its start to `end`."""
 
-    def __init__(self, plugin: str, choice: str, arguments: Sequence[str], *, in_background: bool) -> None:
+    def __init__(self, kind: str, choice: str, arguments: Sequence[str], *, in_background: bool) -> None:
         """`choice`: the cases, as of pytest's ``-m``. `in_background`: what it prints goes to a file."""
-        self.name = "-".join([plugin, *choice.split()])
+        self.name = "-".join([kind, *choice.split()])
         # func_only: the first case has the cluster come up.
         limits = ["-o", "timeout=400", "-o", "timeout_func_only=true", "--durations=10"]
-        chosen = [f"--system-plugin={plugin}", "-m", choice]
+        chosen = [f"--node-kind={kind}", "-m", choice]
         command = [sys.executable, "-m", "pytest", "tests/e2e", *limits, *chosen, *arguments]
         self.log = PROJECT / "build" / f"e2e-{self.name}.log" if in_background else None
         if self.log:
@@ -51,12 +51,12 @@ class Suite:
             print(f"\n{self.name}\n{self.log.read_text(errors='replace')}", end="", flush=True)
 
 
-def run(plugins: Sequence[str], arguments: Sequence[str], jobs: int, say: Callable[[str], None]) -> bool:
+def run(kinds: Sequence[str], arguments: Sequence[str], jobs: int, say: Callable[[str], None]) -> bool:
     """Whether all passed. `jobs` at a time, the first part before the user's eyes.
 
     When this is interrupted they are ended, and have ended.
     """
-    waiting = [*((plugin, "not once") for plugin in plugins), (plugins[0], "once")]
+    waiting = [*((kind, "not once") for kind in kinds), (kinds[0], "once")]
     playing: list[Suite] = []
     ended: list[Suite] = []
     try:
