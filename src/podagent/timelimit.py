@@ -8,13 +8,16 @@ of the clients of Kubernetes and Docker: they are built on it, and have no such 
 from __future__ import annotations
 
 import io
+import select
 import socket
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from http.client import HTTPConnection, HTTPResponse
 from types import TracebackType
 from typing import Any
+
+_LOOK_S = 1.0
 
 _entered = threading.local()
 
@@ -26,15 +29,19 @@ class TookTooLong(TimeoutError):
 class TimeLimit:
     """A context manager. Within it, reading an answer raises TookTooLong when the time is over."""
 
-    def __init__(self, seconds: float | None, *, once_begun_s: float | None = None) -> None:
+    def __init__(
+        self, seconds: float | None, *, once_begun_s: float | None = None, until: Callable[[], bool] | None = None
+    ) -> None:
         """
         Args:
             seconds: from now on; None for no limit.
             once_begun_s: replaces the limit by this one when the first byte arrives. Line ends do not count: they may
                 belong to what came before.
+            until: ends the wait for the first byte. It is asked every second; only for sockets without TLS.
         """
         self._set(seconds)
         self._once_begun_s = once_begun_s
+        self._until = until
 
     def __enter__(self) -> TimeLimit:
         self._outer = getattr(_entered, "limit", None)
@@ -55,10 +62,16 @@ class TimeLimit:
             raise TookTooLong(f"the answer did not end within {self._seconds:g} s")
         return left if timeout is None else min(timeout, left)
 
+    def wait(self, sock: socket.socket) -> None:
+        """Waits for the first byte. Raises TookTooLong when `until` ends that."""
+        while self._until is not None and not _is_readable(sock, self.left(_LOOK_S) or 0):
+            if self._until():
+                raise TookTooLong("nobody waits for the answer any more")
+
     def arrived(self, portion: bytes) -> None:
         if self._once_begun_s is not None and portion.strip(b"\r\n"):
             self._set(self._once_begun_s)
-            self._once_begun_s = None
+            self._once_begun_s = self._until = None
 
     def _set(self, seconds: float | None) -> None:
         self._seconds = seconds
@@ -118,6 +131,7 @@ class _TimedReads(io.RawIOBase):
         limit: TimeLimit | None = getattr(_entered, "limit", None)
         if limit is None:
             return self._raw.readinto(buffer)
+        limit.wait(self._sock)
         timeout = self._sock.gettimeout()
         self._sock.settimeout(limit.left(timeout))
         try:
@@ -129,6 +143,12 @@ class _TimedReads(io.RawIOBase):
             self._sock.settimeout(timeout)
         limit.arrived(bytes(buffer[:size]))
         return size
+
+
+def _is_readable(sock: socket.socket, seconds: float) -> bool:
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(seconds * 1000))
 
 
 class _TimedResponse(HTTPResponse):

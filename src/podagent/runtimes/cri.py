@@ -49,6 +49,7 @@ class CriRuntime:
         self._host = host
         self._timeout_s = timeout_s
         self._tick_s = tick_s
+        self._lost = False
 
     def find_sandbox(self, pod: PodKey) -> Sandbox:
         """Finds the newest sandbox of the pod that is READY. The kubelet has then set up its network.
@@ -67,7 +68,7 @@ class CriRuntime:
 
     def follow(self, hints: Hints, stop: Stop) -> None:
         """Reports sandboxes of pods that wait for one until `stop`. It polls: see decision 33."""
-        polling, lost = Polling(), False
+        polling = Polling()
         hints.reconnected()
         while not stop.wait(self._tick_s):
             now = time.monotonic()
@@ -78,14 +79,14 @@ class CriRuntime:
                 uid = waiting[0].uid if len(waiting) == 1 else ""
                 found = polling.news(self._service.ready_sandboxes(now + self._timeout_s, uid))
             except RuntimeUnavailable as error:
-                if not lost:
+                if not self._lost:
                     message = "%s does not answer, trying again: %s"
                     _log.warning(message, self._name, error, extra=Message.RUNTIME_LOST.field)
-                lost = True
+                self._lost = True
                 continue
-            if lost:
+            if self._lost:
                 _log.info("%s answers again", self._name)
-                lost = False
+                self._lost = False
                 hints.reconnected()
             for pod in found:
                 hints.changed(pod)

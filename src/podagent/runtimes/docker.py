@@ -72,6 +72,7 @@ class DockerRuntime:
         self._connect = connect
         self._retry_s = retry_s
         self._client: Any = None
+        self._lost = False
         self._namespaces: dict[str, NetnsRef] = {}
 
     def find_sandbox(self, pod: PodKey) -> Sandbox:
@@ -105,35 +106,34 @@ class DockerRuntime:
         return Sandbox(newest.id, self._netns(newest), populated)
 
     def follow(self, hints: Hints, stop: Stop) -> None:
-        """Reports sandbox starts and ends until `stop`; a blocked read is abandoned to the end of the process."""
-        lost = False
+        """Reports sandbox starts and ends until `stop`."""
         while not stop.is_set():
             try:
                 with contextlib.closing(self._events_client()) as client:
-                    events = self._events(client)
-                    if lost:
+                    events = self._events(client, stop)
+                    if self._lost:
                         _log.info("Docker at %s answers again", self._endpoint)
-                        lost = False
+                        self._lost = False
                     hints.reconnected()
                     for event in events:
                         if pod := _pod_of(event):
                             hints.changed(pod)
             except _Errors as error:
                 self._renegotiate_after(error)
-                if not lost:
+                if not (self._lost or stop.is_set()):
                     message = "Docker at %s does not answer, trying again: %s"
                     _log.warning(message, self._endpoint, error, extra=Message.RUNTIME_LOST.field)
-                lost = True
+                    self._lost = True
             stop.wait(self._retry_s)
 
-    def _events(self, client: Any) -> Iterator[object]:
-        """Subscribes at once."""
+    def _events(self, client: Any, stop: Stop) -> Iterator[object]:
+        """Subscribes at once. They end with `stop`."""
         with TimeLimit(self._timeout_s):
             stream = iter(client.events(filters=_EVENTS, decode=True))
 
         def events() -> Iterator[object]:
             while True:
-                with TimeLimit(None, once_begun_s=self._timeout_s):
+                with TimeLimit(None, once_begun_s=self._timeout_s, until=stop.is_set):
                     event = next(stream, None)
                 if event is None:
                     return

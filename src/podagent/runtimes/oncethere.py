@@ -6,6 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
+from functools import partial
 
 from podagent.act.ports import Hints, Runtime, Stop
 from podagent.errors import RuntimeUnavailable, SandboxNotFound
@@ -77,14 +78,17 @@ class OnceThere:
     def follow(self, hints: Hints, stop: Stop) -> None:
         """See `Runtime`. One that has been away for long, or that was a guess, is searched for again."""
         while not stop.is_set():
-            if (self._client is None or self._is_doubtful()) and not self._look():
+            if client := self._client:
+                client.follow(hints, _Either(stop, partial(self._has_replaced, client)))
+            elif not self._look():
                 stop.wait(self._poll_s)
-            elif self._client is not None:
-                self._client.follow(hints, _Either(stop, self._is_doubtful))
 
-    def _is_doubtful(self) -> bool:
+    def _has_replaced(self, client: Runtime) -> bool:
+        """Looks again if there is a doubt. One that is found again is followed without a break."""
         now, since = self._clock(), self._away_since
-        return now > self._look_again or (since is not None and now - since > self._kept_s)
+        if now > self._look_again or (since is not None and now - since > self._kept_s):
+            self._look()
+        return self._client is not client
 
     def _look(self) -> bool:
         try:
@@ -92,19 +96,21 @@ class OnceThere:
         except RuntimeUnavailable as error:
             if str(error) != self.about:
                 _log.warning("%s; trying again", error, extra=Message.RUNTIME_LOST.field)
-            self.about = str(error)
+            self._away_since, self.about = None, str(error)
+            self._look_again = self._clock() + self._poll_s
             return False
         if found != self._found:
-            _log.info("container runtime: %s", found)
             self._client, self._found = self._load(found), found
-        self._away_since, self.about = None, f"container runtime: {found}"
+        if (about := f"container runtime: {found}") != self.about:
+            _log.info("%s", about)
+        self._away_since, self.about = None, about
         self._guessed = self._guessed + 1 if found.guessed else 0  # ever less often: most kubelets start soon
         self._look_again = self._clock() + self._kept_s * 2**self._guessed / 2 if found.guessed else math.inf
         return True
 
 
 class _Either:
-    """Stops with `stop`, and when `ended` says so. That is noticed at the next look at it."""
+    """Stops with `stop`, and when `ended` says so."""
 
     def __init__(self, stop: Stop, ended: Callable[[], bool]) -> None:
         self._stop = stop

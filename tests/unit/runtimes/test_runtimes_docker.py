@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -17,7 +18,7 @@ from podagent.errors import NetnsGone, RuntimeUnavailable, SandboxNotFound
 from podagent.foreign import Json
 from podagent.model import NetnsRef, PodKey, Sandbox
 from podagent.runtimes.docker import DockerRuntime
-from unit.kube.loopback import UnixServer, answer, dripping
+from unit.kube.loopback import Answer, UnixServer, answer, dripping
 
 POD = PodKey("shop", "web-0", "uid-1")
 UID = "io.kubernetes.pod.uid"
@@ -296,11 +297,11 @@ def test_a_lost_docker_and_its_return_are_logged_once_each(
 
 
 @contextmanager
-def dripping_daemon(directory: Path, begin: bytes) -> Iterator[DockerRuntime]:
-    """The runtime of a daemon that answers one question, and drips in its answer to the next."""
+def daemon_answering(directory: Path, second: Answer) -> Iterator[DockerRuntime]:
+    """The runtime of a daemon that answers one question properly, and the next one so."""
     path = directory / "docker.sock"
     with UnixServer(path) as server:
-        server.answers.extend([answer(200, b'{"ApiVersion": "1.41"}'), dripping(begin, b"x")])
+        server.answers.extend([answer(200, b'{"ApiVersion": "1.41"}'), second])
         yield DockerRuntime(f"unix://{path}", Docker().identify, timeout_s=0.3, retry_s=0)
 
 
@@ -309,7 +310,7 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 @pytest.mark.parametrize("begin", [b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n"])
 def test_a_docker_whose_answer_drips_is_given_up_in_time(tmp_path: Path, begin: bytes) -> None:
-    with dripping_daemon(tmp_path, begin) as runtime:
+    with daemon_answering(tmp_path, dripping(begin, b"x")) as runtime:
         begun = time.monotonic()
         with pytest.raises(RuntimeUnavailable, match=r"Read timed out|did not end"):
             runtime.find_sandbox(POD)
@@ -321,6 +322,25 @@ def test_an_event_that_drips_counts_as_a_lost_docker(
     tmp_path: Path, begin: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     stopped, reconnected = threading.Event(), itertools.count()
-    with dripping_daemon(tmp_path, begin) as runtime:
+    with daemon_answering(tmp_path, dripping(begin, b"x")) as runtime:
         runtime.follow(Hints(print, lambda: stopped.set() if next(reconnected) else None, list), stopped)
     assert "does not answer, trying again" in caplog.text
+
+
+def test_the_end_of_following_does_not_wait_for_an_event(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    silent, stopped, reconnected = threading.Event(), threading.Event(), threading.Event()
+
+    def silence(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(CHUNKED)
+        silent.wait(20)
+
+    with daemon_answering(tmp_path, silence) as runtime:
+        hints = Hints(print, reconnected.set, list)
+        thread = threading.Thread(target=runtime.follow, args=(hints, stopped), daemon=True)
+        thread.start()
+        assert reconnected.wait(10)
+        stopped.set()
+        thread.join(10)
+        silent.set()
+        assert not thread.is_alive()
+    assert caplog.messages == []

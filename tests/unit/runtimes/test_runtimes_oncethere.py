@@ -24,11 +24,17 @@ NOTHING = RuntimeUnavailable("no container runtime answers: /a: there is no such
 
 
 class Client:
-    """A runtime at its socket. `fails`: what a lookup raises."""
+    """A runtime at its socket.
+
+    Attributes:
+        fails: what a lookup raises.
+        looks: how often the end of following was asked for.
+    """
 
     def __init__(self, found: Found) -> None:
         self.found = found
         self.fails: Exception | None = None
+        self.looks = 0
 
     def find_sandbox(self, pod: PodKey) -> Sandbox:
         if self.fails:
@@ -38,7 +44,7 @@ class Client:
     def follow(self, hints: Hints, stop: Stop) -> None:
         hints.reconnected()
         while not stop.wait(0.01):
-            pass
+            self.looks += 1
 
 
 class Node:
@@ -133,9 +139,29 @@ def test_a_runtime_that_is_away_is_kept_for_a_minute_then_the_node_may_have_anot
     fails(RuntimeUnavailable("away"), 201)
     eventually(lambda: runtime.about == str(NOTHING))
     assert node.clients == [client]
-    node.has = CRI
+    node.has, node.now = CRI, 203
     eventually(lambda: runtime.find_sandbox(POD).id == "CRI" if len(node.clients) > 1 else None)
     end()
+
+
+def test_a_runtime_that_comes_back_after_minutes_is_reported_once_as_its_absence_was(
+    node: Node, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    node.has = CRI
+    runtime = node.runtime()
+    end = node.follow(runtime)
+    node.clients[0].fails, node.has = RuntimeUnavailable("away"), NOTHING
+    for _ in range(5):
+        with pytest.raises(RuntimeUnavailable):
+            runtime.find_sandbox(POD)
+        searches, node.now = node.searches, node.now + 61
+        eventually(lambda: node.searches > searches)  # noqa: B023 - called at once
+    node.clients[0].fails, node.has, node.now = None, CRI, node.now + 1
+    eventually(lambda: runtime.about == f"container runtime: {CRI}")
+    end()
+    assert caplog.messages == [f"container runtime: {CRI}", f"{NOTHING}; trying again", f"container runtime: {CRI}"]
+    assert (len(node.clients), len(node.reconnected)) == (1, 1)
 
 
 def test_a_guess_is_checked_ever_less_often_and_one_that_is_named_never(node: Node) -> None:
@@ -144,11 +170,13 @@ def test_a_guess_is_checked_ever_less_often_and_one_that_is_named_never(node: No
     for at, searches in ((59, 1), (61, 2), (180, 2), (182, 3), (421, 3), (423, 4)):
         node.now = at
         eventually(partial(node.has_searched, searches))
+    assert len(node.reconnected) == 1, "what is found again is followed without a break"
     node.has = DOCKER
     node.now = 10_000
-    eventually(lambda: len(node.clients) == 2)
+    eventually(lambda: len(node.reconnected) == 2)
     searches, node.now = node.searches, 10**9
-    eventually(lambda: len(node.reconnected) > 4)
+    looks = node.clients[1].looks
+    eventually(lambda: node.clients[1].looks > looks + 3)
     end()
     assert node.searches == searches
 
