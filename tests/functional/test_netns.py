@@ -21,6 +21,7 @@ from podagent.errors import HostNetworkRefused, NetnsGone
 from podagent.host import hostends
 from podagent.host.netns import NetworkNamespaces, identify
 from podagent.host.pins import Pin, Pins
+from podagent.model import NetnsRef
 
 pytestmark = pytest.mark.root
 
@@ -30,10 +31,14 @@ NAMESPACES = NetworkNamespaces(Pins(Path("/nowhere")))
 
 
 class Process:
-    """A process in a network namespace of its own, like the pause container of a sandbox."""
+    """A process in a network namespace of its own, like the pause container of a sandbox.
 
-    def __init__(self) -> None:
-        self._popen = subprocess.Popen(["unshare", "-n", "sleep", "600"], stdin=subprocess.DEVNULL)
+    `users`: and in a user namespace of its own, which owns the other one: a pod with ``hostUsers: false``.
+    """
+
+    def __init__(self, *, users: bool = False) -> None:
+        apart = ["--user", "--map-root-user"] if users else []
+        self._popen = subprocess.Popen(["unshare", *apart, "-n", "sleep", "600"], stdin=subprocess.DEVNULL)
         self.pid = self._popen.pid
         self.path = f"/proc/{self.pid}/ns/net"
         eventually(lambda: inode(self.path) != inode(OWN), what="the process to be in its own namespace")
@@ -60,20 +65,29 @@ class Process:
         self._popen.wait()
 
 
-@pytest.fixture
-def process() -> Iterator[Process]:
-    made = Process()
+@pytest.fixture(params=[False, True], ids=["users of the host", "users of its own"])
+def process(request: pytest.FixtureRequest) -> Iterator[Process]:
+    made = Process(users=request.param)
     yield made
     made.reap()
 
 
-@pytest.fixture
-def named() -> Iterator[Path]:
+def make_named() -> Path:
     """A namespace as ``ip netns`` makes them: a bind mount."""
     name = f"{LEASES_PREFIX}{uuid.uuid4().hex[:8]}"
     subprocess.run(["ip", "netns", "add", name], check=True)
-    yield Path("/run/netns") / name
-    subprocess.run(["ip", "netns", "delete", name], check=False, capture_output=True)
+    return Path("/run/netns") / name
+
+
+def remove_named(path: Path) -> None:
+    subprocess.run(["ip", "netns", "delete", path.name], check=False, capture_output=True)
+
+
+@pytest.fixture
+def named() -> Iterator[Path]:
+    path = make_named()
+    yield path
+    remove_named(path)
 
 
 def inode(path: str | Path) -> int:
@@ -119,6 +133,61 @@ def test_a_mounted_namespace_is_gone_with_its_mount_and_another_one_is_not_taken
             assert not held.intact()
             with pytest.raises(NetnsGone, match=ref.path), NAMESPACES.reenter(ref, SANDBOX):
                 pytest.fail("held what is gone")
+
+
+LAST_PID = Path("/proc/sys/kernel/ns_last_pid")
+TRIES = 500
+"""Until the kernel gives a number again, which it does soon."""
+
+
+@pytest.mark.promise(
+    "Pods: the PID and the inode of a namespace that has ended are used again, for another pod",
+    "the other pod is not entered",
+)
+@pytest.mark.skipif(not LAST_PID.exists(), reason="this kernel does not let PIDs be chosen")
+def test_a_process_with_pid_and_inode_of_an_earlier_one_is_not_taken_for_it(process: Process) -> None:
+    ref = identify(process.path)
+    later = process
+    for _ in range(TRIES):
+        later.reap()
+        LAST_PID.write_text(str(process.pid - 1))
+        later = Process()
+        if (later.pid, inode(later.path)) == (process.pid, ref.inode):
+            break
+    try:
+        assert identify(later.path)[:2] == ref[:2]
+        assert_is_gone(NAMESPACES, ref)
+    finally:
+        later.reap()
+
+
+@pytest.mark.promise(
+    "Pods: the inode of a mounted namespace is used again, for another pod",
+    "the other pod is not entered",
+)
+def test_a_mounted_namespace_with_the_inode_of_an_earlier_one_is_not_taken_for_it(named: Path, pins: Pins) -> None:
+    ref, later = identify(str(named)), named
+    for _ in range(TRIES):
+        remove_named(later)
+        later = make_named()
+        if inode(later) == ref.inode:
+            break
+    try:
+        assert identify(str(later)).inode == ref.inode
+        namespaces = NetworkNamespaces(pins)
+        with namespaces.enter(identify(str(later)), "another-sandbox") as held:
+            assert held.inode() == ref.inode
+            assert_is_gone(namespaces, ref)
+        pins.keep_only([])
+    finally:
+        remove_named(later)
+
+
+def assert_is_gone(namespaces: NetworkNamespaces, ref: NetnsRef) -> None:
+    assert not namespaces.runs(ref)
+    for way in (namespaces.enter, namespaces.reenter):
+        with pytest.raises(NetnsGone, match=ref.path), way(ref, SANDBOX):
+            pytest.fail("held that of another sandbox")
 
 
 def test_the_hosts_own_namespace_is_refused_under_any_name(named: Path) -> None:
