@@ -15,6 +15,8 @@ UID_LABEL = "io.kubernetes.pod.uid"
 _READY = 0
 _NODE = 2
 _ANY_VERSION = ""
+LONGEST_INFO = 4 * 1024 * 1024
+"""Characters. It repeats the annotations of the pod, of at most 256 KiB, a few times."""
 
 
 class ListedSandbox(NamedTuple):
@@ -74,6 +76,8 @@ def sandbox_status(status_response: bytes) -> SandboxStatus:
     status = response.message(1)
     namespaces = status.message(6).message(1).message(2)
     info = response.map(2).get("info", "{}")
+    if len(info) > LONGEST_INFO:
+        raise ValueError(f"its info has more than {LONGEST_INFO} characters")
     ready = status.number(3) == _READY
     return SandboxStatus(
         status.text(1), _pod(status.message(2)), ready, namespaces.number(1) == _NODE, json_object(info)
