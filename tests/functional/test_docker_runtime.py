@@ -18,6 +18,7 @@ import pytest
 from lab import processes
 from lab.dockerd import PrivateDockerd
 from lab.node import Node, Pod
+from lab.podruntime import PodMetadata
 from lab.waiting import eventually
 from podagent.act.ports import Hints
 from podagent.errors import RuntimeUnavailable, SandboxNotFound
@@ -134,6 +135,37 @@ def test_the_newest_of_several_running_sandboxes_counts_with_containers_of_its_o
     assert runtime.find_sandbox(key(pod)) == Sandbox(pod.sandbox_id, identify(pod.netns), populated=False)
     for container in old:
         node.runtime.remove(container)
+
+
+def test_pods_of_cri_dockerd_are_found_with_all_its_labels_and_a_name_that_was_taken(
+    dockerd: PrivateDockerd, runtime: DockerRuntime, follow: Following
+) -> None:
+    """It keeps the pod's labels and annotations in labels, and appends to a name that is still in use."""
+    pod = PodMetadata("plain", "default", "04badd94-8fad-4f68-9b7b-d3f2c47d0555", 1)
+    of_pod = {
+        **pod.labels, "app": "plain", "annotation.kubernetes.io/config.seen": "2026-11-27T05:49:30.684769023Z",
+        "annotation.kubernetes.io/config.source": "api", "annotation.networks": '[{"name": "data"}]',
+    }  # fmt: skip
+    shim = {"io.kubernetes.docker.type": "podsandbox", "io.kubernetes.container.name": "POD"}
+    following = follow(runtime)
+    sandbox = dockerd.create_container(of_pod | shim, name=f"{pod.container_name('POD')}_1a2b3c4d")
+    dockerd.start_container(sandbox)
+    pod_key = PodKey(pod.namespace, pod.name, pod.uid)
+    assert following.next() == pod_key
+    found = Sandbox(sandbox, identify(f"/proc/{dockerd.inspect(sandbox).pid}/ns/net"), populated=False)
+    assert runtime.find_sandbox(pod_key) == found
+    inner = {
+        **of_pod, "annotation.io.kubernetes.container.hash": "1f", "io.kubernetes.docker.type": "container",
+        "io.kubernetes.container.logpath": "/var/log/pods/default_plain_x/c/1.log", "io.kubernetes.sandbox.id": sandbox,
+        "io.kubernetes.container.name": "c",
+    }  # fmt: skip
+    container = dockerd.create_container(inner, f"container:{sandbox}", pod.container_name("c"))
+    dockerd.start_container(container)
+    assert runtime.find_sandbox(pod_key) == found._replace(populated=True)
+    for each in (container, sandbox):
+        dockerd.remove(each)
+    assert following.next() == pod_key
+    assert_none(runtime, pod_key)
 
 
 # -- between us and dockerd -----------------------------------------------------------------------------------------
