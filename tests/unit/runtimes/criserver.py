@@ -62,12 +62,11 @@ SILENCE = Answer(headers=None, trailers=None)
 
 
 class CriServer:
-    """A context manager.
+    """A context manager. As CRI-O does, it ends the connection of a call whose content-type has a suffix.
 
     Attributes:
         answers: by the name of the method: its path, or the last part of that.
         calls: the path and the message of each call.
-        content_types: of the calls.
         sent: by the server in its last connection.
         open: number of connections that are open now.
     """
@@ -76,7 +75,6 @@ class CriServer:
         self.endpoint = f"unix://{path}"
         self.answers: dict[str, Answer] = {}
         self.calls: list[tuple[str, bytes]] = []
-        self.content_types: set[str] = set()
         self.sent = b""
         self.open = 0
         self._counting = threading.Lock()
@@ -141,7 +139,8 @@ class _Connection:
             if isinstance(event, RequestReceived):
                 headers = {str(name): str(value) for name, value in event.headers}
                 self._path = headers[":path"]
-                self._server.content_types.add(headers["content-type"])
+                if headers["content-type"] != "application/grpc":
+                    raise OSError("no call of gRPC")
             elif isinstance(event, DataReceived):
                 self._request += event.data or b""
             ended = ended or isinstance(event, StreamEnded)

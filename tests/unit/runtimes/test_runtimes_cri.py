@@ -83,28 +83,36 @@ def cri(tmp_path: Path) -> Iterator[Cri]:
 
 # -- what real runtimes answered ------------------------------------------------------------------------------------
 
-UIDS = {
-    "containerd-2.1.9": ("5acb6188-f877-4f56-9b34-9b11238d8704", "04badd94-8fad-4f68-9b7b-d3f2c47d0555"),
-    "crio-1.36.3": ("5311553c-5c4d-4968-b2df-1b2dccd64509", "fe84aaf9-8fab-4212-84f1-056040d4b944"),
+# By pod: its UID, and the namespace of its newest sandbox.
+RECORDED = {
+    "containerd-2.1.9": {
+        "plain": ("5acb6188-f877-4f56-9b34-9b11238d8704", "cni-a8685a02-15ae-ad67-427b-db6b24c970d3"),
+        "replaced": ("f305b37f-bd9f-4219-ba62-3c712f6e7a4d", "cni-96bea3fc-1e90-23db-00ec-97b480a0cfdc"),
+        "hostnet": ("04badd94-8fad-4f68-9b7b-d3f2c47d0555", ""),
+    },
+    "crio-1.36.3": {
+        "plain": ("5311553c-5c4d-4968-b2df-1b2dccd64509", "6018d70d-a6a2-4940-811d-7d8bd8214ee6"),
+        "replaced": ("7c1de618-6246-4f7a-af0c-662d40d1189f", "e9caa92b-5801-40c0-bd2f-a12564bfa28c"),
+        "hostnet": ("fe84aaf9-8fab-4212-84f1-056040d4b944", ""),
+    },
 }
-NAMESPACES = {
-    "containerd-2.1.9": "/var/run/netns/cni-a8685a02-15ae-ad67-427b-db6b24c970d3",
-    "crio-1.36.3": "/var/run/netns/6018d70d-a6a2-4940-811d-7d8bd8214ee6",
+COMPLETED = {
+    "containerd-2.1.9": "e55b0d14-259c-4143-bdff-6e27c50221fa",
+    "crio-1.36.3": "c6837b8c-c700-49c5-b400-82c0c1443a90",
 }
 
 
-@pytest.mark.parametrize("runtime", UIDS)
+@pytest.mark.parametrize("runtime", RECORDED)
 def test_a_recorded_sandbox_has_its_namespace_and_one_on_the_hosts_network_none(cri: Cri, runtime: str) -> None:
-    plain, hostnet = UIDS[runtime]
     cri.server.answers[LIST] = message(recorded(runtime, "list.pb"))
-    cri.server.answers[STATUS] = message(recorded(runtime, "plain.pb"))
-    found = cri.find(PodKey("default", "plain", plain))
-    assert (found.netns, found.populated) == (NetnsRef(NAMESPACES[runtime], 100), True)
-    cri.server.answers[STATUS] = message(recorded(runtime, "hostnet.pb"))
-    assert cri.find(PodKey("default", "hostnet", hostnet)).netns is None
-    for name, uid in (("plain", hostnet), ("completed", plain), ("absent", "x")):
+    for name, (uid, netns) in RECORDED[runtime].items():
+        cri.server.answers[STATUS] = message(recorded(runtime, f"{name}.pb"))
+        found = cri.find(PodKey("default", name, uid))
+        assert (found.netns, found.populated) == (NetnsRef(f"/var/run/netns/{netns}", 100) if netns else None, True)
         with pytest.raises(SandboxNotFound):
-            cri.find(PodKey("default", name, uid))
+            cri.find(PodKey("default", "another", uid))
+    with pytest.raises(SandboxNotFound):
+        cri.find(PodKey("default", "completed", COMPLETED[runtime]))
 
 
 @pytest.mark.parametrize("version", ["containerd-1.6.20", "containerd-1.7.24"])
