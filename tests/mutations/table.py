@@ -158,4 +158,32 @@ MUTATIONS = (
         "            foreign = False and ",
         ("act",),
     ),
+    Mutation(
+        "a sandbox that has the UID of another pod is not that pod's",
+        "runtimes/cri.py",
+        " if each.pod == pod]",
+        "]",
+        ("runtimes/test_runtimes_cri.py",),
+    ),
+    Mutation(
+        "a sandbox has ended only if the runtime says so",
+        "runtimes/cri.py",
+        "            if error.status == NOT_FOUND:",
+        "            if True:",
+        ("runtimes/test_runtimes_cri.py",),
+    ),
+    Mutation(
+        "the host's network namespace is no pod's, though a runtime names it",
+        "runtimes/cri.py",
+        "return None if found.inode in self._host else found",
+        "return found",
+        ("runtimes/test_runtimes_cri.py",),
+    ),
+    Mutation(
+        "a guess of Docker is checked again while it is silent",
+        "runtimes/docker.py",
+        ", until=stop.is_set)",
+        ")",
+        ("runtimes/test_runtimes_docker.py",),
+    ),
 )
