@@ -31,6 +31,7 @@ class SandboxStatus(NamedTuple):
 
     Attributes:
         host_network: it was requested for the host's network.
+        handler: the runtime handler of its RuntimeClass, "" for the default one.
         info: what the runtime tells of the sandbox beyond CRI, in a format of its own; {} if nothing.
     """
 
@@ -38,6 +39,7 @@ class SandboxStatus(NamedTuple):
     pod: PodKey
     ready: bool
     host_network: bool
+    handler: str
     info: Json
 
 
@@ -74,10 +76,9 @@ def sandbox_status(status_response: bytes) -> SandboxStatus:
     status = response.message(1)
     namespaces = status.message(6).message(1).message(2)
     info = response.map(2).get("info", "{}")
-    ready = status.number(3) == _READY
-    return SandboxStatus(
-        status.text(1), _pod(status.message(2)), ready, namespaces.number(1) == _NODE, json_object(info)
-    )
+    ready, host_network = status.number(3) == _READY, namespaces.number(1) == _NODE
+    pod, handler = _pod(status.message(2)), status.text(9)
+    return SandboxStatus(status.text(1), pod, ready, host_network, handler, json_object(info))
 
 
 def _pod(metadata: Fields) -> PodKey:
