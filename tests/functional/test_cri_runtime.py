@@ -201,27 +201,6 @@ def test_a_runtime_that_does_not_answer_is_given_up_in_time_by_all_workers_alike
     assert adapter(containerd).find_sandbox(key(pod)).id == pod.sandbox_id
 
 
-@pytest.mark.promise(
-    "Container runtime: containerd is upgraded from 1.6 to 2.1 under the agent",
-    "pods are found as before, those that ran and new ones",
-)
-def test_an_upgrade_of_the_runtime_is_survived_without_a_new_object() -> None:
-    if not is_there("2.1"):
-        pytest.skip("containerd 2.1 is not there: run scripts/setup.sh runtimes")
-    old, new = PodMetadata("old", "default", "uid-1"), PodMetadata("new", "default", "uid-2")
-    with PrivateContainerd("1.6") as containerd:
-        runtime, sandbox = adapter(containerd), containerd.run_sandbox(old)
-        found = runtime.find_sandbox(key(old))
-        assert found.id == sandbox
-        with containerd.away(keep_containers=True):
-            containerd.version = "2.1"
-        assert runtime.find_sandbox(key(old)) == found
-        newest = containerd.run_sandbox(new)
-        assert runtime.find_sandbox(key(new)).id == newest
-        containerd.remove(sandbox)
-        assert_none(runtime, key(old))
-
-
 def own_sockets() -> int:
     return sum(target.startswith("socket:") for target in processes.open_files())
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lab import ociimage, processes, programs
-from lab.cri import CriKubelet
+from lab.cri import CriKubelet, UserNamespace
 from lab.daemon import PrivateDaemon
 from lab.mounts import unmount_below
 from lab.networks import plugin_dir
@@ -66,6 +66,7 @@ class PrivateContainerd(PrivateDaemon):
     Attributes:
         version: one of `VERSIONS`; a change takes effect with the next start.
         kubelet: makes the pods.
+        users: of the pods made from now on; None: those of the host.
         bridge: of their eth0.
     """
 
@@ -94,6 +95,7 @@ class PrivateContainerd(PrivateDaemon):
         self._image = _full_name(image)
         self.kubelet = CriKubelet(self.socket, self._image)
         self.bridge = "lab" + hashlib.md5(bytes(self.state_dir), usedforsecurity=False).hexdigest()[:8]
+        self.users: UserNamespace | None = None
         self._cni = cni or Cni(self.state_dir / "net.d", plugin_dir())
         self._makes_conf = cni is None
 
@@ -159,7 +161,7 @@ class PrivateContainerd(PrivateDaemon):
 
     def run_sandbox(self, pod: PodMetadata, *, host_network: bool = False) -> str:
         """Returns the ID of a new sandbox, with eth0 in its network namespace."""
-        return self.kubelet.run_sandbox(pod, host_network=host_network)
+        return self.kubelet.run_sandbox(pod, host_network=host_network, users=self.users)
 
     def run_container(self, pod: PodMetadata, sandbox_id: str, name: str, command: Sequence[str] = ()) -> str:
         return self.kubelet.run_container(pod, sandbox_id, name, command)

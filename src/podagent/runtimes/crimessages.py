@@ -15,6 +15,8 @@ UID_LABEL = "io.kubernetes.pod.uid"
 _READY = 0
 _NODE = 2
 _ANY_VERSION = ""
+LONGEST_INFO = 4 * 1024 * 1024
+"""Characters. It repeats the annotations of the pod, of at most 256 KiB, a few times."""
 
 
 class ListedSandbox(NamedTuple):
@@ -76,6 +78,8 @@ def sandbox_status(status_response: bytes) -> SandboxStatus:
     status = response.message(1)
     namespaces = status.message(6).message(1).message(2)
     info = response.map(2).get("info", "{}")
+    if len(info) > LONGEST_INFO:
+        raise ValueError(f"its info has more than {LONGEST_INFO} characters")
     ready, host_network = status.number(3) == _READY, namespaces.number(1) == _NODE
     pod, handler = _pod(status.message(2)), status.text(9)
     return SandboxStatus(status.text(1), pod, ready, host_network, handler, json_object(info))

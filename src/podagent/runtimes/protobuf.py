@@ -11,15 +11,19 @@ from collections.abc import Iterator
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _FIXED = {_FIXED64: 8, _FIXED32: 4}
 _SIXTY_FOUR_BITS = 1 << 64
+MOST_FIELDS = 1 << 16
+"""Of a message. A field of two bytes takes a hundred times as many in memory."""
 
 
 class Fields:
     """The fields of a message. Those that nobody asks for may have any value."""
 
     def __init__(self, message: bytes) -> None:
-        """Raises ValueError if `message` is none."""
+        """Raises ValueError if `message` is none, or has more than `MOST_FIELDS` fields."""
         self._values: dict[int, list[int | bytes]] = {}
-        for number, value in _fields(message):
+        for count, (number, value) in enumerate(_fields(message)):
+            if count == MOST_FIELDS:
+                raise ValueError(f"a message has more than {MOST_FIELDS} fields")
             self._values.setdefault(number, []).append(value)
 
     def number(self, field: int) -> int:
@@ -37,9 +41,9 @@ class Fields:
         """A message within this one; one without fields if it is absent. Raises ValueError."""
         return Fields(b"".join(self._all_bytes(field)))  # one in parts is their concatenation
 
-    def messages(self, field: int) -> list[Fields]:
+    def messages(self, field: int) -> Iterator[Fields]:
         """Repeated messages. Raises ValueError."""
-        return [Fields(each) for each in self._all_bytes(field)]
+        return map(Fields, self._all_bytes(field))
 
     def map(self, field: int) -> dict[str, str]:
         """A map of strings. Raises ValueError."""

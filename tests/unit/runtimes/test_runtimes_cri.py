@@ -13,8 +13,9 @@ from podagent.act.ports import Hints
 from podagent.errors import NetnsGone, RuntimeUnavailable, SandboxNotFound
 from podagent.model import NetnsRef, PodKey, Sandbox
 from podagent.runtimes.cri import CriRuntime
-from podagent.runtimes.crimessages import list_request
-from unit.runtimes.criserver import ANSWERS, SILENCE, Answer, CriServer, message, recorded, status
+from podagent.runtimes.crimessages import LONGEST_INFO, UID_LABEL, list_request
+from podagent.runtimes.grpc import LARGEST_MESSAGE
+from unit.runtimes.criserver import ANSWERS, OK, SILENCE, Answer, CriServer, framed, message, recorded, status
 from unit.runtimes.reference import message as written
 
 POD = PodKey("shop", "web-0", "uid-1")
@@ -215,6 +216,7 @@ def test_the_hosts_namespace_is_never_a_pods(cri: Cri) -> None:
         "[]",
         "{",
         "[" * 100_000,
+        f'{{"a": [{"[]," * (LONGEST_INFO // 3)}[]]}}',
     ],
 )
 def test_a_sandbox_that_is_ready_without_a_proper_namespace_is_not_taken_for_ended(cri: Cri, info: Any) -> None:
@@ -335,17 +337,42 @@ def test_nothing_is_asked_while_no_pod_waits_and_one_list_serves_all_that_do(cri
     assert {*follower.heard} == {"reconnected", POD, other}
 
 
-def test_a_runtime_that_is_away_is_logged_once_and_so_is_its_return(
-    cri: Cri, follower: Follower, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("answer", "fault"),
+    [
+        (status(14, "starting"), "starting (gRPC status 14)"),
+        (message(b"\x0a\x05abc"), "its answer to ListPodSandbox is malformed: field 1 ends beyond its message"),
+        (
+            message(b"\x0a\x00" * 70_000),
+            "its answer to ListPodSandbox is malformed: a message has more than 65536 fields",
+        ),
+        (Answer(framed(b"abc")[:-1]), "ValueError: the length of the answer is not the one that it states"),
+        (Answer(framed(b"x" * (LARGEST_MESSAGE + 1))), "ValueError: the answer is larger than 16 MiB"),
+        (Answer(framed(b"x"), OK[:1]), "ValueError: no answer of gRPC: HTTP status 200, content-type missing"),
+    ],
+)
+def test_a_runtime_without_a_proper_answer_is_logged_once_and_so_is_its_return(
+    cri: Cri, follower: Follower, caplog: pytest.LogCaptureFixture, answer: Answer, fault: str
 ) -> None:
     caplog.set_level("INFO")
-    listed, cri.server.answers[LIST] = cri.server.answers[LIST], status(14, "starting")
+    listed, cri.server.answers[LIST] = cri.server.answers[LIST], answer
     follower.waiting = {POD}
     eventually(lambda: len(cri.server.calls) > 2)
     cri.server.answers[LIST] = listed
     eventually(lambda: follower.heard == ["reconnected", "reconnected", POD])
     name = f"container runtime at {cri.server.endpoint}"
-    assert caplog.messages == [
-        f"{name} does not answer, trying again: starting (gRPC status 14)",
-        f"{name} answers again",
-    ]
+    assert caplog.messages == [f"{name} does not answer, trying again: {fault}", f"{name} answers again"]
+
+
+def test_an_answer_that_lies_leads_to_no_other_pod_and_the_next_one_that_does_not_lie_counts(
+    cri: Cri, follower: Follower
+) -> None:
+    other = POD._replace(uid="uid-2")
+    follower.waiting = {POD, other}
+    labelled = sandbox("s9", POD._replace(uid="uid-3"), labels={UID_LABEL: POD.uid})
+    ended = sandbox("s8", state=1)
+    cri.lists(labelled, ended, sandbox("s7", POD._replace(name="another")))
+    eventually(lambda: len(cri.server.calls) > 3)
+    assert follower.heard == ["reconnected"]
+    cri.lists(labelled, sandbox(), sandbox())
+    eventually(lambda: follower.heard == ["reconnected", POD])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from podagent.model import PodKey
 from podagent.runtimes import crimessages
 from podagent.runtimes.crimessages import ListedSandbox, SandboxStatus
-from podagent.runtimes.protobuf import Fields, message, number, text
+from podagent.runtimes.protobuf import MOST_FIELDS, Fields, message, number, text
 from unit.runtimes import reference
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -93,6 +93,7 @@ def test_what_is_written_is_read_again(field: int, value: int, content: bytes) -
         b"\x0b\x0c": "unknown kind 3",
         b"\x00\x00": "no field has the number 0",
         b"\xf8\xff\xff\xff\xff\x01\x00": "no field has the number",
+        b"\x0a\x00" * (MOST_FIELDS + 1): "more than 65536 fields",
     }.items(),
 )
 def test_a_malformed_message_is_refused(malformed: bytes, fault: str) -> None:
@@ -106,8 +107,8 @@ def test_a_field_of_the_wrong_kind_is_refused_when_it_is_asked_for() -> None:
         fields.text(1)
     with pytest.raises(ValueError, match="field 2 is no number"):
         fields.number(2)
-    for read in (fields.text, fields.message, fields.messages, fields.map):
+    for read in (fields.text, fields.message, lambda field: [*fields.messages(field)], fields.map):
         with pytest.raises(ValueError):  # noqa: PT011 - not UTF-8, or not a message
             read(4 if read == fields.text else 3)
-    assert (fields.number(9), fields.text(9), fields.messages(9), fields.map(9)) == (0, "", [], {})
+    assert (fields.number(9), fields.text(9), [*fields.messages(9)], fields.map(9)) == (0, "", [], {})
     assert fields.message(9).text(1) == ""
