@@ -133,11 +133,13 @@ class Sandbox(NamedTuple):
         id: sandbox (infra container) ID.
         netns: its network namespace; None for the host's.
         populated: it has containers, so the kubelet has finished the network setup.
+        guest: the runtime that takes its interfaces over into a guest when it starts; "" for all others.
     """
 
     id: str
     netns: NetnsRef | None
     populated: bool = True
+    guest: str = ""
 
     @property
     def host_network(self) -> bool:

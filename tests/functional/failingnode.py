@@ -177,7 +177,7 @@ class Node:
         self.store.load()
         self._pins.keep_only({Pin(record.sandbox_id, record.netns.inode) for record in self.store.all()})
         bin_dirs, claims = (str(plugin_dir()),), LinkClaims(str(self._directory / "links"))
-        node_plugin = NodePlugin("auto", SystemConf(self._conf_dir).current)
+        node_plugin = NodePlugin("auto", SystemConf([self._conf_dir]).current)
         policy = DefinitionPolicy(Rules(frozenset()), node_plugin.plugin_types, claims, self.store.definitions_in_use)
         macs = MacRule(OWN_NAMESPACE, tuple, host_macs)
         delegate = DelegateNetworks(self._definition, bin_dirs, (), policy, macs)

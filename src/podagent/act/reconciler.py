@@ -255,7 +255,9 @@ class Reconciler:
         via, call = self._networks.resolve(pod, attachment, sandbox)
         now.expect(self._executor.allowance(call))
         record = self._executor.attach(pod, attachment, sandbox, via, call)
-        return _Done(Result.ADOPTED if record.adopted else Result.ATTACHED, record)
+        if record.adopted:
+            return _Done(Result.ADOPTED, record)
+        return _Done(Result.ATTACHED, record, _unseen_by(sandbox.guest))
 
     def _detach(self, record: Record, now: _Pass) -> _Done:
         now.expect(self._executor.allowance(record.invocation))
@@ -278,6 +280,16 @@ def _aim(step: Step, now: _Pass) -> object:
         return step.record.sequence, now.pod is None, step.again
     # Includes the progress of the kubelet: an attach that waited for it is retried at once.
     return step.attachment, now.sandbox, now.pod and now.pod.phase
+
+
+def _unseen_by(guest: str) -> str:
+    """A remark about an interface that this guest may not see; "" without a guest."""
+    if not guest:
+        return ""
+    return (
+        f"the pod may not see it, because {guest} reads a sandbox's interfaces only when it starts: "
+        "have kactus attach the network at the pod's start, or use another RuntimeClass"
+    )
 
 
 def _ifnames(attachments: Collection[Attachment]) -> frozenset[str]:

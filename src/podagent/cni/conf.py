@@ -1,4 +1,4 @@
-"""Finds the node's own network configuration: the first valid file in the CNI configuration directory."""
+"""Finds the node's own network configuration: the first valid file in a CNI configuration directory."""
 
 from __future__ import annotations
 
@@ -49,33 +49,35 @@ def load_file(path: Path) -> NetConf:
     raise NetConfError(f"{path}: the file name must end in .conf, .json or .conflist")
 
 
-def first_valid(directory: Path) -> tuple[Path, NetConf]:
-    """The first valid configuration of `directory` by file name, like the kubelet's runtimes.
+def first_valid(directories: Sequence[Path]) -> tuple[Path, NetConf]:
+    """The first valid configuration, by file name like the kubelet's runtimes, of the first directory that has files.
 
     Raises:
-        NoNetConf: there is no file.
+        NoNetConf: none has a file.
         NetConfUnreadable: one that comes first cannot be read now; a later one may be of another plugin.
         NetConfError: none is valid; the text lists the fault of every file.
     """
     faults: list[str] = []
-    for path in _candidates(directory, (*_PLUGIN_SUFFIXES, _LIST_SUFFIX)):
+    found = (_candidates(directory, (*_PLUGIN_SUFFIXES, _LIST_SUFFIX)) for directory in directories)
+    for path in next(filter(None, found), []):
         try:
             return path, load_file(path)
         except NetConfError as fault:  # noqa: PERF203 - one bad file must not stop the search
             if isinstance(fault, NetConfUnreadable):
                 raise
             faults.append(str(fault))
-    what = f"no valid CNI network configuration in {directory}"
+    what = f"no valid CNI network configuration in {', '.join(map(str, directories))}"
     if not faults:
         raise NoNetConf(f"{what}: no .conf, .conflist or .json file there")
     raise NetConfError(f"{what}: {'; '.join(faults)}")
 
 
 class SystemConf:
-    """The node's own network configuration, reloaded when the directory changes. Thread-safe."""
+    """The node's own network configuration, reloaded when a directory changes. Thread-safe."""
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
+    def __init__(self, directories: Sequence[Path]) -> None:
+        """`directories`: see `first_valid`."""
+        self._directories = directories
         self._lock = threading.Lock()
         self._stamp: _Stamp | None = None
         self._found: tuple[str, NetConf] | None = None
@@ -83,11 +85,11 @@ class SystemConf:
     def current(self) -> tuple[str, NetConf]:
         """The path of the file and the configuration. Raises NetConfError as `first_valid` does."""
         with self._lock:
-            stamp = _stamp(self._directory)
+            stamp = tuple(seen for directory in self._directories for seen in _stamp(directory))
             if self._found is None or stamp != self._stamp:
                 # Taken before reading: a concurrent change is noticed by the next call.
                 self._found, self._stamp = None, stamp if _settled(stamp) else None
-                path, netconf = first_valid(self._directory)
+                path, netconf = first_valid(self._directories)
                 self._found = str(path), netconf
             return self._found
 

@@ -19,6 +19,8 @@ from podagent.resolve.rules import ANY, DEFAULT_PLUGINS, NONE, OWN_NAMESPACE
 # Measured with bridge + host-local: throughput of the plugin levels off between four and eight parallel runs. One
 # namespace has at most half of the workers.
 DEFAULT_WORKERS = 16
+# RKE2 and k0s use the directories of Kubernetes.
+_K3S, _MICROK8S = "/var/lib/rancher/k3s", "/var/snap/microk8s/current"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ class Settings:
     cri_endpoint: str
     docker_endpoint: str
     cni_bin_path: tuple[str, ...]
-    cni_conf_path: Path
+    cni_conf_path: tuple[str, ...]
     cni_vendor_name: str
     attach_via: Literal["auto", "system", "delegate"]
     state_dir: Path
@@ -141,16 +143,17 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "cni-bin-path",
         kinds.DIRECTORIES,
-        "/opt/cni/bin",
+        f"/opt/cni/bin,{_K3S}/data/current/bin,{_MICROK8S}/opt/cni/bin",
         "Directories of the CNI plugins. The first one that has a plugin is used.",
-        "The directory that Kubernetes uses; some distributions install plugins to /usr/lib/cni.",
+        "Those of Kubernetes, k3s and microk8s; some distributions install plugins to /usr/lib/cni.",
     ),
     Setting(
         "cni-conf-path",
-        kinds.PATH,
-        "/etc/cni/net.d",
-        "Directory of the CNI configuration; its first valid file in lexical order is the system plugin's.",
-        "The directory that Kubernetes uses.",
+        kinds.DIRECTORIES,
+        f"{_K3S}/agent/etc/cni/net.d,{_MICROK8S}/args/cni-network,/etc/cni/net.d",
+        "Directories of the CNI configuration. In the first one that has any, the first valid file in lexical order is"
+        " the system plugin's.",
+        "Those of k3s, microk8s and Kubernetes. The first two have configuration on their own nodes only.",
     ),
     Setting(
         "cni-vendor-name",

@@ -168,7 +168,7 @@ def make_agent(settings: Settings, locks: Path = LOCKS) -> Agent:
 
 
 def _make_node_plugin(settings: Settings) -> NodePlugin:
-    made = NodePlugin(settings.attach_via, SystemConf(settings.cni_conf_path).current)
+    made = NodePlugin(settings.attach_via, SystemConf(tuple(map(Path, settings.cni_conf_path))).current)
     made.require_usable()
     return made
 

@@ -16,6 +16,7 @@ _log = logging.getLogger("podagent")
 
 _PREPOSITIONS = {Operation.ATTACH: "to", Operation.DETACH: "from"}
 _EXPLAINED = {Operation.ATTACH: Message.ATTACH_FAILED.field, Operation.DETACH: Message.DETACH_FAILED.field}
+_REMARKED = {Operation.ATTACH: Message.UNSEEN.field, Operation.DETACH: Message.DETACHED_OTHERWISE.field}
 _COMMANDS = {Operation.ATTACH: "ADD", Operation.DETACH: "DEL"}
 
 
@@ -37,7 +38,7 @@ def _changed(outcome: Outcome) -> None:
     if outcome.remark and not outcome.news:
         return
     if outcome.remark:
-        _log.warning("%s; %s", done, outcome.remark, extra=fields | Message.DETACHED_OTHERWISE.field)
+        _log.warning("%s; %s", done, outcome.remark, extra=fields | _REMARKED[outcome.operation])
     else:
         _log.info("%s", done, extra=fields)
 

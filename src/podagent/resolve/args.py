@@ -1,4 +1,4 @@
-"""The CNI_ARGS common to all attachments of a pod. Pure."""
+"""The CNI_ARGS common to the attachments of a pod. Pure."""
 
 from __future__ import annotations
 
@@ -13,3 +13,8 @@ def pod_args(pod: Pod, sandbox: Sandbox) -> tuple[tuple[str, str], ...]:
         ("K8S_POD_NAME", pod.key.name),
         ("K8S_POD_INFRA_CONTAINER_ID", sandbox.id),
     )
+
+
+def delegate_args(pod: Pod, sandbox: Sandbox) -> tuple[tuple[str, str], ...]:
+    """Those of containerd and CRI-O, which tell the pod's UID too. Kaloom's kactus gets it from no caller."""
+    return (*pod_args(pod, sandbox), ("K8S_POD_UID", pod.key.uid))

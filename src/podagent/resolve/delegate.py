@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from podagent.foreign import Json
 from podagent.model import Attachment, DefinitionRef, Invocation, Pod, Record, Sandbox
 from podagent.netconf import NetConf
-from podagent.resolve.args import pod_args
+from podagent.resolve.args import delegate_args
 from podagent.resolve.definition import to_netconf
 from podagent.resolve.lookup import find
 from podagent.resolve.macs import MacRule
@@ -56,7 +56,7 @@ class DelegateNetworks:
             return self._read(reference, pod.asked_at)
 
         reference, definition = find(attachment.definition, pod.key.namespace, self._global_namespaces, read)
-        args = (*pod_args(pod, sandbox), *attachment.args)
+        args = (*delegate_args(pod, sandbox), *attachment.args)
         netconf = self._policy.permitted(to_netconf(definition, reference), reference)
         self._macs.require_allowed(attachment.mac, pod.key, pod.key.namespace, netconf)
         return Invocation(netconf, self._bin_dirs, args, attachment.capabilities, reference)

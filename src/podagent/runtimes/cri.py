@@ -15,6 +15,7 @@ from podagent.model import NetnsRef, PodKey, Sandbox
 from podagent.runtimes.crimessages import SandboxStatus
 from podagent.runtimes.criservice import CriService
 from podagent.runtimes.grpc import NOT_FOUND, CallFailed
+from podagent.runtimes.guests import guest
 from podagent.runtimes.polling import Polling
 from podagent.validate import is_container_id
 
@@ -62,7 +63,8 @@ class CriRuntime:
         """
         try:
             status = self._status(pod, time.monotonic() + self._timeout_s)
-            return Sandbox(status.id, self._netns(status), populated=True)
+            of = guest(status.handler, lenient(status.info, "runtimeType", str))
+            return Sandbox(status.id, self._netns(status), populated=True, guest=of)
         except (RuntimeUnavailable, ValueError) as error:
             raise RuntimeUnavailable(f"{self._name} does not answer as expected: {error}") from error
 

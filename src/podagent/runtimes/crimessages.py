@@ -33,6 +33,7 @@ class SandboxStatus(NamedTuple):
 
     Attributes:
         host_network: it was requested for the host's network.
+        handler: the runtime handler of its RuntimeClass, "" for the default one.
         info: what the runtime tells of the sandbox beyond CRI, in a format of its own; {} if nothing.
     """
 
@@ -40,6 +41,7 @@ class SandboxStatus(NamedTuple):
     pod: PodKey
     ready: bool
     host_network: bool
+    handler: str
     info: Json
 
 
@@ -78,10 +80,9 @@ def sandbox_status(status_response: bytes) -> SandboxStatus:
     info = response.map(2).get("info", "{}")
     if len(info) > LONGEST_INFO:
         raise ValueError(f"its info has more than {LONGEST_INFO} characters")
-    ready = status.number(3) == _READY
-    return SandboxStatus(
-        status.text(1), _pod(status.message(2)), ready, namespaces.number(1) == _NODE, json_object(info)
-    )
+    ready, host_network = status.number(3) == _READY, namespaces.number(1) == _NODE
+    pod, handler = _pod(status.message(2)), status.text(9)
+    return SandboxStatus(status.text(1), pod, ready, host_network, handler, json_object(info))
 
 
 def _pod(metadata: Fields) -> PodKey:

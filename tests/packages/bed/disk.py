@@ -18,6 +18,7 @@ _MASKED = (
     "sys-kernel-debug.mount", "sys-kernel-tracing.mount", "dev-hugepages.mount", "getty.target", "apt-daily.timer",
     "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer", "e2scrub_reap.service", "fstrim.timer",
 )  # fmt: skip
+_CRI_DOCKERD = "/run/cri-dockerd.sock"
 _RUNC = "/usr/local/sbin/runc-without-limits"
 # It has no network but those that plugins make, and its containers need no layers.
 _DOCKER = {
@@ -37,6 +38,9 @@ def lay_out(root: Path, hostname: str) -> None:
     _write(root / "etc/hosts", f"127.0.0.1 localhost {hostname}\n")
     _write(root / "etc/machine-id", f"{uuid.uuid4().hex}\n")
     _write(root / "etc/docker/daemon.json", json.dumps(_DOCKER))
+    # As the kubelet of a node with Docker: the containerd of Debian's Docker serves CRI too.
+    _write(root / "var/lib/kubelet/config.yaml", f"containerRuntimeEndpoint: unix://{_CRI_DOCKERD}\n")
+    _write(root / "etc/tmpfiles.d/cri-dockerd.conf", f"f {_CRI_DOCKERD}\n")
     runc = root / _RUNC.lstrip("/")
     runc.parent.mkdir(parents=True)
     write_without_limits(runc, "/usr/bin/python3", "/usr/sbin/runc")

@@ -56,6 +56,15 @@ def test_attaches_what_is_wanted_detaches_what_is_not_and_then_has_nothing_to_do
     assert node.commands() == ["ADD", "ADD", "DEL", "ADD"]
 
 
+def test_an_interface_that_a_guest_may_not_see_is_attached_with_a_remark(node: Bench) -> None:
+    node.run("red")
+    node.running[POD] = node.running[POD]._replace(guest="gVisor")
+    assert node.look() is None
+    (attached,) = node.report.those(Result.ATTACHED)
+    assert "gVisor" in attached.remark
+    assert set(node.links_of(POD)) == {RED}
+
+
 def test_an_interface_with_another_address_is_attached_again_but_not_over_one_that_cannot_be_detached(
     node: Bench,
 ) -> None:

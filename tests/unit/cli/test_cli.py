@@ -45,7 +45,7 @@ def test_all_flags_of_the_original_are_understood(environ: Environ) -> None:
     assert (found.node, str(found.kubeconfig), found.docker_endpoint, found.cri_endpoint, found.cni_vendor_name) == (
         *("w1", "/k", "unix:///d", "unix:///c", "kaloom"),
     )
-    assert (found.cni_bin_path, str(found.cni_conf_path), found.log_level) == (("/b",), "/n", "info")
+    assert (found.cni_bin_path, found.cni_conf_path, found.log_level) == (("/b",), ("/n",), "info")
     assert run_flags(["-cni-vendor-name", "-logtostderr"])["cni_vendor_name"] == "-logtostderr", "a value, as in Go"
 
 

@@ -82,7 +82,7 @@ def test_the_first_valid_file_in_order_of_names_wins_whatever_its_kind(tmp_path:
     write(tmp_path / "06.conflist", PLUGIN)
     expected = write(tmp_path / "10.json", PLUGIN)
     write(tmp_path / "20.conflist", LIST)
-    path, conf = first_valid(tmp_path)
+    path, conf = first_valid([tmp_path])
     assert (path, types(conf)) == (expected, ["bridge"])
 
 
@@ -91,11 +91,11 @@ def test_when_no_file_is_valid_each_is_listed_with_its_fault(tmp_path: Path) -> 
     write(tmp_path / "06.conflist", {"name": "x"})
     (tmp_path / "07.conf").symlink_to("nowhere")
     with pytest.raises(NetConfError) as raised:
-        first_valid(tmp_path)
+        first_valid([tmp_path])
     for fault in ("05.conf: not JSON", "06.conflist: no plugins", "07.conf: cannot be read: No such file or directory"):
         assert fault in str(raised.value)
     with pytest.raises(NetConfError, match=r"nowhere: no \.conf, \.conflist or \.json file there"):
-        first_valid(tmp_path / "nowhere")
+        first_valid([tmp_path / "nowhere"])
 
 
 def test_a_file_that_cannot_be_read_now_is_not_passed_over_for_a_later_one(
@@ -109,12 +109,25 @@ def test_a_file_that_cannot_be_read_now_is_not_passed_over_for_a_later_one(
     with monkeypatch.context() as patched:
         patched.setattr(Path, "read_bytes", fail)
         with pytest.raises(NetConfUnreadable, match=r"10\.conf: cannot be read: Too many open files"):
-            first_valid(tmp_path)
-    assert first_valid(tmp_path)[0] == expected
+            first_valid([tmp_path])
+    assert first_valid([tmp_path])[0] == expected
+
+
+def test_the_first_directory_that_has_configuration_counts(tmp_path: Path) -> None:
+    absent, empty, k3s, usual = (tmp_path / name for name in ("absent", "empty", "k3s", "usual"))
+    empty.mkdir()
+    expected = write(usual / "10.conf", PLUGIN)
+    system = SystemConf([absent, empty, k3s, usual])
+    assert system.current()[0] == str(expected)
+    write(k3s / "10.conf", {"type": "kactus"})  # invalid: it has no name
+    with pytest.raises(NetConfError, match="k3s/10"):
+        system.current()
+    later = write(k3s / "20.conf", {**PLUGIN, "type": "kactus"})
+    assert system.current()[0] == str(later)
 
 
 def test_the_system_configuration_follows_every_change_of_the_directory(tmp_path: Path) -> None:
-    system = SystemConf(tmp_path / "net.d")
+    system = SystemConf([tmp_path / "net.d"])
     with pytest.raises(NetConfError):
         system.current()
     # Same size, same inode, and usually within the same tick of the clock.
@@ -134,7 +147,7 @@ def test_the_system_configuration_follows_every_change_of_the_directory(tmp_path
 def test_the_system_configuration_is_not_read_again_without_a_change(tmp_path: Path) -> None:
     path = write(tmp_path / "10.conf", PLUGIN)
     os.utime(path, (1, 1))
-    system = SystemConf(tmp_path)
+    system = SystemConf([tmp_path])
     stale = system.current()
     while system.current() is not stale:  # its change time has to be older than a tick first
         stale = system.current()

@@ -53,6 +53,12 @@ UNVERIFIED = DENIED._replace(operation=Operation.VERIFY, result=Result.FAILED)
 # The outcome and its line; its fields besides those of the pod and the network; its Event.
 REPORTED = [
     (
+        ATTACHED._replace(remark="unseen"),
+        f"WARNING attached {LEASED} to pod default/web in 12 ms; unseen",
+        {"CNI_COMMAND": "ADD", "DURATION_MS": "12.3", "MESSAGE_ID": Message.UNSEEN.value},
+        f"Warning NetworkAttached: attached {LEASED}; unseen",
+    ),
+    (
         ATTACHED,
         f"INFO attached {LEASED} to pod default/web in 12 ms",
         {"CNI_COMMAND": "ADD", "DURATION_MS": "12.3"},

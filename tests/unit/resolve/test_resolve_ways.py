@@ -107,7 +107,8 @@ def test_a_delegate_is_called_with_the_definitions_configuration_and_the_argumen
 ) -> None:
     call = delegate("shop/red").call(POD, asked, SANDBOX)
     assert call.netconf.plugins == [{"bridge": "shop", "type": "bridge", "name": "red"}]
-    assert call == Invocation(call.netconf, BIN_DIRS, (*POD_ARGS, *args), capabilities, red("shop"))
+    passed = (*POD_ARGS, ("K8S_POD_UID", "uid"), *args)
+    assert call == Invocation(call.netconf, BIN_DIRS, passed, capabilities, red("shop"))
 
 
 @pytest.mark.parametrize(

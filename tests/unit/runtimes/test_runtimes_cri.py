@@ -186,6 +186,25 @@ def test_a_sandbox_that_is_ending_is_not_found(cri: Cri) -> None:
             cri.find()
 
 
+@pytest.mark.parametrize(
+    ("handler", "runtime_type", "guest"),
+    [
+        ("kata-qemu", "", "Kata Containers"),  # as CRI-O and containerd 2.x have it
+        ("", "io.containerd.kata.v2", "Kata Containers"),
+        ("sandboxed", "io.containerd.runsc.v1", "gVisor"),
+        ("gvisor", "", "gVisor"),
+        ("runc", "io.containerd.runc.v2", ""),
+        ("", "", ""),
+    ],
+)
+def test_a_runtime_that_takes_the_interfaces_into_a_guest_is_named(
+    cri: Cri, handler: str, runtime_type: str, guest: str
+) -> None:
+    cri.lists(sandbox())
+    cri.answers_status(spec(NETNS) | {"runtimeType": runtime_type}, runtime_handler=handler)
+    assert cri.find().guest == guest
+
+
 def test_the_hosts_namespace_is_never_a_pods(cri: Cri) -> None:
     cri.answers_status(spec(NETNS), network=2)
     assert cri.find().netns is None

@@ -54,7 +54,8 @@ def test_a_status_is_read_as_googles_library_writes_it(
     if in_parts:  # the parts of a message add up
         written = reference.message("PodSandboxStatusResponse", status={"id": "another"}).SerializeToString() + written
         status.id = status.id or "another"
-    expected = SandboxStatus(status.id, pod(status.metadata), status.state == 0, network == 2, {"pid": 7})
+    key, handler = pod(status.metadata), status.runtime_handler
+    expected = SandboxStatus(status.id, key, status.state == 0, network == 2, handler, {"pid": 7})
     assert crimessages.sandbox_status(written) == expected
 
 
