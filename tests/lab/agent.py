@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,8 +87,13 @@ class Agent:
         kactus_dir: Path | None = None,
         options: Mapping[str, str | int | float] | None = None,
         env: Mapping[str, str] | None = None,
+        command: Sequence[str] = (sys.executable, "-m", "podagent"),
     ) -> None:
-        """`options`: further flags, without dashes: ``{"workers": 2, "resync-period": "1s"}``; they win."""
+        """
+        Args:
+            options: further flags, without dashes: ``{"workers": 2, "resync-period": "1s"}``; they win.
+            command: what starts it.
+        """
         self.directory = directory
         directory.mkdir(parents=True, exist_ok=True)
         self.state_dir = directory / "state"
@@ -110,6 +115,7 @@ class Agent:
         self.options |= {name: endpoint for name, endpoint in named.items() if endpoint}
         self.options.update(options or {})
         self.env = dict(env or {})
+        self._command = command
         self.notifications = Notifications(directory / "notify")
         self._process: subprocess.Popen[bytes] | None = None
         self._started = 0.0
@@ -144,7 +150,7 @@ class Agent:
         with self._log_path.open("ab") as log:
             flags = [f"--{name}={value}" for name, value in self.options.items()]
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "podagent", "run", *flags], env=self._environment(), stdin=subprocess.DEVNULL,
+                [*self._command, "run", *flags], env=self._environment(), stdin=subprocess.DEVNULL,
                 stdout=log, stderr=log, cwd="/", start_new_session=True,
             )  # fmt: skip
         if wait:
