@@ -11,7 +11,7 @@ import pytest
 
 from functional.bed import Bed
 from functional.expectations import records
-from functional.ways import BOTH_WAYS
+from functional.ways import BOTH_RUNTIMES, BOTH_WAYS
 from lab import processes
 from lab.agent import Agent
 from lab.networks import Network
@@ -19,7 +19,7 @@ from lab.node import Pod
 from lab.plugins import PluginDir
 from lab.waiting import eventually
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, BOTH_RUNTIMES]
 
 # How the agent dies, and when plugins that live on come to their end.
 WITH_PLUGINS, BEFORE_START, AFTER_START = "with its plugins", "plugins end before", "plugins end after"
