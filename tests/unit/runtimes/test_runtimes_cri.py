@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -266,6 +267,18 @@ def test_a_list_of_300_sandboxes_passes_the_window_of_http2(cri: Cri) -> None:
     cri.lists(*others, sandbox())
     assert len(cri.server.answers[LIST].body) > 65536
     assert cri.find().id == "s1"
+
+
+def test_lookups_leave_neither_objects_nor_connections_behind(cri: Cri) -> None:
+    kept = []
+    for lookups in (20, 200):
+        for _ in range(lookups):
+            cri.find()
+        eventually(lambda: cri.server.open == 0)
+        cri.server.calls.clear()
+        gc.collect()
+        kept.append(len(gc.get_objects()))
+    assert kept[1] < kept[0] + 100
 
 
 # -- versions -------------------------------------------------------------------------------------------------------
