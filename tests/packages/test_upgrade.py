@@ -18,7 +18,10 @@ from packages.on import ONE_OF_EACH_FORMAT
 
 pytestmark = ONE_OF_EACH_FORMAT
 
-_EDITS = {TOML: '\nattach-via = "delegate"\n', CONF: '\nexport _CNI_LOGGING_FILE="/var/log/cni.log"\n'}
+_EDITS = {
+    TOML: '\nattach-via = "delegate"\ncontainer-type = "docker"\n',
+    CONF: '\nexport _CNI_LOGGING_FILE="/var/log/cni.log"\n',
+}
 
 
 @pytest.fixture
@@ -51,6 +54,7 @@ def test_versions_replace_each_other_and_leave_edits_and_interfaces_as_they_are(
         assert installed.pins() == pins
         assert "_CNI_LOGGING_FILE=/var/log/cni.log" in service.environment()
         assert service.lines("starts on node", "attach-via delegate", since=since)
+        assert service.lines("container runtime: Docker at", "(docker-endpoint)", since=since)
         node.annotate("web", networks)
         assert node.settles(web=networks)["web"].items() >= attached.items()
         if packages is newer_packages:
