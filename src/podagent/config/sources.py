@@ -6,6 +6,7 @@ setting that is silently ignored would be noticed much later.
 
 from __future__ import annotations
 
+import difflib
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -142,8 +143,6 @@ def _refuse_unknown_variables(environ: Mapping[str, str]) -> None:
 
 
 def _did_you_mean(name: str, known: Iterable[str]) -> str:
-    import difflib  # noqa: PLC0415 - saves memory where nothing is misspelt
-
     candidates = sorted(known)
     close = difflib.get_close_matches(name, candidates, n=1)
     return f"; did you mean {close[0]}?" if close else f"; valid names are {', '.join(candidates)}"
