@@ -28,7 +28,7 @@ help: ## Show this list
 	@echo
 	@echo "Variables: PYTHON=python3.12 (default: the first of python3, python3.13 ... python3.10 that will do)"
 	@echo "           JOBS=2, so many tests at a time; 0: in the foreground, for a debugger"
-	@echo "           RUNTIME=docker or RUNTIME=containerd: the demo and tests run on that one"
+	@echo "           RUNTIME=docker or RUNTIME=containerd: the demo, tests and clusters run on that one"
 	@echo "           JOBS=1 of e2e: one cluster after the other"
 
 demo: venv ## See it work on real containers: the example of the README (root; MODE=delegate or system)
