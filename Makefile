@@ -8,6 +8,8 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 SETUP := scripts/setup.sh
 CLUSTER := PYTHONPATH=tests $(RUN) -m e2e.cluster
+NODES_docker := kactus bridge
+NODES_containerd := containerd
 MODE ?= delegate
 SYSTEM_PLUGIN ?= kactus
 ARGS ?=
@@ -26,7 +28,7 @@ help: ## Show this list
 	@echo
 	@echo "Variables: PYTHON=python3.12 (default: the first of python3, python3.13 ... python3.10 that will do)"
 	@echo "           JOBS=2, so many tests at a time; 0: in the foreground, for a debugger"
-	@echo "           RUNTIME=docker or RUNTIME=containerd: the demo and tests run on that one"
+	@echo "           RUNTIME=docker or RUNTIME=containerd: the demo, tests and clusters run on that one"
 	@echo "           JOBS=1 of e2e: one cluster after the other"
 
 demo: venv ## See it work on real containers: the example of the README (root; MODE=delegate or system)
@@ -54,7 +56,7 @@ coverage: venv ## Run the unit tests; fails if they reach too little of a packag
 	done; printf '%-24s' all; $(VENV)/bin/coverage report --format=total || status=1; exit $$status
 
 e2e: kubernetes venv ## Run the tests on a real Kubernetes node of its own (root, Debian 12); ARGS="-k static" chooses
-	@$(CLUSTER) test --jobs=$(JOBS) -- $(ARGS)
+	@$(CLUSTER) test --jobs=$(JOBS) $(NODES_$(RUNTIME):%=--kind=%) -- $(ARGS)
 
 cluster: kubernetes venv ## Start such a node, with kactus and the agent, and a shell on it (SYSTEM_PLUGIN=bridge: without kactus; RUNTIME=containerd: a bridge on containerd)
 	@$(CLUSTER) up --kind $(or $(filter containerd,$(RUNTIME)),$(SYSTEM_PLUGIN))

@@ -168,7 +168,7 @@ unit_exists() {
 }
 
 set_up_cluster() {
-    RUNTIME='' set_up_node docker
+    RUNTIME='' set_up_node docker containerd
     local missing=()
     have etcd || missing+=(etcd-server)
     have kubectl || missing+=(kubernetes-client)
