@@ -126,6 +126,13 @@ class NetnsRef(NamedTuple):
     started: int = 0
 
 
+class CniDirectories(NamedTuple):
+    """Directories of CNI configuration and of CNI plugins, in lookup order; empty if unknown."""
+
+    conf: tuple[str, ...] = ()
+    bin: tuple[str, ...] = ()
+
+
 class Sandbox(NamedTuple):
     """The running pod sandbox.
 

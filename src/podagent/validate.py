@@ -6,6 +6,7 @@ used as a file name.
 
 from __future__ import annotations
 
+import posixpath
 import re
 
 _DNS1123_LABEL = "[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
@@ -55,6 +56,11 @@ def is_container_id(text: str) -> bool:
     Runtimes' have 64 digits; file and cgroup names are made of them.
     """
     return len(text) <= 128 and is_cni_name(text)
+
+
+def is_plain_path(text: str) -> bool:
+    """Whether `text` is an absolute path, normalised, of printable characters and not too long for the kernel."""
+    return text.startswith("/") and len(text) <= 4096 and text.isprintable() and posixpath.normpath(text) == text
 
 
 def is_interface_name(text: str) -> bool:

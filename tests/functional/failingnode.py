@@ -176,11 +176,11 @@ class Node:
         self.store = Store(StateDirectory(self._state, self._directory / "locks"))
         self.store.load()
         self._pins.keep_only({Pin(record.sandbox_id, record.netns.inode) for record in self.store.all()})
-        bin_dirs, claims = (str(plugin_dir()),), LinkClaims(str(self._directory / "links"))
-        node_plugin = NodePlugin("auto", SystemConf([self._conf_dir]).current)
+        bins, claims = (str(plugin_dir()),), LinkClaims(str(self._directory / "links"))
+        node_plugin = NodePlugin("auto", SystemConf(lambda: [str(self._conf_dir)]).current)
         policy = DefinitionPolicy(Rules(frozenset()), node_plugin.plugin_types, claims, self.store.definitions_in_use)
         macs = MacRule(OWN_NAMESPACE, tuple, host_macs)
-        delegate = DelegateNetworks(self._definition, bin_dirs, (), policy, macs)
+        delegate = DelegateNetworks(self._definition, lambda: bins, (), policy, macs)
         cni = CniRuntime(30, os.environ, lambda *_: None)
         lane = SlowLane(1, self._clock)
         evidence = AttachmentEvidence(cni, node_plugin.netconf)
@@ -189,7 +189,9 @@ class Node:
         executor = Executor(namespaces, hostends, cni, self, evidence, undoing, boot, lane, 30)
         outcomes = Outcomes(Attempts(self._clock, random.Random(1)), [self], self._clock)
         runtime = DockerRuntime("unix:///nowhere", identify, connect=lambda **_: self)
-        networks = ChosenNetworks(node_plugin, SystemNetworks(bin_dirs, ""), delegate, evidence.has_attached)
+        networks = ChosenNetworks(
+            node_plugin, SystemNetworks(lambda: bins, ""), delegate, evidence.has_attached, lambda: bins
+        )
         self._reconciler = Reconciler(self, self, runtime, networks, executor, outcomes, (), clock=self._clock)
 
     def look(self, *, verify: bool = False) -> float | None:

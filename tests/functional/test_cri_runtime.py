@@ -18,13 +18,14 @@ from lab import processes
 from lab.containerd import VERSIONS, PrivateContainerd, is_there
 from lab.cri import UserNamespace
 from lab.links import links_of
+from lab.networks import plugin_dir
 from lab.node import Node, Pod
 from lab.podruntime import PodMetadata
 from lab.waiting import eventually
 from podagent.act.ports import Hints
 from podagent.errors import RuntimeUnavailable, SandboxNotFound
 from podagent.host.netns import host_inodes, identify
-from podagent.model import PodKey, Sandbox
+from podagent.model import CniDirectories, PodKey, Sandbox
 from podagent.runtimes.cri import CriRuntime
 from podagent.runtimes.criservice import CriService
 
@@ -68,6 +69,10 @@ def assert_none(runtime: CriRuntime, pod: PodKey) -> None:
 
 def test_it_is_a_runtime_of_pods_by_its_own_account(containerd: PrivateContainerd) -> None:
     assert CriService(containerd.endpoint).runtime_name(time.monotonic() + 10) == "containerd"
+
+
+def test_it_tells_where_its_cni_is(containerd: PrivateContainerd, runtime: CriRuntime) -> None:
+    assert runtime.cni_directories() == CniDirectories((f"{containerd.state_dir}/net.d",), (str(plugin_dir()),))
 
 
 # -- finding --------------------------------------------------------------------------------------------------------

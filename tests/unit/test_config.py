@@ -101,7 +101,7 @@ def test_variables_of_others_and_of_a_service_called_podagent_are_no_settings(em
         ("container_type", ["podman", ""]),
         ("docker_endpoint", ["tcp://10.0.0.1:2375", "docker.sock"]),
         ("cri_endpoint", ["unix://", "tcp://10.0.0.1"]),
-        ("cni_bin_path", ["opt/cni/bin", "/a,", "/a:b", "/a\x1b", ""]),
+        ("cni_bin_path", ["opt/cni/bin", "/a,", "/a:b", "/a\x1b"]),
         ("cni_conf_path", ["/etc\0/x"]),
         ("cni_vendor_name", ["../kaloom", "..", "a/b"]),
         ("attach_via", ["both"]),

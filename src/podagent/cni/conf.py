@@ -7,7 +7,7 @@ import os
 import stat
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from podagent.errors import NetConfError, NetConfUnreadable, NoNetConf
@@ -75,8 +75,8 @@ def first_valid(directories: Sequence[Path]) -> tuple[Path, NetConf]:
 class SystemConf:
     """The node's own network configuration, reloaded when a directory changes. Thread-safe."""
 
-    def __init__(self, directories: Sequence[Path]) -> None:
-        """`directories`: see `first_valid`."""
+    def __init__(self, directories: Callable[[], Iterable[str]]) -> None:
+        """`directories`: those of `first_valid`, which may change."""
         self._directories = directories
         self._lock = threading.Lock()
         self._stamp: _Stamp | None = None
@@ -85,11 +85,12 @@ class SystemConf:
     def current(self) -> tuple[str, NetConf]:
         """The path of the file and the configuration. Raises NetConfError as `first_valid` does."""
         with self._lock:
-            stamp = tuple(seen for directory in self._directories for seen in _stamp(directory))
+            directories = [Path(each) for each in self._directories()]
+            stamp = tuple(seen for directory in directories for seen in _stamp(directory))
             if self._found is None or stamp != self._stamp:
                 # Taken before reading: a concurrent change is noticed by the next call.
                 self._found, self._stamp = None, stamp if _settled(stamp) else None
-                path, netconf = first_valid(self._directories)
+                path, netconf = first_valid(directories)
                 self._found = str(path), netconf
             return self._found
 

@@ -66,6 +66,10 @@ def _directories(text: str) -> tuple[str, ...]:
     return directories
 
 
+def _optional_directories(text: str) -> tuple[str, ...]:
+    return _directories(text) if text else ()
+
+
 def _state_directory(text: str) -> Path:
     path = _path(text)
     if path == Path("/"):
@@ -163,6 +167,7 @@ _IN_TOML = "separated by commas (in TOML also a list of strings)"
 DIRECTORIES = Kind(
     _directories, "absolute paths separated by commas or colons (in TOML also a list of strings)", "PATHS", (list,)
 )
+OPTIONAL_DIRECTORIES = Kind(_optional_directories, DIRECTORIES.accepts, DIRECTORIES.metavar, DIRECTORIES.natives)
 NAMESPACES = Kind(_list_of("a namespace", is_dns1123_label), f"namespaces {_IN_TOML}", "NAMES", (list,))
 PLUGINS = Kind(_list_of("a CNI plugin", _FILE_NAME.fullmatch), f"names of CNI plugins {_IN_TOML}", "NAMES", (list,))
 LINK_PATTERNS = Kind(

@@ -13,14 +13,13 @@ from typing import Literal
 
 from podagent.config import kinds
 from podagent.config.kinds import Kind
+from podagent.resolve.directories import BIN_DIRECTORY, CONF_DIRECTORY
 from podagent.resolve.reach import HOST_OPTIONS
 from podagent.resolve.rules import ANY, DEFAULT_PLUGINS, NONE, OWN_NAMESPACE
 
 # Measured with bridge + host-local: throughput of the plugin levels off between four and eight parallel runs. One
 # namespace has at most half of the workers.
 DEFAULT_WORKERS = 16
-# RKE2 and k0s use the directories of Kubernetes.
-_K3S, _MICROK8S = "/var/lib/rancher/k3s", "/var/snap/microk8s/current"
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,18 +141,21 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "cni-bin-path",
-        kinds.DIRECTORIES,
-        f"/opt/cni/bin,{_K3S}/data/current/bin,{_MICROK8S}/opt/cni/bin",
+        kinds.OPTIONAL_DIRECTORIES,
+        "",
         "Directories of the CNI plugins. The first one that has a plugin is used.",
-        "Those of Kubernetes, k3s and microk8s; some distributions install plugins to /usr/lib/cni.",
+        "containerd tells its own, so the plugins of k3s and microk8s are found. Set it if Docker or CRI-O looks for"
+        " plugins elsewhere, such as in /usr/lib/cni.",
+        f"the container runtime's and {BIN_DIRECTORY}",
     ),
     Setting(
         "cni-conf-path",
-        kinds.DIRECTORIES,
-        f"{_K3S}/agent/etc/cni/net.d,{_MICROK8S}/args/cni-network,/etc/cni/net.d",
+        kinds.OPTIONAL_DIRECTORIES,
+        "",
         "Directories of the CNI configuration. In the first one that has any, the first valid file in lexical order is"
         " the system plugin's.",
-        "Those of k3s, microk8s and Kubernetes. The first two have configuration on their own nodes only.",
+        "containerd tells its own, so those of k3s and microk8s are found.",
+        f"the container runtime's, else {CONF_DIRECTORY}",
     ),
     Setting(
         "cni-vendor-name",

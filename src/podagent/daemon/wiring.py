@@ -55,11 +55,12 @@ from podagent.kube.plugins import LONGEST_END_S, ExecPlugins
 from podagent.kube.podlist import confirm_gone
 from podagent.kube.registration import Registration
 from podagent.kube.watch import PodWatch, Watch
-from podagent.model import Record
+from podagent.model import CniDirectories, Record
 from podagent.report.events import PodEvents
 from podagent.report.lines import JournalLines
 from podagent.report.plugins import report_slow
 from podagent.resolve.delegate import DelegateNetworks
+from podagent.resolve.directories import NodeDirectories
 from podagent.resolve.macs import MacRule, Plugged
 from podagent.resolve.networks import ChosenNetworks
 from podagent.resolve.node import NodePlugin
@@ -127,7 +128,11 @@ class _Feeds(NamedTuple):
 
 def make_agent(settings: Settings, locks: Path = LOCKS) -> Agent:
     """Builds the agent. Raises SettingsError and StoreError like `run`. `locks`: see `StateDirectory`."""
-    node_plugin = _make_node_plugin(settings)
+    runtime = make_runtime(
+        settings.container_type, settings.cri_endpoint, settings.docker_endpoint, identify, host_inodes()
+    )
+    directories = NodeDirectories(CniDirectories(settings.cni_conf_path, settings.cni_bin_path), lambda: runtime.cni)
+    node_plugin = _make_node_plugin(settings, directories)
     base = _Base(settings, random.Random(), threading.Event(), SimpleQueue(), Heartbeats())  # noqa: S311 (jitter)
     cluster = ClusterFile(settings.state_dir)
     store = Store(StateDirectory(settings.state_dir, locks), cluster.restore)
@@ -136,12 +141,9 @@ def make_agent(settings: Settings, locks: Path = LOCKS) -> Agent:
     pace = Pace(settings.workers, settings.resync_period, base.rng, time.monotonic)
     schedule = make_schedule(pace, store, partial(confirm_gone, api), base.wake)
     feeds = _make_feeds(base, api, schedule)
-    runtime = make_runtime(
-        settings.container_type, settings.cri_endpoint, settings.docker_endpoint, identify, host_inodes()
-    )
     events = EventRecorder(api, settings.node)
     pins = Pins(pin_directory(settings.state_dir))
-    core = _make_core(settings, node_plugin, schedule, store, runtime, feeds.definitions, events, pins)
+    core = _make_core(settings, directories, node_plugin, schedule, store, runtime, feeds.definitions, events, pins)
     node_watch = NodeWatch(node_plugin.stance, base.wake, schedule.retry_all)
     upkeep = _make_upkeep(base, store, pins, node_watch)
     status = Status(api, feeds.following, feeds.registration, schedule.pods, store, node_watch, schedule.queue, runtime)
@@ -167,9 +169,10 @@ def make_agent(settings: Settings, locks: Path = LOCKS) -> Agent:
     )
 
 
-def _make_node_plugin(settings: Settings) -> NodePlugin:
-    made = NodePlugin(settings.attach_via, SystemConf(tuple(map(Path, settings.cni_conf_path))).current)
-    made.require_usable()
+def _make_node_plugin(settings: Settings, directories: NodeDirectories) -> NodePlugin:
+    made = NodePlugin(settings.attach_via, SystemConf(directories.conf).current)
+    if directories.conf_is_certain():
+        made.require_usable()
     return made
 
 
@@ -224,6 +227,7 @@ _Core = tuple[Pods, Records, Runtime, Networks, Executor, Outcomes, Collection[s
 
 def _make_core(
     settings: Settings,
+    directories: NodeDirectories,
     node_plugin: NodePlugin,
     schedule: Schedule,
     records: Store,
@@ -233,7 +237,7 @@ def _make_core(
     pins: Pins,
 ) -> _Core:
     """The parts that reconciliation and takeover share."""
-    bin_dirs, global_namespaces = settings.cni_bin_path, settings.global_namespaces
+    bin_dirs, global_namespaces = directories.bin, settings.global_namespaces
     policy = DefinitionPolicy(_rules(settings), node_plugin.plugin_types, LinkClaims(), records.definitions_in_use)
     macs = MacRule(settings.allow_mac, lambda: map(_plugged, records.all()), host_macs)
     delegate = DelegateNetworks(definitions.read, bin_dirs, global_namespaces, policy, macs)
@@ -242,7 +246,7 @@ def _make_core(
     cni = CniRuntime(timeout_s, os.environ, on_stderr, partial(report_slow, timeout_s))
     evidence = AttachmentEvidence(cni, node_plugin.netconf)
     system = SystemNetworks(bin_dirs, settings.cni_vendor_name)
-    networks = ChosenNetworks(node_plugin, system, delegate, evidence.has_attached)
+    networks = ChosenNetworks(node_plugin, system, delegate, evidence.has_attached, bin_dirs)
     slow_lane = SlowLane(max(1, settings.workers // 4), time.monotonic)
     boot, namespaces = boot_id(), NetworkNamespaces(pins)
     undoing = Undoing(namespaces, hostends, cni, records, await_orphans, boot, timeout_s)

@@ -24,7 +24,7 @@ class DelegateNetworks:
     def __init__(
         self,
         read: ReadSince,
-        bin_dirs: tuple[str, ...],
+        bin_dirs: Callable[[], tuple[str, ...]],
         global_namespaces: Collection[str],
         policy: DefinitionPolicy,
         macs: MacRule,
@@ -59,7 +59,7 @@ class DelegateNetworks:
         args = (*delegate_args(pod, sandbox), *attachment.args)
         netconf = self._policy.permitted(to_netconf(definition, reference), reference)
         self._macs.require_allowed(attachment.mac, pod.key, pod.key.namespace, netconf)
-        return Invocation(netconf, self._bin_dirs, args, attachment.capabilities, reference)
+        return Invocation(netconf, self._bin_dirs(), args, attachment.capabilities, reference)
 
     def netconf_today(self, record: Record) -> NetConf | None:
         """The current form of the definition that was used, None if it is gone. Raises DefinitionError, ApiError."""

@@ -23,12 +23,18 @@ class ChosenNetworks:
         system: SystemNetworks,
         delegate: DelegateNetworks,
         has_attached: Callable[[str, str], bool],
+        bin_dirs: Callable[[], tuple[str, ...]],
     ) -> None:
-        """`has_attached`: whether the node's kactus has attached this network (by name) to this sandbox (by ID)."""
+        """
+        Args:
+            has_attached: whether the node's kactus has attached this network (by name) to this sandbox (by ID).
+            bin_dirs: the node's CNI plugin directories.
+        """
         self._node = node
         self._system = system
         self._delegate = delegate
         self._has_attached = has_attached
+        self._bin_dirs = bin_dirs
 
     def resolve(self, pod: Pod, attachment: Attachment, sandbox: Sandbox) -> tuple[Via, Invocation]:
         """The mode and the CNI call.
@@ -44,10 +50,16 @@ class ChosenNetworks:
         return Via.SYSTEM, self._system.call(pod, attachment, sandbox, netconf)
 
     def corrected(self, record: Record) -> Invocation | None:
-        """The call for a second DEL with the current configuration, None if there is none; see `instead_of`."""
-        attached = record.result is not None or record.adopted
-        corrected = instead_of(record.invocation.netconf, lambda: self._today(record), attached=attached)
-        return None if corrected is None else record.invocation._replace(netconf=corrected)
+        """The call for a second DEL with the current configuration, see `instead_of`, and where plugins are now.
+
+        None if there is neither.
+        """
+        recorded, attached = record.invocation, record.result is not None or record.adopted
+        corrected = instead_of(recorded.netconf, lambda: self._today(record), attached=attached)
+        path = tuple(dict.fromkeys((*recorded.path, *self._bin_dirs())))
+        if corrected is None and path == recorded.path:
+            return None
+        return recorded._replace(netconf=corrected or recorded.netconf, path=path)
 
     def _of_pod_start(self, pod: Pod, attachment: Attachment, sandbox: Sandbox) -> NetConf | None:
         """The node's configuration if its plugin has attached the network: then only that can detach it completely."""

@@ -81,7 +81,13 @@ class NodePlugin:
             return (
                 f"the agent attaches networks, to each pod only when {first} has set it up, which may attach them too"
             )
-        return "the agent attaches networks, without the node's system plugin"
+        return f"the agent attaches networks, without the node's system plugin ({self._place()})"
+
+    def _place(self) -> str:
+        try:
+            return self._conf()[0]
+        except NetConfError as fault:
+            return str(fault)
 
 
 def _ignores_requests(path: str, plugin: str) -> PluginIgnoresRequests:

@@ -6,6 +6,8 @@ waits until the kubelet has finished setting up the pod.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from podagent.errors import PodNotReady
 from podagent.model import Attachment, Invocation, Pod, Sandbox
 from podagent.netconf import NetConf
@@ -15,7 +17,7 @@ from podagent.resolve.args import pod_args
 class SystemNetworks:
     """Attaches through the node's system CNI plugin."""
 
-    def __init__(self, bin_dirs: tuple[str, ...], vendor: str) -> None:
+    def __init__(self, bin_dirs: Callable[[], tuple[str, ...]], vendor: str) -> None:
         """
         Args:
             bin_dirs: the node's CNI plugin directories, in lookup order.
@@ -47,4 +49,4 @@ class SystemNetworks:
 
     def _path(self, netconf: NetConf) -> tuple[str, ...]:
         vendor_dir = f"/opt/{self._vendor}/cni/bin" if self._vendor else f"/opt/{netconf.type}/bin"
-        return vendor_dir, *self._bin_dirs
+        return vendor_dir, *self._bin_dirs()

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-from podagent.act.ports import Runtime
 from podagent.model import NetnsRef
 from podagent.runtimes.discovery import Found, Kind
-from podagent.runtimes.oncethere import OnceThere
+from podagent.runtimes.oncethere import Client, OnceThere
 from podagent.runtimes.search import Search
 
 Identify = Callable[[str], NetnsRef]
@@ -26,7 +25,7 @@ def make_runtime(
         host: inodes of the host's own network namespace.
     """
 
-    def load(found: Found) -> Runtime:
+    def load(found: Found) -> Client:
         if found.kind is Kind.DOCKER:
             from podagent.runtimes.docker import DockerRuntime  # noqa: PLC0415 - saves memory on nodes without Docker
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import posixpath
 import time
 from collections.abc import Callable, Collection, Iterator
 
@@ -11,19 +10,20 @@ from podagent.act.ports import Hints, Stop
 from podagent.errors import NetnsGone, RuntimeUnavailable, SandboxNotFound
 from podagent.foreign import Json, lenient, shown
 from podagent.messages import Message
-from podagent.model import NetnsRef, PodKey, Sandbox
+from podagent.model import CniDirectories, NetnsRef, PodKey, Sandbox
 from podagent.runtimes.crimessages import SandboxStatus
 from podagent.runtimes.criservice import CriService
 from podagent.runtimes.grpc import NOT_FOUND, CallFailed
 from podagent.runtimes.guests import guest
 from podagent.runtimes.polling import Polling
-from podagent.validate import is_container_id
+from podagent.validate import is_container_id, is_plain_path
 
 _log = logging.getLogger(__name__)
 
 LOOKUP_S = 20.0
 """Time limit for a lookup in the runtime, all of its calls together."""
-_LONGEST_PATH = 4096
+DIRECTORIES_S = 2.0
+"""Time limit for `cni_directories`."""
 
 
 class CriRuntime:
@@ -67,6 +67,10 @@ class CriRuntime:
             return Sandbox(status.id, self._netns(status), populated=True, guest=of)
         except (RuntimeUnavailable, ValueError) as error:
             raise RuntimeUnavailable(f"{self._name} does not answer as expected: {error}") from error
+
+    def cni_directories(self) -> CniDirectories:
+        """Where its CNI is, as far as it tells. Raises RuntimeUnavailable."""
+        return self._service.cni_directories(time.monotonic() + DIRECTORIES_S)
 
     def follow(self, hints: Hints, stop: Stop) -> None:
         """Reports sandboxes of pods that wait for one until `stop`. It polls: see decision 33."""
@@ -123,10 +127,8 @@ class CriRuntime:
         path = next(filter(None, _netns_paths(status.info)), "")
         if not path:
             raise ValueError(f"sandbox {status.id[:12]} has no network namespace yet")
-        if not path.startswith("/") or posixpath.normpath(path) != path or not path.isprintable():
+        if not is_plain_path(path):
             raise ValueError(f"{shown(path)} is not the path of a network namespace")
-        if len(path) > _LONGEST_PATH:
-            raise ValueError(f"{shown(path)} is too long for a path")
         try:
             found = self._identify(path)
         except NetnsGone as error:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from podagent.foreign import Json, json_object
-from podagent.model import PodKey
+from podagent.foreign import Json, json_object, lenient
+from podagent.model import CniDirectories, PodKey
 from podagent.runtimes.protobuf import Fields, message, number, text
+from podagent.validate import is_plain_path
 
 UID_LABEL = "io.kubernetes.pod.uid"
 _READY = 0
@@ -77,12 +78,34 @@ def sandbox_status(status_response: bytes) -> SandboxStatus:
     response = Fields(status_response)
     status = response.message(1)
     namespaces = status.message(6).message(1).message(2)
-    info = response.map(2).get("info", "{}")
-    if len(info) > LONGEST_INFO:
-        raise ValueError(f"its info has more than {LONGEST_INFO} characters")
+    info = _bounded(response.map(2).get("info", "{}"))
     ready, host_network = status.number(3) == _READY, namespaces.number(1) == _NODE
     pod, handler = _pod(status.message(2)), status.text(9)
     return SandboxStatus(status.text(1), pod, ready, host_network, handler, json_object(info))
+
+
+def runtime_status_request() -> bytes:
+    """Asks for `info` too."""
+    return number(1, 1)
+
+
+def cni_directories(runtime_status_response: bytes) -> CniDirectories:
+    """Those that containerd tells in `info`, as go-cni names them; CRI-O tells none."""
+    info = Fields(runtime_status_response).map(2).get("cniconfig", "{}")
+    told = json_object(_bounded(info))
+    paths = lenient(told, "PluginConfDir", str), *lenient(told, "PluginDirs", list)
+    conf, *bins = (path if isinstance(path, str) and _is_directory(path) else "" for path in paths)
+    return CniDirectories((conf,) if conf else (), tuple(filter(None, bins)))
+
+
+def _is_directory(path: str) -> bool:
+    return is_plain_path(path) and ":" not in path  # which separates those in CNI_PATH
+
+
+def _bounded(info: str) -> str:
+    if len(info) > LONGEST_INFO:
+        raise ValueError(f"its info has more than {LONGEST_INFO} characters")
+    return info
 
 
 def _pod(metadata: Fields) -> PodKey:

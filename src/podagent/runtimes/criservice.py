@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from podagent.errors import RuntimeUnavailable
 from podagent.foreign import excerpt
+from podagent.model import CniDirectories
 from podagent.runtimes import crimessages
 from podagent.runtimes.crimessages import ListedSandbox, SandboxStatus
 from podagent.runtimes.grpc import UNIMPLEMENTED, CallFailed, call
@@ -39,6 +40,10 @@ class CriService:
     def status(self, sandbox_id: str, deadline: float) -> SandboxStatus:
         request = crimessages.status_request(sandbox_id)
         return self._ask("PodSandboxStatus", request, crimessages.sandbox_status, deadline)
+
+    def cni_directories(self, deadline: float) -> CniDirectories:
+        """The directories of the runtime's own CNI, as far as it tells."""
+        return self._ask("Status", crimessages.runtime_status_request(), crimessages.cni_directories, deadline)
 
     def _ask(self, method: str, request: bytes, read: Callable[[bytes], _Answer], deadline: float) -> _Answer:
         answer = self._call(method, request, deadline)

@@ -18,7 +18,8 @@ from podagent.act.ports import Hints, Stop
 from podagent.errors import NetnsGone, RuntimeUnavailable, SandboxNotFound
 from podagent.foreign import Json, lenient, required, shown
 from podagent.messages import Message
-from podagent.model import NetnsRef, PodKey, Sandbox
+from podagent.model import CniDirectories, NetnsRef, PodKey, Sandbox
+from podagent.runtimes.guests import guest
 from podagent.timelimit import TimeLimit
 from podagent.validate import is_container_id, is_pod_key
 
@@ -47,6 +48,13 @@ class _Container(NamedTuple):
     labels: Json
 
 
+class _Inside(NamedTuple):
+    """What is asked once for each sandbox: its namespace, and the guest that may not see all of it."""
+
+    netns: NetnsRef
+    guest: str
+
+
 class DockerRuntime:
     """Thread-safe."""
 
@@ -73,7 +81,7 @@ class DockerRuntime:
         self._retry_s = retry_s
         self._client: Any = None
         self._lost = False
-        self._namespaces: dict[str, NetnsRef] = {}
+        self._inside: dict[str, _Inside] = {}
 
     def find_sandbox(self, pod: PodKey) -> Sandbox:
         """Finds the newest running sandbox of the pod.
@@ -103,7 +111,14 @@ class DockerRuntime:
             raise SandboxNotFound(f"Docker has no running sandbox of pod {pod} (UID {pod.uid})")
         newest = max(running, key=lambda container: container.created)
         populated = any(container.labels.get(_SANDBOX_ID) == newest.id for container in containers)
-        return Sandbox(newest.id, self._netns(newest), populated)
+        if newest.host_network:
+            return Sandbox(newest.id, None, populated)
+        inside = self._look_inside(newest)
+        return Sandbox(newest.id, inside.netns, populated, inside.guest)
+
+    def cni_directories(self) -> CniDirectories:
+        """Docker does not tell any: CNI is dockershim's or cri-dockerd's."""
+        return CniDirectories()
 
     def follow(self, hints: Hints, stop: Stop) -> None:
         """Reports sandbox starts and ends until `stop`."""
@@ -160,13 +175,12 @@ class DockerRuntime:
         if isinstance(error, docker.errors.APIError) and error.status_code == 400:
             self._client = None
 
-    def _netns(self, container: _Container) -> NetnsRef | None:
-        if container.host_network:
-            return None
-        known = self._namespaces.get(container.id)
-        if known is not None and self._still(known):
+    def _look_inside(self, container: _Container) -> _Inside:
+        known = self._inside.get(container.id)
+        if known is not None and self._still(known.netns):
             return known
-        pid = self._pid(container)
+        inspected = self._api().inspect_container(container.id)
+        pid = _pid(inspected)
         try:
             if pid <= 0:
                 raise NetnsGone("its process has ended")
@@ -174,19 +188,17 @@ class DockerRuntime:
         except NetnsGone as error:
             raise SandboxNotFound(f"sandbox {container.id[:12]} is ending: {error}") from None
         # The namespace was identified by PID: it is the sandbox's only if the PID still is.
-        if self._pid(container) != pid:
+        if _pid(self._api().inspect_container(container.id)) != pid:
             raise SandboxNotFound(f"sandbox {container.id[:12]} ended during the lookup")
-        self._namespaces[container.id] = found
-        return found
-
-    def _pid(self, container: _Container) -> int:
-        return required(required(self._api().inspect_container(container.id), "State", dict), "Pid", int)
+        handler = lenient(lenient(inspected, "HostConfig", dict), "Runtime", str)
+        self._inside[container.id] = inside = _Inside(found, guest(handler, ""))
+        return inside
 
     def _forget(self, containers: list[_Container]) -> None:
         for container in containers:
-            self._namespaces.pop(container.id, None)
-        while len(self._namespaces) > 1000:
-            self._namespaces.pop(next(iter(self._namespaces), ""), None)
+            self._inside.pop(container.id, None)
+        while len(self._inside) > 1000:
+            self._inside.pop(next(iter(self._inside), ""), None)
 
     def _still(self, ref: NetnsRef) -> bool:
         try:
@@ -207,6 +219,10 @@ def _container(listed: Json) -> _Container:
         host_network=required(required(listed, "HostConfig", dict), "NetworkMode", str) == "host",
         labels=lenient(listed, "Labels", dict),
     )
+
+
+def _pid(inspected: Json) -> int:
+    return required(required(inspected, "State", dict), "Pid", int)
 
 
 def _pod_of(event: object) -> PodKey | None:

@@ -6,12 +6,14 @@ import logging
 import math
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
+from typing import Protocol
 
 from podagent.act.ports import Hints, Runtime, Stop
 from podagent.errors import RuntimeUnavailable, SandboxNotFound
 from podagent.messages import Message
-from podagent.model import PodKey, Sandbox
+from podagent.model import CniDirectories, PodKey, Sandbox
 from podagent.runtimes.discovery import Found
 
 _log = logging.getLogger(__name__)
@@ -20,7 +22,16 @@ _POLL_S = 1.0
 _KEPT_S = 60.0
 
 Search = Callable[[], Found]
-Load = Callable[[Found], Runtime]
+
+
+class Client(Runtime, Protocol):
+    """The client of one runtime."""
+
+    def cni_directories(self) -> CniDirectories:
+        """Where the CNI of the runtime is, as far as it tells. Raises RuntimeUnavailable."""
+
+
+Load = Callable[[Found], Client]
 
 
 class OnceThere:
@@ -28,6 +39,7 @@ class OnceThere:
 
     Attributes:
         about: which runtime there is, and why that one; or why there is none.
+        cni: where the CNI of the runtime is; None until there is one.
     """
 
     def __init__(
@@ -50,12 +62,13 @@ class OnceThere:
         self._poll_s = poll_s
         self._kept_s = kept_s
         self._clock = clock
-        self._client: Runtime | None = None
+        self._client: Client | None = None
         self._found: Found | None = None
         self._away_since: float | None = None
         self._guessed = 0
-        self._look_again = 0.0
+        self._look_again = self._ask_again = 0.0
         self.about = ""
+        self.cni: CniDirectories | None = None
         self._look()  # at startup, before the memory is tidied up after imports
 
     def find_sandbox(self, pod: PodKey) -> Sandbox:
@@ -83,30 +96,40 @@ class OnceThere:
             elif not self._look():
                 stop.wait(self._poll_s)
 
-    def _has_replaced(self, client: Runtime) -> bool:
+    def _has_replaced(self, client: Client) -> bool:
         """Looks again if there is a doubt. One that is found again is followed without a break."""
         now, since = self._clock(), self._away_since
         if now > self._look_again or (since is not None and now - since > self._kept_s):
             self._look()
+        elif now > self._ask_again:
+            self._ask(client)
         return self._client is not client
 
     def _look(self) -> bool:
         try:
             found = self._search()
+            client = self._client if self._client and found == self._found else self._load(found)
+            cni = client.cni_directories()
         except RuntimeUnavailable as error:
             if str(error) != self.about:
                 _log.warning("%s; trying again", error, extra=Message.RUNTIME_LOST.field)
             self._away_since, self.about = None, str(error)
             self._look_again = self._clock() + self._poll_s
             return False
-        if found != self._found:
-            self._client, self._found = self._load(found), found
+        self.cni, self._found, self._client = cni, found, client  # in this order: lookups lead to calls of plugins
+        self._ask_again = self._clock() + self._kept_s
         if (about := f"container runtime: {found}") != self.about:
             _log.info("%s", about)
         self._away_since, self.about = None, about
         self._guessed = self._guessed + 1 if found.guessed else 0  # ever less often: most kubelets start soon
         self._look_again = self._clock() + self._kept_s * 2**self._guessed / 2 if found.guessed else math.inf
         return True
+
+    def _ask(self, client: Client) -> None:
+        """A runtime may be restarted with other directories: each version of k3s has its own."""
+        self._ask_again = self._clock() + self._kept_s
+        with suppress(RuntimeUnavailable):
+            self.cni = client.cni_directories()
 
 
 class _Either:

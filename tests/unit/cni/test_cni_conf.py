@@ -117,7 +117,7 @@ def test_the_first_directory_that_has_configuration_counts(tmp_path: Path) -> No
     absent, empty, k3s, usual = (tmp_path / name for name in ("absent", "empty", "k3s", "usual"))
     empty.mkdir()
     expected = write(usual / "10.conf", PLUGIN)
-    system = SystemConf([absent, empty, k3s, usual])
+    system = SystemConf(lambda: map(str, (absent, empty, k3s, usual)))
     assert system.current()[0] == str(expected)
     write(k3s / "10.conf", {"type": "kactus"})  # invalid: it has no name
     with pytest.raises(NetConfError, match="k3s/10"):
@@ -127,7 +127,7 @@ def test_the_first_directory_that_has_configuration_counts(tmp_path: Path) -> No
 
 
 def test_the_system_configuration_follows_every_change_of_the_directory(tmp_path: Path) -> None:
-    system = SystemConf([tmp_path / "net.d"])
+    system = SystemConf(lambda: [f"{tmp_path}/net.d"])
     with pytest.raises(NetConfError):
         system.current()
     # Same size, same inode, and usually within the same tick of the clock.
@@ -147,7 +147,7 @@ def test_the_system_configuration_follows_every_change_of_the_directory(tmp_path
 def test_the_system_configuration_is_not_read_again_without_a_change(tmp_path: Path) -> None:
     path = write(tmp_path / "10.conf", PLUGIN)
     os.utime(path, (1, 1))
-    system = SystemConf([tmp_path])
+    system = SystemConf(lambda: [str(tmp_path)])
     stale = system.current()
     while system.current() is not stale:  # its change time has to be older than a tick first
         stale = system.current()

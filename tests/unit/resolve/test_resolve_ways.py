@@ -57,12 +57,16 @@ def away(wanted: DefinitionRef, since: float) -> Json | None:
     raise ApiError("away")
 
 
+def bin_dirs() -> tuple[str, ...]:
+    return BIN_DIRS
+
+
 def red(namespace: str) -> DefinitionRef:
     return RED.definition._replace(namespace=namespace)
 
 
 def delegate(*there: str) -> DelegateNetworks:
-    return DelegateNetworks(Definitions(*there).read, BIN_DIRS, ("default",), TRUST_ALL, ANY_MAC)
+    return DelegateNetworks(Definitions(*there).read, bin_dirs, ("default",), TRUST_ALL, ANY_MAC)
 
 
 def node_conf(plugin: str = "kactus", name: str = "node") -> NetConf:
@@ -78,7 +82,7 @@ def half_written() -> tuple[str, NetConf]:
 
 
 def system(vendor: str = "") -> SystemNetworks:
-    return SystemNetworks(BIN_DIRS, vendor)
+    return SystemNetworks(bin_dirs, vendor)
 
 
 def node(attach_via: str = "auto", *plugins: Json | str) -> NodePlugin:
@@ -90,7 +94,7 @@ def node(attach_via: str = "auto", *plugins: Json | str) -> NodePlugin:
 
 def chosen(of: NodePlugin, *attached: str) -> ChosenNetworks:
     """`attached`: the networks that the node's kactus has attached to the sandbox."""
-    return ChosenNetworks(of, system(), delegate("shop/red"), lambda _, network: network in attached)
+    return ChosenNetworks(of, system(), delegate("shop/red"), lambda _, network: network in attached, bin_dirs)
 
 
 @pytest.mark.parametrize(
@@ -146,13 +150,13 @@ def test_a_missing_definition_is_named_with_the_places_that_were_asked(
 
 def test_the_definition_is_no_older_than_the_pods_request() -> None:
     definitions = Definitions("shop/red")
-    DelegateNetworks(definitions.read, BIN_DIRS, (), TRUST_ALL, ANY_MAC).call(POD._replace(asked_at=7.0), RED, SANDBOX)
+    DelegateNetworks(definitions.read, bin_dirs, (), TRUST_ALL, ANY_MAC).call(POD._replace(asked_at=7.0), RED, SANDBOX)
     assert definitions.since == 7.0
 
 
 def test_an_api_server_that_is_away_is_no_missing_definition() -> None:
     with pytest.raises(ApiError):
-        DelegateNetworks(away, BIN_DIRS, (), TRUST_ALL, ANY_MAC).call(POD, RED, SANDBOX)
+        DelegateNetworks(away, bin_dirs, (), TRUST_ALL, ANY_MAC).call(POD, RED, SANDBOX)
 
 
 @pytest.mark.parametrize(
@@ -274,9 +278,11 @@ def test_a_network_that_kactus_has_attached_at_pod_start_is_left_to_kactus_in_de
     assert chosen(node("delegate"), "green").resolve(POD, RED, SANDBOX)[0] is Via.DELEGATE
 
 
-def networks(conf: Conf | None = None, definitions: DelegateNetworks | None = None) -> ChosenNetworks:
+def networks(
+    conf: Conf | None = None, definitions: DelegateNetworks | None = None, bins: tuple[str, ...] = ("/recorded",)
+) -> ChosenNetworks:
     of = NodePlugin("auto", conf or (lambda: (CONF, node_conf())))
-    return ChosenNetworks(of, system(), definitions or delegate("shop/red"), lambda *_: False)
+    return ChosenNetworks(of, system(), definitions or delegate("shop/red"), lambda *_: False, lambda: bins)
 
 
 def half_attached(via: Via, plugin: str = "faulty", name: str = "", **changes: Any) -> Record:
@@ -293,6 +299,12 @@ def test_a_corrected_configuration_is_tried_with_all_else_as_recorded(via: Via) 
     assert networks().corrected(faulty) == faulty.invocation._replace(netconf=netconf)
 
 
+def test_plugins_that_have_moved_since_are_found_for_what_was_attached_too() -> None:
+    left = half_attached(Via.DELEGATE, result={})
+    moved = networks(bins=("/moved", "/recorded")).corrected(left)
+    assert moved == left.invocation._replace(path=("/recorded", "/moved"))
+
+
 @pytest.mark.parametrize(
     ("left", "today"),
     [
@@ -303,7 +315,7 @@ def test_a_corrected_configuration_is_tried_with_all_else_as_recorded(via: Via) 
         (half_attached(Via.SYSTEM), networks(no_conf)),
         (half_attached(Via.SYSTEM), networks(lambda: (CONF, node_conf("bridge")))),
         (half_attached(Via.DELEGATE), networks(definitions=delegate())),
-        (half_attached(Via.DELEGATE), networks(definitions=DelegateNetworks(away, BIN_DIRS, (), TRUST_ALL, ANY_MAC))),
+        (half_attached(Via.DELEGATE), networks(definitions=DelegateNetworks(away, bin_dirs, (), TRUST_ALL, ANY_MAC))),
         (half_attached(Via.DELEGATE, definition=None), networks()),
     ],
 )

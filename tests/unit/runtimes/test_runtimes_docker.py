@@ -51,6 +51,7 @@ class Docker:
         fails: raised by every question.
         streams: the events that the next clients get, or why they cannot be made.
         clients: how each was made.
+        handler: the runtime of the containers.
         started: of the process that has a path, 5 by default; 0 if it has ended.
     """
 
@@ -66,6 +67,7 @@ class Docker:
         self.filters: list[Json] = []
         self.started: dict[str, int] = {}
         self.closed = 0
+        self.handler: Any = "runc"
         self.runtime = DockerRuntime(ENDPOINT, self.identify, connect=self.connect, retry_s=0)
 
     def find(self) -> Sandbox:
@@ -87,7 +89,7 @@ class Docker:
     def inspect_container(self, name: str) -> Json:
         self.inspected.append(name)
         pids = self.pids[name]
-        return {"State": {"Pid": pids.pop(0) if len(pids) > 1 else pids[0]}}
+        return {"State": {"Pid": pids.pop(0) if len(pids) > 1 else pids[0]}, "HostConfig": {"Runtime": self.handler}}
 
     def events(self, *, filters: Json, decode: bool) -> Iterator[Json]:
         self.filters.append(filters)
@@ -133,6 +135,12 @@ def test_a_sandbox_on_the_hosts_network_has_no_namespace(daemon: Docker) -> None
     daemon.listed = [sandbox(HostConfig={"NetworkMode": "host"})]
     assert daemon.find().host_network
     assert daemon.inspected == []
+
+
+@pytest.mark.parametrize(("handler", "guest"), [("kata-qemu", "Kata Containers"), ("runsc", "gVisor"), (None, "")])
+def test_a_runtime_that_takes_the_interfaces_into_a_guest_is_named(daemon: Docker, handler: Any, guest: str) -> None:
+    daemon.handler = handler
+    assert daemon.find().guest == guest
 
 
 def test_a_namespace_is_asked_for_once_and_forgotten_with_its_sandbox(daemon: Docker) -> None:

@@ -14,7 +14,7 @@ import podagent
 from lab.waiting import eventually
 from podagent.act.ports import Hints, Stop
 from podagent.errors import RuntimeUnavailable, SandboxNotFound
-from podagent.model import PodKey, Sandbox
+from podagent.model import CniDirectories, PodKey, Sandbox
 from podagent.runtimes.discovery import Found, Kind
 from podagent.runtimes.oncethere import OnceThere
 
@@ -31,8 +31,9 @@ class Client:
         looks: how often the end of following was asked for.
     """
 
-    def __init__(self, found: Found) -> None:
+    def __init__(self, found: Found, tell: Callable[[], CniDirectories]) -> None:
         self.found = found
+        self.tell = tell
         self.fails: Exception | None = None
         self.looks = 0
 
@@ -41,6 +42,9 @@ class Client:
             raise self.fails
         return Sandbox(self.found.kind.name, None)
 
+    def cni_directories(self) -> CniDirectories:
+        return self.tell()
+
     def follow(self, hints: Hints, stop: Stop) -> None:
         hints.reconnected()
         while not stop.wait(0.01):
@@ -48,10 +52,17 @@ class Client:
 
 
 class Node:
-    """A node with a runtime, or none, and a clock."""
+    """A node with a runtime, or none, and a clock.
+
+    Attributes:
+        cni: where the runtime's CNI is; an error if it does not tell.
+        asked: how often it was asked for that.
+    """
 
     def __init__(self) -> None:
         self.has: Found | Exception = NOTHING
+        self.cni: CniDirectories | Exception = CniDirectories()
+        self.asked = 0
         self.now = 0.0
         self.searches = 0
         self.clients: list[Client] = []
@@ -64,11 +75,17 @@ class Node:
             raise self.has
         return self.has
 
+    def tell(self) -> CniDirectories:
+        self.asked += 1
+        if isinstance(self.cni, Exception):
+            raise self.cni
+        return self.cni
+
     def has_searched(self, times: int) -> bool:
         return self.searches == times
 
     def load(self, found: Found) -> Client:
-        self.clients.append(Client(found))
+        self.clients.append(Client(found, self.tell))
         return self.clients[-1]
 
     def runtime(self) -> OnceThere:
@@ -179,6 +196,24 @@ def test_a_guess_is_checked_ever_less_often_and_one_that_is_named_never(node: No
     eventually(lambda: node.clients[1].looks > looks + 3)
     end()
     assert node.searches == searches
+
+
+def test_a_runtime_counts_as_found_once_it_tells_where_its_cni_is_which_may_change(node: Node) -> None:
+    hangs = RuntimeUnavailable("it hangs")
+    node.has, node.cni = CRI, hangs
+    runtime = node.runtime()
+    assert (runtime.about, runtime.cni) == ("it hangs", None)
+    end = node.follow(runtime)
+    node.cni, node.now = CniDirectories(("/a",)), 2
+    eventually(lambda: runtime.cni == CniDirectories(("/a",)))
+    assert runtime.find_sandbox(POD).id == "CRI"
+    node.cni, node.now = CniDirectories(("/b",)), 63
+    eventually(lambda: runtime.cni == CniDirectories(("/b",)))
+    node.cni, node.now = hangs, 124
+    asked = node.asked
+    eventually(lambda: node.asked > asked)
+    end()
+    assert runtime.cni == CniDirectories(("/b",)), "what it told last"
 
 
 def test_the_end_of_following_does_not_wait_for_a_runtime(node: Node) -> None:
