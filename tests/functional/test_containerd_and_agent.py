@@ -33,10 +33,10 @@ def there(version: str) -> str:
 
 @pytest.fixture(params=VERSIONS)
 def bed(request: pytest.FixtureRequest, workdir: Path) -> Iterator[Bed]:
-    """Its pods have eth0 and what they want from the start by the kactus of the node."""
+    """Its pods have eth0 and what they want from the start by the kactus of the node, which the runtime tells of."""
     cni = Cni(workdir / "net.d", workdir / "bin")
     with PrivateContainerd(there(request.param), cni=cni) as containerd:
-        bed = Bed(containerd, "kactus")
+        bed = Bed(containerd, "kactus", options={"cni-bin-path": "", "cni-conf-path": ""})
         assert bed.kactus
         cni.bin_dir.symlink_to(bed.plugins.path)
         shutil.copy(bed.kactus.conf_dir / "05-kactus.conf", cni.conf_dir)
@@ -73,7 +73,8 @@ def test_what_containerd_had_kactus_make_is_adopted_and_goes_with_what_the_agent
 
     pod.annotate([data.name, late.name])
     bed.settles({pod: [data, late]})
-    known = {f"K8S_POD_NAME={pod.name}", f"K8S_POD_INFRA_CONTAINER_ID={pod.sandbox_id}"}
+    names = {"NAME": pod.name, "UID": pod.uid, "INFRA_CONTAINER_ID": pod.sandbox_id}
+    known = {f"K8S_POD_{name}={value}" for name, value in names.items()}
     assert all(known <= set(call.args) for call in bed.plugins.calls()), "the runtime's calls and the agent's are alike"
 
     pod.delete()

@@ -20,9 +20,10 @@ from podagent.kactus.log import log
 from podagent.kactus.networks import Wanted, delegate_for, read_wanted
 from podagent.kactus.pods import Cluster
 from podagent.kactus.policy import definition_policy, mac_rule
-from podagent.kactus.state import IFNAME, MAC, NAMESPACE, SavedDelegates, identity
+from podagent.kactus.state import IFNAME, MAC, NAMESPACE, UID, SavedDelegates, identity
 from podagent.model import Attachment
 from podagent.netconf import parse
+from podagent.validate import is_cni_name
 
 
 class _Planned(NamedTuple):
@@ -74,7 +75,7 @@ class Attaching:
 
     def _at_start(self) -> list[_Planned]:
         wanted = self._wanted()
-        default = _Planned(self._config.master, self._call.ifname, None)
+        default = _Planned({**self._config.master, **self._uid()}, self._call.ifname, None)
         if wanted.primary is not None:
             primary = self._plan(wanted.primary)
             default = _Planned({**primary.delegate, "masterPlugin": True}, self._call.ifname, primary.mac)
@@ -91,8 +92,14 @@ class Attaching:
 
     def _plan(self, network: Attachment) -> _Planned:
         namespace, read = self._call.arg("K8S_POD_NAMESPACE"), self._cluster.definition
-        delegate = delegate_for(network, namespace, read, self._config.global_namespaces, policy=self._policy)
+        found = delegate_for(network, namespace, read, self._config.global_namespaces, policy=self._policy)
+        delegate = {**found, **self._uid()}
         return _Planned(delegate, ifname_of(delegate, self._call.ifname), network.mac)
+
+    def _uid(self) -> Json:
+        uids = (self._call.arg("K8S_POD_UID"), *(lenient(each, UID, str) for each in self._saved.delegates))
+        uid = next(filter(is_cni_name, uids), "")
+        return {UID: uid} if uid else {}
 
     def _is_attached(self, planned: _Planned, links: Collection[str]) -> bool:
         """Whether an earlier call has attached it. Raises Failure if the interface is somebody else's."""

@@ -10,7 +10,7 @@ from podagent.kactus.log import setup
 from podagent.kactus.state import LARGEST_WRITTEN
 from unit.cni.plugins import RESULT
 from unit.failing import FailingCalls
-from unit.kactus.scripted import GREEN, RED, PodNode
+from unit.kactus.scripted import GREEN, POD_ARGS, RED, PodNode
 
 MAC = "02:00:00:00:00:0a"
 
@@ -122,6 +122,14 @@ def test_one_network_is_attached_with_the_mac_address_asked_for(node: PodNode) -
     assert result["ips"][0]["address"] == "10.1.0.5/16"
     assert node.calls == [f"ADD red {RED}"]
     assert node.given["red"].args[-2:] == [f"CNI_IFMAC={MAC}", f"MAC={MAC}"]
+
+
+def test_the_pods_uid_of_which_only_the_runtime_tells_is_passed_on_later_too(node: PodNode) -> None:
+    node.annotate({"name": "green"})
+    node.add(args=f"{POD_ARGS};K8S_POD_UID=8f5e")
+    for command in ("ADD", "CHECK", "DEL"):
+        node.perform(command, "red")
+        assert "K8S_POD_UID=8f5e" in node.given.pop("red").args
 
 
 def test_a_network_is_attached_from_the_namespace_that_is_named(node: PodNode) -> None:

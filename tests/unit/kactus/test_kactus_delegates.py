@@ -9,7 +9,7 @@ from podagent.errors import CallRefused, PluginError
 from podagent.foreign import Json
 from podagent.kactus.delegates import Delegates
 from podagent.kactus.lock import MARK
-from podagent.kactus.state import DEFINITION, IFNAME
+from podagent.kactus.state import DEFINITION, IFNAME, UID
 from unit.cni.plugins import RESULT
 from unit.kactus.scripted import PodNode
 
@@ -73,6 +73,7 @@ def test_a_delegate_that_kaloom_kept_without_a_name_gets_one(
         (f"IP=10.1.0.9;MAC={MAC}", MASTER, None, f"IP=10.1.0.9;MAC={MAC}"),
         (f"IP=10.1.0.9;MAC={MAC}", DATA, None, ""),
         (f"IP=10.1.0.9;MAC={MAC};K8S_POD_NETWORK=red", DATA, None, f"IP=10.1.0.9;MAC={MAC}"),
+        ("K8S_POD_NAME=web", {**DATA, UID: "8f5e"}, None, "K8S_POD_UID=8f5e;K8S_POD_NAME=web"),
     ],
 )  # fmt: skip
 def test_the_arguments_of_a_delegate(node: PodNode, args: str, delegate: Json, mac: str | None, passed_on: str) -> None:
