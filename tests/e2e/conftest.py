@@ -14,7 +14,7 @@ from kubernetes import client, config
 
 from e2e.cluster.apart import is_apart
 from e2e.cluster.cluster import Cluster
-from e2e.cluster.layout import AGENT, KACTUS, NODE_BRIDGE, POD_BRIDGE, kubeconfig
+from e2e.cluster.layout import AGENT, KACTUS, NODE_BRIDGE, POD_BRIDGE, POD_NETWORK, kubeconfig
 from e2e.cluster.node import KINDS
 from e2e.cluster.objects import Objects
 from e2e.evidence import Evidence
@@ -81,8 +81,12 @@ def clean_node(cluster: Cluster) -> Iterator[None]:
 
 
 def _state(cluster: Cluster) -> HostState:
-    """Of the node, all of which is ours. An attachment that kactus keeps is among the leases."""
-    leased = {f"{name}/{lease.ip}" for name in names_in(ROOT) for lease in leases(name)}
+    """Of the node, all of which is ours. An attachment that kactus keeps is among the leases.
+
+    Without kactus the leases of eth0 are the kubelet's: of a pod deleted while it starts, dockershim may leave one.
+    """
+    networks = {*names_in(ROOT)} - ({POD_NETWORK} if cluster.system_plugin == "bridge" else set())
+    leased = {f"{name}/{lease.ip}" for name in networks for lease in leases(name)}
     kept = {" ".join(each) for each in kept_attachments(KACTUS)}
     running = cluster.runtime.container_names(running=True)
     interfaces = links_of().keys() - {NODE_BRIDGE, POD_BRIDGE}

@@ -62,7 +62,9 @@ def serve(kind: str) -> None:
     """The cluster of `up`, on its machine apart."""
     cluster = Cluster(kind)
     cluster.up(_say)
-    with Agent(AGENT, **cluster.agent_arguments(), options={"log-level": "info"}):
+    arguments = cluster.agent_arguments()
+    arguments["options"] |= {"log-level": "info"}
+    with Agent(AGENT, **arguments):
         _READY.touch()
         threading.Event().wait()
 

@@ -79,16 +79,18 @@ class Cluster:
         )  # fmt: skip
 
     def agent_arguments(self) -> dict[str, Any]:
-        """Arguments of `lab.agent.Agent` for the agent of this node."""
-        return {
+        """Arguments of `lab.agent.Agent` for the agent of this node, which finds containerd and its CNI by itself."""
+        arguments = {
             "kubeconfig": layout.AGENT_KUBECONFIG,
             "cni_bin_path": layout.CNI_BIN,
             "cni_conf_dir": layout.CNI_CONF,
             "node": layout.NODE_NAME,
             "attach_via": "auto",
             "kactus_dir": layout.KACTUS if self.system_plugin == "kactus" else None,
-            **self.runtime.of_agent(),
         }
+        if self._kind.runtime == "docker":
+            return arguments | self.runtime.of_agent() | {"options": {}}
+        return arguments | {"options": {"cni-bin-path": "", "cni-conf-path": ""}}
 
     def _made_runtime(self) -> PrivateDockerd | PrivateContainerd:
         if self._kind.runtime == "docker":

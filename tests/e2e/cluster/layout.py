@@ -29,6 +29,7 @@ AGENT_KUBECONFIG = STATE / "kubeconfig" / "podagent-kubeconfig.yaml"
 NODE_NAME = "localhost"
 NODE_BRIDGE = "podagent-node"
 POD_BRIDGE = "podagent-pods"
+POD_NETWORK = "podagent-e2e-default"
 API_URL = "https://127.0.0.1:16443"
 ETCD_URL = "http://127.0.0.1:12379"
 

@@ -22,7 +22,6 @@ _START_SECONDS = 60.0
 _HEALTH_PORT = 16248
 # Carries the address that the kubelet reports as the node's: it refuses one of loopback. Nothing listens there.
 _ADDRESS = "198.51.100.1"
-_NETWORK = "podagent-e2e-default"
 # Of the pods' default interfaces. No gateway and no masquerading: those would change forwarding and the packet filter.
 _POD_BRIDGE: dict[str, Any] = {
     "type": "bridge", "bridge": layout.POD_BRIDGE, "isGateway": False, "ipMasq": False,
@@ -55,11 +54,11 @@ def configure(system_plugin: str) -> None:
     if system_plugin == "kactus":
         conf = json.loads((layout.PROJECT / "etc/cni/net.d/05-kactus.conf").read_text())
         [master] = conf["delegates"]
-        conf |= {"name": _NETWORK, "kubeconfig": str(layout.AGENT_KUBECONFIG), "cniDir": str(layout.KACTUS)}
+        conf |= {"name": layout.POD_NETWORK, "kubeconfig": str(layout.AGENT_KUBECONFIG), "cniDir": str(layout.KACTUS)}
         conf["delegates"] = [master | _POD_BRIDGE | {"masterPlugin": True}]
         (layout.CNI_CONF / "05-kactus.conf").write_text(json.dumps(conf))
     else:
-        conf = {"cniVersion": "0.4.0", "name": _NETWORK, "plugins": [_POD_BRIDGE]}
+        conf = {"cniVersion": "0.4.0", "name": layout.POD_NETWORK, "plugins": [_POD_BRIDGE]}
         (layout.CNI_CONF / "10-bridge.conflist").write_text(json.dumps(conf))
     bridge = layout.NODE_BRIDGE
     for change in (f"link add {bridge} up type bridge", f"addr add {_ADDRESS}/32 dev {bridge}"):
