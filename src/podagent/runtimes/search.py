@@ -98,13 +98,11 @@ def _ask_docker(candidate: Candidate) -> Reply:
 
 def _ask_name(path: str) -> Reply:
     """Asks in another process, so that a node with Docker does not load what CRI needs."""
-    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    command = [sys.executable, "-m", askname.__name__, path]
+    program = f"import sys; sys.path = {[*filter(None, sys.path)]!r}; from {askname.__name__} import run; run()"
+    command = [sys.executable, "-I", "-c", program, path]  # isolated: not from the working directory
     limit_s = 5 * askname.LIMIT_S  # with the start of an interpreter
     try:
-        done = subprocess.run(
-            command, env=environ, capture_output=True, stdin=subprocess.DEVNULL, timeout=limit_s, check=False
-        )
+        done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, timeout=limit_s, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         return Reply(None, excerpt(str(error)), maybe=True)
     if done.returncode == 0:

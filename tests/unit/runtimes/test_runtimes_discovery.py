@@ -180,6 +180,19 @@ def test_a_socket_that_a_hint_names_is_asked_for_its_name(
     assert found == Found(kind, server.endpoint if kind is Kind.CRI else node.docker, "/etc/crictl.yaml", guessed=True)
 
 
+def test_the_question_for_the_name_runs_nothing_of_the_working_directory_or_of_a_variable(
+    node: Node, server: CriServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for package in ("podagent", "h2"):
+        node.write(f"evil/{package}/__init__.py", f"open({str(tmp_path / 'ran')!r}, 'w')")
+    monkeypatch.chdir(tmp_path / "evil")
+    monkeypatch.setenv("PYTHONHOME", str(tmp_path))
+    node.write("etc/crictl.yaml", f"runtime-endpoint: {server.endpoint}\n")
+    server.answers["Version"] = message(recorded("containerd-2.1.9", "version.pb"))
+    assert node.search("cri").kind is Kind.CRI
+    assert not (tmp_path / "ran").exists()
+
+
 @pytest.mark.parametrize(
     ("answer", "fault", "waited_for"),
     [
