@@ -380,7 +380,7 @@ def test_a_runtime_without_a_proper_answer_is_logged_once_and_so_is_its_return(
     caplog.set_level("INFO")
     listed, cri.server.answers[LIST] = cri.server.answers[LIST], answer
     follower.waiting = {POD}
-    eventually(lambda: len(cri.server.calls) > 2)
+    eventually(lambda: len(cri.server.calls) > 2, 60)  # 16 MiB take seconds on a busy machine
     cri.server.answers[LIST] = listed
     eventually(lambda: follower.heard == ["reconnected", "reconnected", POD])
     name = f"container runtime at {cri.server.endpoint}"
