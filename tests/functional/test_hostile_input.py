@@ -68,7 +68,7 @@ def assert_only_sane_arguments(bed: Bed) -> None:
             f"K8S_POD_NAMESPACE={of.namespace}",
             f"K8S_POD_NAME={of.name}",
             f"K8S_POD_INFRA_CONTAINER_ID={of.sandbox_id}",
-            *([] if bed.kactus else [f"K8S_POD_UID={of.uid}"]),  # kactus has it from the runtime alone
+            *([] if bed.kactus else [f"K8S_POD_UID={of.uid}"]),
         ]
         assert call.env["CNI_IFNAME"] in ifnames("keep", "sibling")
         assert "\n" not in "".join(call.env.values())
