@@ -11,7 +11,7 @@ CLUSTER := PYTHONPATH=tests $(RUN) -m e2e.cluster
 NODES_docker := kactus bridge
 NODES_containerd := containerd
 MODE ?= delegate
-SYSTEM_PLUGIN ?= kactus
+SYSTEM_PLUGIN ?=
 ARGS ?=
 JOBS ?= 2
 RUNTIME ?=
@@ -19,7 +19,7 @@ export RUNTIME
 
 .DEFAULT_GOAL := help
 .PHONY: help demo unit fuzz mutations test coverage e2e cluster bench lint fmt rpm deb lock test-packages release setup clean
-.PHONY: venv node kubernetes
+.PHONY: venv node
 
 help: ## Show this list
 	@echo "podagent: adds and removes network interfaces of running pods"
@@ -55,11 +55,14 @@ coverage: venv ## Run the unit tests; fails if they reach too little of a packag
 	    $(VENV)/bin/coverage report --format=total --include="$$package/*" || status=1; \
 	done; printf '%-24s' all; $(VENV)/bin/coverage report --format=total || status=1; exit $$status
 
-e2e: kubernetes venv ## Run the tests on a real Kubernetes node of its own (root, Debian 12); ARGS="-k static" chooses
+e2e: venv ## Run the tests on a real Kubernetes node of its own (root, Debian 12); ARGS="-k static" chooses
+	@$(SETUP) e2e
 	@$(CLUSTER) test --jobs=$(JOBS) $(NODES_$(RUNTIME):%=--kind=%) -- $(ARGS)
 
-cluster: kubernetes venv ## Start such a node, with kactus and the agent, and a shell on it (SYSTEM_PLUGIN=bridge: without kactus; RUNTIME=containerd: a bridge on containerd)
-	@$(CLUSTER) up --kind $(or $(filter containerd,$(RUNTIME)),$(SYSTEM_PLUGIN))
+cluster: RUNTIME := $(or $(RUNTIME),$(SYSTEM_PLUGIN:%=docker))
+cluster: venv ## Start such a node, with kactus and the agent, and a shell on it (SYSTEM_PLUGIN=bridge: without kactus; RUNTIME=containerd: a bridge on containerd)
+	@$(SETUP) cluster
+	@$(CLUSTER) up $(addprefix --kind=,$(or $(filter containerd,$(RUNTIME)),$(SYSTEM_PLUGIN),$(RUNTIME:docker=kactus)))
 
 bench: node venv ## Measure the agent beside the bare CNI plugin (root; about two minutes)
 	@$(RUN) -m benchmarks.bench $(ARGS)
@@ -98,6 +101,3 @@ venv:
 
 node:
 	@$(SETUP) node
-
-kubernetes:
-	@$(SETUP) cluster

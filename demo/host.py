@@ -23,6 +23,7 @@ from lab.dockerd import PrivateDockerd
 from lab.leases import lease_dir
 from lab.networks import plugin_dir
 from lab.pins import pin_dir, remove_pins
+from lab.programs import RUNTIMES
 
 RUN_DIR = Path("/var/lib/podagent-demo")
 """All files of the demo, except the leases. Its path is in the command line of everything that is started."""
@@ -88,7 +89,7 @@ def occupied(runtime: str) -> Iterator[None]:
 def _refuse_without_tools(runtime: str) -> None:
     if os.geteuid() != 0:
         raise NotHere("containers and network namespaces need root: run it with sudo")
-    tools = "ip", "nsenter", runtimes.PROGRAMS[runtime], "runc", "busybox"
+    tools = "ip", "nsenter", RUNTIMES[runtime], "runc", "busybox"
     missing = [tool for tool in tools if not shutil.which(tool)]
     if missing:
         raise NotHere(f"not installed: {', '.join(missing)}; `make demo` installs them on Debian and Ubuntu")
@@ -138,7 +139,7 @@ def _take_away() -> None:
     found = json.loads(_FOUND.read_text())
     _end_agent()
     _end_plugins()
-    for name in runtimes.PROGRAMS:  # whichever a play that was killed has left
+    for name in RUNTIMES:  # whichever a play that was killed has left
         private_runtime(name).stop()
     remove_pins(STATE_DIR)
     for bridge in (BRIDGE, DEFAULT_BRIDGE):

@@ -17,12 +17,13 @@ from contextlib import contextmanager
 
 from demo import host
 from demo.kubelet import RunningPod
-from demo.runtimes import PROGRAMS, version
+from demo.runtimes import version
 from demo.stage import SYSTEM_CONFS, Stage, build
 from demo.telling import Teller
 from lab.links import Links, links_of
 from lab.netlink import NamespaceMonitor, wait_for
 from lab.networks import plugin_dir
+from lab.programs import RUNTIMES
 from lab.waiting import eventually
 
 IFNAME = "net8d777f385d3d"
@@ -175,7 +176,7 @@ def main() -> int:
     _end_with_supervisor()
     parser = argparse.ArgumentParser()
     parser.add_argument("--mode", choices=tuple(SYSTEM_CONFS), required=True)
-    parser.add_argument("--runtime", choices=tuple(PROGRAMS), required=True)
+    parser.add_argument("--runtime", choices=tuple(RUNTIMES), required=True)
     arguments = parser.parse_args()
     tell = Teller()
     begun = time.monotonic()
@@ -203,7 +204,7 @@ def _introduce(tell: Teller, mode: str, runtime: str) -> None:
     tell.line()
     builder = ", kactus as the node's CNI plugin" if mode == "system" else ""
     tell.line(f"   real      podagent (attach-via {mode}){builder};")
-    tell.line(f"             containers, in a private {PROGRAMS[runtime]} ({version(runtime)}); network namespaces;")
+    tell.line(f"             containers, in a private {RUNTIMES[runtime]} ({version(runtime)}); network namespaces;")
     tell.line(f"             the CNI plugins in {plugin_dir()}")
     tell.line("   stand-in  API server, kubelet and kubectl are small programs of this project, in place of a cluster;")
     tell.line('             the image "alpine" is this machine\'s busybox: nothing is downloaded')

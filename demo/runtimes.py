@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 
 from lab.containerd import Cni, PrivateContainerd
 from lab.dockerd import PrivateDockerd
-
-PROGRAMS = {"docker": "dockerd", "containerd": "containerd"}
-"""By the name of the runtime, in the order in which they are chosen."""
+from lab.programs import RUNTIMES
 
 
 def private(name: str, run_dir: Path, cni: Cni) -> PrivateDockerd | PrivateContainerd:
@@ -21,13 +18,8 @@ def private(name: str, run_dir: Path, cni: Cni) -> PrivateDockerd | PrivateConta
     return PrivateContainerd(state_dir=run_dir / "containerd", cni=cni)
 
 
-def installed() -> str:
-    """The first one whose program is there; the first of all if none is."""
-    return next((name for name, program in PROGRAMS.items() if shutil.which(program)), "docker")
-
-
 def version(name: str) -> str:
     """Its program and version, as it names them itself."""
-    shown = subprocess.run([PROGRAMS[name], "--version"], check=True, capture_output=True, text=True).stdout
+    shown = subprocess.run([RUNTIMES[name], "--version"], check=True, capture_output=True, text=True).stdout
     words = shown.replace(",", " ").split()
     return next(word for word in words if word[0].isdigit())

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from demo import host
 from demo.kubelet import Kubelet
-from demo.runtimes import PROGRAMS
 from lab import kactus
 from lab.agent import Agent
 from lab.apiserver import ApiServer
@@ -20,6 +19,7 @@ from lab.containerd import PrivateContainerd
 from lab.dockerd import PrivateDockerd
 from lab.networks import plugin_dir
 from lab.node import Node
+from lab.programs import RUNTIMES
 
 ROOT = Path(__file__).resolve().parents[1]
 NODE = "demo-node"
@@ -80,7 +80,7 @@ def build(mode: str, runtime_name: str, progress: Callable[[str], None]) -> Stag
     conf = host.CONF_DIR / file
     conf.parent.mkdir(parents=True)
     conf.write_text(json.dumps(system_conf, indent=2))
-    progress(PROGRAMS[runtime_name])
+    progress(RUNTIMES[runtime_name])
     runtime = host.private_runtime(runtime_name)
     runtime.start()
     runtime.image()

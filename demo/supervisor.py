@@ -10,7 +10,8 @@ import subprocess
 import sys
 import time
 
-from demo import host, runtimes
+from demo import host
+from lab.programs import RUNTIMES, installed_runtime
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -75,11 +76,11 @@ def main() -> int:
     """Returns the exit code: 0 all as promised, 1 not, 2 cannot be played, 128 + signal when interrupted."""
     parser = argparse.ArgumentParser("demo", description="Plays the example of README.md on real containers.")
     parser.add_argument("--mode", choices=("delegate", "system"), default="delegate", help="attach-via of the agent")
-    parser.add_argument("--runtime", choices=tuple(runtimes.PROGRAMS), help="default: the one that is installed")
+    parser.add_argument("--runtime", choices=tuple(RUNTIMES), help="default: the one that is installed")
     arguments = parser.parse_args()
     os.environ["PATH"] += ":/usr/local/sbin:/usr/sbin:/sbin"  # plain `su` leaves them out
     try:
-        return Supervisor().perform(arguments.mode, arguments.runtime or runtimes.installed())
+        return Supervisor().perform(arguments.mode, arguments.runtime or installed_runtime())
     except host.NotHere as error:
         _say(f"The demo was not played: {error}")
         return 2

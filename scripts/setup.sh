@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Prepares a checkout for development, and the machine for tests and the demo. `make` calls it; so may you.
-# Usage: setup.sh venv|node|demo|runtimes|cluster|packages
+# Usage: setup.sh venv|node|demo|runtimes|cluster|e2e|packages
 #   venv     a virtual environment in .venv with the project and its tools
 #   node     what a node of a cluster has: container runtime, CNI plugins, network tools (as root; nothing is replaced)
 #   demo     as node, with the container runtime that is there
 #   runtimes besides that the versions of containerd that the tests run, into ~/.cache (once, 62 MB)
-#   cluster  besides that a whole Kubernetes, built once from Debian's source package into ~/.cache (ten minutes)
+#   cluster  as demo, and a whole Kubernetes, built once from Debian's source package into ~/.cache (ten minutes)
+#   e2e      as cluster, with every container runtime
 #   packages what builds the packages, and the machines that they are tried in
 # Does nothing, and needs no network, when all is there. PYTHON=/path/to/python3.x chooses the interpreter,
 # RUNTIME=docker or RUNTIME=containerd the container runtime.
@@ -114,11 +115,12 @@ set_up_node() {
     install_without_services "${missing[@]}"
 }
 
-set_up_demo() {
+# Docker, unless containerd is the only one.
+runtime_there() {
     if have containerd && ! have dockerd; then
-        set_up_node containerd
+        echo containerd
     else
-        set_up_node docker
+        echo docker
     fi
 }
 
@@ -168,7 +170,7 @@ unit_exists() {
 }
 
 set_up_cluster() {
-    RUNTIME='' set_up_node docker containerd
+    set_up_node "$@"
     local missing=()
     have etcd || missing+=(etcd-server)
     have kubectl || missing+=(kubernetes-client)
@@ -245,9 +247,10 @@ cd "$(dirname "$(readlink -f "$0")")/.."
 case ${1-} in
     venv) set_up_venv ;;
     node) set_up_node docker ;;
-    demo) set_up_demo ;;
+    demo) set_up_node "$(runtime_there)" ;;
     runtimes) set_up_runtimes ;;
-    cluster) set_up_cluster ;;
+    cluster) set_up_cluster "$(runtime_there)" ;;
+    e2e) RUNTIME='' set_up_cluster docker containerd ;;
     packages) set_up_packages ;;
-    *) die "Usage: setup.sh venv|node|demo|runtimes|cluster|packages" ;;
+    *) die "Usage: setup.sh venv|node|demo|runtimes|cluster|e2e|packages" ;;
 esac

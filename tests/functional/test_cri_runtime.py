@@ -89,6 +89,13 @@ def test_a_sandbox_is_found_with_the_namespace_that_the_runtime_keeps(node: Node
     assert set(links_of(found.netns.path)) == {"lo", "eth0"}
 
 
+def test_a_sandbox_is_found_by_whichever_version_of_the_api_was_known_last(node: Node, runtime: CriRuntime) -> None:
+    pod = node.pod()
+    for version in ("v1", "v1alpha2"):
+        runtime._service._version = version
+        assert runtime.find_sandbox(key(pod)).id == pod.sandbox_id
+
+
 def test_a_pod_gets_the_sandbox_of_no_other_one(node: Node, runtime: CriRuntime) -> None:
     one, two = node.pod("web", "one"), node.pod("web", "two")
     for pod in (one, two, one):

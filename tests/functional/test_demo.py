@@ -9,13 +9,14 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from functional.ways import CHOSEN
-from lab import processes
+from lab import processes, programs
 from lab.leases import lease_dir
 from lab.pins import pin_dir
 from lab.waiting import eventually
@@ -53,13 +54,14 @@ EXAMPLE = [
 class Demo:
     """The demo as a process, and what it has printed so far."""
 
-    def __init__(self, output: Path, *arguments: str, root: Path = ROOT) -> None:
+    def __init__(self, output: Path, *arguments: str, root: Path = ROOT, within: Sequence[str] = ()) -> None:
+        """`within`: what starts it."""
         self._output = output
         environment = {"PATH": os.environ["PATH"], "PYTHONPATH": "tests", "PYTHONDONTWRITEBYTECODE": "1"}
         with output.open("wb") as file:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "demo", *arguments], cwd=root, env=environment, stdin=subprocess.DEVNULL,
-                stdout=file, stderr=file,
+                [*within, sys.executable, "-m", "demo", *arguments], cwd=root, env=environment,
+                stdin=subprocess.DEVNULL, stdout=file, stderr=file,
             )  # fmt: skip
 
     @property
@@ -89,8 +91,8 @@ def start(tmp_path: Path) -> Iterator[Start]:
     assert not before & set(PLACES[:4]), f"a demo, or something that looks like one, is on this host: {before}"
     started: list[Demo] = []
 
-    def start(*arguments: str, root: Path = ROOT) -> Demo:
-        started.append(Demo(tmp_path / f"output{len(started)}", *arguments, root=root))
+    def start(*arguments: str, **options: Any) -> Demo:
+        started.append(Demo(tmp_path / f"output{len(started)}", *arguments, **options))
         return started[-1]
 
     yield start
@@ -145,7 +147,6 @@ def test_the_readme_shows_every_command_of_the_example() -> None:
         ("docker", "delegate", "kubectl run"),
         ("docker", "system", "network data added"),
         ("docker", "system", "5."),
-        ("containerd", "delegate", "starting containerd"),
         ("containerd", "system", "network data added"),
     ],
 )
@@ -156,6 +157,17 @@ def test_leaves_nothing_behind_when_interrupted(start: Start, runtime: str, mode
     assert demo.end() == 128 + signal.SIGINT
     assert demo.text.rstrip().endswith("nothing is left behind")
     assert "Traceback" not in demo.text
+
+
+def test_the_only_runtime_of_a_machine_is_set_up_and_played_on(start: Start) -> None:
+    hidden = f"mount --bind /dev/null {programs.find('dockerd', 'docker.io')}"
+    without_docker = ["unshare", "--mount", "sh", "-ec", f'{hidden}; exec "$@"', "sh"]
+    set_up = [*without_docker, "env", "--unset=RUNTIME", "scripts/setup.sh", "demo"]
+    assert subprocess.run(set_up, cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout == b"", "nothing is installed"
+    demo = start(within=without_docker)
+    demo.wait_for("starting containerd")
+    demo.process.send_signal(signal.SIGINT)
+    assert demo.end() == 128 + signal.SIGINT
 
 
 def test_leaves_nothing_behind_when_interrupted_again_and_again_and_terminated(start: Start) -> None:

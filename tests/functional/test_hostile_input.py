@@ -13,12 +13,12 @@ import pytest
 from functional.bed import Bed
 from functional.expectations import ifname, ifnames, wait_for_event, wait_for_line
 from functional.outcomes import plugged
-from functional.ways import BOTH_WAYS
+from functional.ways import BOTH_RUNTIMES, BOTH_WAYS
 from lab.files import paths_below, paths_in
 from lab.networks import Network, definition
 from lab.node import Pod
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, BOTH_RUNTIMES]
 
 # A file that a hostile text manages to create carries this in its name.
 MARK = uuid.uuid4().hex[:8]
@@ -68,6 +68,7 @@ def assert_only_sane_arguments(bed: Bed) -> None:
             f"K8S_POD_NAMESPACE={of.namespace}",
             f"K8S_POD_NAME={of.name}",
             f"K8S_POD_INFRA_CONTAINER_ID={of.sandbox_id}",
+            *([] if bed.kactus else [f"K8S_POD_UID={of.uid}"]),
         ]
         assert call.env["CNI_IFNAME"] in ifnames("keep", "sibling")
         assert "\n" not in "".join(call.env.values())

@@ -8,6 +8,7 @@ import subprocess
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -136,8 +137,22 @@ def test_a_mounted_namespace_is_gone_with_its_mount_and_another_one_is_not_taken
 
 
 LAST_PID = Path("/proc/sys/kernel/ns_last_pid")
-TRIES = 500
-"""Until the kernel gives a number again, which it does soon."""
+TRIES = 200
+"""Until the kernel gives a number again. Others may take it, or free a lower one, at the same time."""
+
+
+@contextmanager
+def all_taken_below(number: int) -> Iterator[None]:
+    """All lower inodes are in use, so that the kernel gives this one next: the lowest that is free."""
+    taken = [make_named()]
+    try:
+        while inode(taken[-1]) < number:
+            taken.append(make_named())
+        remove_named(taken.pop())
+        yield
+    finally:
+        for path in taken:
+            remove_named(path)
 
 
 @pytest.mark.promise(
@@ -150,8 +165,9 @@ def test_a_process_with_pid_and_inode_of_an_earlier_one_is_not_taken_for_it(proc
     later = process
     for _ in range(TRIES):
         later.reap()
-        LAST_PID.write_text(str(process.pid - 1))
-        later = Process()
+        with all_taken_below(ref.inode):
+            LAST_PID.write_text(str(process.pid - 1))
+            later = Process()
         if (later.pid, inode(later.path)) == (process.pid, ref.inode):
             break
     try:
@@ -169,7 +185,8 @@ def test_a_mounted_namespace_with_the_inode_of_an_earlier_one_is_not_taken_for_i
     ref, later = identify(str(named)), named
     for _ in range(TRIES):
         remove_named(later)
-        later = make_named()
+        with all_taken_below(ref.inode):
+            later = make_named()
         if inode(later) == ref.inode:
             break
     try:

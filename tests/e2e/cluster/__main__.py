@@ -20,6 +20,7 @@ from e2e.cluster.layout import AGENT, KUBERNETES, LOGS, NODE_NAME, STATE, kubeco
 from e2e.cluster.node import KINDS
 from e2e.cluster.suite import run
 from lab.agent import Agent
+from lab.programs import installed_runtime
 from lab.waiting import eventually
 
 _LOCK = Path("/run/podagent-cluster.lock")
@@ -36,9 +37,10 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--kind", type=click.Choice(list(KINDS)), default="kactus", help="Its CNI plugin and runtime.")
-def up(kind: str) -> None:
+@click.option("--kind", type=click.Choice(list(KINDS)), help="Its CNI plugin and runtime.")
+def up(kind: str | None) -> None:
     """Bring a cluster up, with the agent on its node, and open a shell beside it; it ends with the shell."""
+    kind = kind or ("containerd" if installed_runtime() == "containerd" else "kactus")
     with _alone():
         machine = MachineApart("by-hand", [sys.executable, "-m", "e2e.cluster", "serve", kind])
         environment = {**os.environ, "KUBECONFIG": str(kubeconfig("admin"))}
