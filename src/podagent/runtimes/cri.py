@@ -66,11 +66,14 @@ class CriRuntime:
             of = guest(status.handler, lenient(status.info, "runtimeType", str))
             return Sandbox(status.id, self._netns(status), populated=True, guest=of)
         except (RuntimeUnavailable, ValueError) as error:
-            raise RuntimeUnavailable(f"{self._name} does not answer as expected: {error}") from error
+            raise self._unexpected(error) from error
 
     def cni_directories(self) -> CniDirectories:
         """Where its CNI is, as far as it tells. Raises RuntimeUnavailable."""
-        return self._service.cni_directories(time.monotonic() + DIRECTORIES_S)
+        try:
+            return self._service.cni_directories(time.monotonic() + DIRECTORIES_S)
+        except RuntimeUnavailable as error:
+            raise self._unexpected(error) from error
 
     def follow(self, hints: Hints, stop: Stop) -> None:
         """Reports sandboxes of pods that wait for one until `stop`. It polls: see decision 33."""
@@ -100,6 +103,9 @@ class CriRuntime:
     @property
     def _name(self) -> str:
         return f"container runtime at {self._service.endpoint}"
+
+    def _unexpected(self, error: Exception) -> RuntimeUnavailable:
+        return RuntimeUnavailable(f"{self._name} does not answer as expected: {error}")
 
     def _status(self, pod: PodKey, deadline: float) -> SandboxStatus:
         listed = [each for each in self._service.ready_sandboxes(deadline, pod.uid) if each.pod == pod]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from urllib.parse import unquote
 
 from h2.config import H2Configuration
@@ -76,12 +76,14 @@ class _Call:
         self._http.send_headers(_STREAM, _headers(method))
         self._http.send_data(_STREAM, b"\0" + len(message).to_bytes(4, "big") + message, end_stream=True)
         while self._trailers is None:
-            self._in_time().sendall(self._http.data_to_send())
+            with suppress(BrokenPipeError):  # what a server has sent before it hangs up is there to be read
+                self._in_time().sendall(self._http.data_to_send())
             received = self._in_time().recv(_READ)
             if not received:
                 raise ValueError("the connection was closed before the end of the answer")
             for event in self._http.receive_data(received):
-                self._take(event)
+                if self._trailers is None:  # else the answer is complete, whatever becomes of the connection
+                    self._take(event)
         _require_ok(self._trailers)
         return _message(bytes(self._body))
 

@@ -263,6 +263,12 @@ def test_a_runtime_that_hangs_is_given_up_after_one_limit_for_all_calls(cri: Cri
         cri.adapter(timeout_s=0.3).find_sandbox(POD)
 
 
+def test_the_error_of_a_runtime_that_does_not_tell_its_directories_names_its_socket(cri: Cri) -> None:
+    cri.server.answers["Status"] = status(2, "server is not initialized yet")
+    with pytest.raises(RuntimeUnavailable, match=f"at {cri.server.endpoint} does not answer .*not initialized yet"):
+        cri.runtime.cni_directories()
+
+
 def test_a_list_of_300_sandboxes_passes_the_window_of_http2(cri: Cri) -> None:
     labels = {f"example.com/label-{number}": "x" * 20 for number in range(8)}
     others = [sandbox(f"o{each}", POD._replace(uid=f"uid-{each}0"), labels=labels) for each in range(300)]

@@ -43,6 +43,15 @@ def test_a_call_returns_the_message_of_the_answer(server: CriServer) -> None:
     assert server.calls == [(METHOD, b"request")]
 
 
+def test_an_answer_counts_though_the_server_ends_the_connection_after_it(server: CriServer) -> None:
+    def farewell(http: H2Connection) -> None:
+        http.send_headers(1, [("grpc-status", "0")], end_stream=True)
+        http.close_connection()
+
+    server.answers["Version"] = Answer(framed(b"answer"), instead=farewell)
+    assert asked(server) == b"answer"
+
+
 @pytest.mark.parametrize("size", [0, 65535, 65536, 1 << 20, grpc.LARGEST_MESSAGE])
 def test_an_answer_may_be_larger_than_the_window_of_http2(server: CriServer, size: int) -> None:
     server.answers["Version"] = message(b"x" * size)
