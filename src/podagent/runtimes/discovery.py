@@ -5,6 +5,7 @@ Where the kubelet names its socket, or the settings name one runtime, there is n
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from typing import NamedTuple
@@ -30,7 +31,7 @@ _USUAL: Mapping[str, Sequence[str]] = {
     "docker": ("/run/cri-dockerd.sock",),
 }
 # Behind them is Docker, whose own socket tells more.
-_SHIMS = "/cri-dockerd.sock", "/dockershim.sock"
+_SHIMS = "cri-dockerd", "dockershim"
 
 
 class Kind(Enum):
@@ -160,12 +161,12 @@ def is_default(docker: str) -> bool:
 
 def is_docker(path: str, docker: str) -> bool:
     """Whether Docker, or what systemd starts with it, listens at this socket, by its name."""
-    return _plain(path) == _plain(docker) or path.endswith(_SHIMS[:1])
+    return _plain(path) == _plain(docker) or _is_named(path, _SHIMS[:1])
 
 
 def is_shim(path: str) -> bool:
     """Whether Docker is behind this socket, by its name."""
-    return path.endswith(_SHIMS)
+    return _is_named(path, _SHIMS)
 
 
 def flag(arguments: Iterable[str], name: str) -> str:
@@ -184,6 +185,11 @@ def yaml_value(text: str, key: str) -> str:
         return lenient(mapping(text, "it"), key, str)
     except KubeconfigError:
         return ""
+
+
+def _is_named(path: str, beginnings: tuple[str, ...]) -> bool:
+    """Distributions add to the names, as in ``cri-dockerd-mke.sock``."""
+    return posixpath.basename(path).startswith(beginnings)
 
 
 def _usual(container_type: str) -> list[Candidate]:

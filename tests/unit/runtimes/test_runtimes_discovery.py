@@ -245,9 +245,10 @@ def test_docker_is_taken_where_it_is_named_and_found_only_where_it_runs(node: No
     (tmp_path / "docker.sock").touch()
     for container_type in ("docker", "auto"):
         assert node.search(container_type) == Found(Kind.DOCKER, node.docker, "docker-endpoint")
-    shim = tmp_path / "cri-dockerd.sock"
-    shim.touch()
-    assert node.search("cri", f"unix://{shim}") == Found(Kind.DOCKER, node.docker, "cri-endpoint")
+    for name in ("cri-dockerd-mke.sock", "cri-dockerd.sock"):
+        shim = tmp_path / name
+        shim.touch()
+        assert node.search("cri", f"unix://{shim}") == Found(Kind.DOCKER, node.docker, "cri-endpoint")
     node.write("etc/crictl.yaml", f"runtime-endpoint: unix://{shim}\n")
     with pytest.raises(RuntimeUnavailable, match="Docker does not run"):
         node.search("cri")
