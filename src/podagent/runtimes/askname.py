@@ -28,5 +28,9 @@ def main(path: str) -> int:
     return 0
 
 
-if __name__ == "__main__":
+def run() -> None:
     sys.exit(main(*sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    run()

@@ -172,10 +172,9 @@ def flag(arguments: Iterable[str], name: str) -> str:
     """The value of a flag in a command line of the kubelet, the last of several; "" if it is absent."""
     value, rest = "", iter(arguments)
     for argument in rest:
-        if argument == name:
-            value = next(rest, "")
-        elif argument.startswith(f"{name}="):
-            value = argument.partition("=")[2]
+        key, separator, text = argument.partition("=")
+        if key.replace("_", "-") == name:  # as the kubelet reads them
+            value = text if separator else next(rest, "")
     return value
 
 
@@ -194,7 +193,7 @@ def _usual(container_type: str) -> list[Candidate]:
 
 def _named(text: str, origin: str) -> list[Candidate]:
     """A socket of this node in the notations of the kubelet and crictl; other endpoints are nobody's."""
-    path = text.strip().removeprefix("unix://")
+    path = text.strip().removeprefix("unix:").removeprefix("//")
     return [Candidate(path, origin, named=True)] if path.startswith("/") and path.isprintable() else []
 
 

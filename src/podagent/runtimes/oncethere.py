@@ -66,6 +66,7 @@ class OnceThere:
         self._found: Found | None = None
         self._away_since: float | None = None
         self._guessed = 0
+        self._has_pods = False
         self._look_again = self._ask_again = 0.0
         self.about = ""
         self.cni: CniDirectories | None = None
@@ -85,7 +86,7 @@ class OnceThere:
         except SandboxNotFound:
             self._away_since = None
             raise
-        self._away_since = None
+        self._away_since, self._has_pods = None, True
         return sandbox
 
     def follow(self, hints: Hints, stop: Stop) -> None:
@@ -98,32 +99,43 @@ class OnceThere:
 
     def _has_replaced(self, client: Client) -> bool:
         """Looks again if there is a doubt. One that is found again is followed without a break."""
-        now, since = self._clock(), self._away_since
-        if now > self._look_again or (since is not None and now - since > self._kept_s):
+        now = self._clock()
+        if now > self._look_again or self._is_away(now):
             self._look()
         elif now > self._ask_again:
             self._ask(client)
         return self._client is not client
 
+    def _is_away(self, now: float) -> bool:
+        since = self._away_since
+        return since is not None and now - since > self._kept_s
+
     def _look(self) -> bool:
         try:
-            found = self._search()
+            found = self._better_than_present(self._search())
             client = self._client if self._client and found == self._found else self._load(found)
             cni = client.cni_directories()
         except RuntimeUnavailable as error:
             if str(error) != self.about:
                 _log.warning("%s; trying again", error, extra=Message.RUNTIME_LOST.field)
-            self._away_since, self.about = None, str(error)
-            self._look_again = self._clock() + self._poll_s
+            self.about, now = str(error), self._clock()
+            if self._is_away(now):
+                self._away_since, self._has_pods = None, False
+            self._look_again = now + self._poll_s
             return False
         self.cni, self._found, self._client = cni, found, client  # in this order: lookups lead to calls of plugins
         self._ask_again = self._clock() + self._kept_s
         if (about := f"container runtime: {found}") != self.about:
             _log.info("%s", about)
-        self._away_since, self.about = None, about
+        self._away_since, self.about, self._has_pods = None, about, False
         self._guessed = self._guessed + 1 if found.guessed else 0  # ever less often: most kubelets start soon
         self._look_again = self._clock() + self._kept_s * 2**self._guessed / 2 if found.guessed else math.inf
         return True
+
+    def _better_than_present(self, found: Found) -> Found:
+        """Another guess is no better while the present runtime has sandboxes of pods: it may serve something else."""
+        keep = found.guessed and self._has_pods and not self._is_away(self._clock())
+        return self._found if keep and self._found else found
 
     def _ask(self, client: Client) -> None:
         """A runtime may be restarted with other directories: each version of k3s has its own."""

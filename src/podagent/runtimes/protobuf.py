@@ -6,11 +6,12 @@ https://protobuf.dev/programming-guides/encoding/
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _FIXED = {_FIXED64: 8, _FIXED32: 4}
 _SIXTY_FOUR_BITS = 1 << 64
+_ALL = range(1, 1 << 29)
 MOST_FIELDS = 1 << 16
 """Of a message. A field of two bytes takes a hundred times as many in memory."""
 
@@ -18,10 +19,11 @@ MOST_FIELDS = 1 << 16
 class Fields:
     """The fields of a message. Those that nobody asks for may have any value."""
 
-    def __init__(self, message: bytes) -> None:
-        """Raises ValueError if `message` is none, or has more than `MOST_FIELDS` fields."""
+    def __init__(self, message: bytes, kept: Container[int] = _ALL) -> None:
+        """Keeps the fields with these numbers, of which there may be `MOST_FIELDS`. Raises ValueError."""
         self._values: dict[int, list[int | bytes]] = {}
-        for count, (number, value) in enumerate(_fields(message)):
+        fields = (each for each in _fields(message) if each[0] in kept)
+        for count, (number, value) in enumerate(fields):
             if count == MOST_FIELDS:
                 raise ValueError(f"a message has more than {MOST_FIELDS} fields")
             self._values.setdefault(number, []).append(value)
@@ -37,13 +39,13 @@ class Fields:
         """A string; "" if it is absent. Raises ValueError."""
         return self._all_bytes(field)[-1].decode() if field in self._values else ""
 
-    def message(self, field: int) -> Fields:
+    def message(self, field: int, kept: Container[int] = _ALL) -> Fields:
         """A message within this one; one without fields if it is absent. Raises ValueError."""
-        return Fields(b"".join(self._all_bytes(field)))  # one in parts is their concatenation
+        return Fields(b"".join(self._all_bytes(field)), kept)  # one in parts is their concatenation
 
-    def messages(self, field: int) -> Iterator[Fields]:
+    def messages(self, field: int, kept: Container[int] = _ALL) -> Iterator[Fields]:
         """Repeated messages. Raises ValueError."""
-        return map(Fields, self._all_bytes(field))
+        return (Fields(each, kept) for each in self._all_bytes(field))
 
     def map(self, field: int) -> dict[str, str]:
         """A map of strings. Raises ValueError."""
@@ -84,7 +86,7 @@ def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
     while at < len(message):
         tag, at = _read_varint(message, at)
         field, kind = tag >> 3, tag & 7
-        if not 0 < field < 1 << 29:
+        if field not in _ALL:
             raise ValueError(f"no field has the number {field}")
         if kind == _VARINT:
             value, at = _read_varint(message, at)

@@ -7,7 +7,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -57,13 +57,24 @@ class Search:
 
     def _named(self) -> Named:
         arguments = next(_kubelets(self._root / "proc"), [])
-        config = flag(arguments, "--config") or KUBELET_CONFIG
         return Named(
             configured=self._configured,
             kubelet_flag=flag(arguments, "--container-runtime-endpoint"),
-            kubelet_config=yaml_value(self._read(config), "containerRuntimeEndpoint"),
+            kubelet_config=self._of_kubelets_files(arguments),
             crictl=yaml_value(self._read(CRICTL_CONFIG), "runtime-endpoint"),
         )
+
+    def _of_kubelets_files(self, arguments: Sequence[str]) -> str:
+        """By its configuration file, and those that change it: of several, the last one counts."""
+        files = [flag(arguments, "--config") or KUBELET_CONFIG, *self._drop_ins(flag(arguments, "--config-dir"))]
+        values = [yaml_value(self._read(file), "containerRuntimeEndpoint") for file in files]
+        return next(filter(None, reversed(values)), "")
+
+    def _drop_ins(self, directory: str) -> list[str]:
+        found: list[Path] = []
+        with suppress(OSError):
+            found = sorted((self._root / directory.lstrip("/")).rglob("*.conf")) if directory else []
+        return [str(each.relative_to(self._root)) for each in found]
 
     def _read(self, path: str) -> str:
         with suppress(OSError), (self._root / path.lstrip("/")).open(encoding="utf-8", errors="replace") as file:
@@ -98,13 +109,11 @@ def _ask_docker(candidate: Candidate) -> Reply:
 
 def _ask_name(path: str) -> Reply:
     """Asks in another process, so that a node with Docker does not load what CRI needs."""
-    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    command = [sys.executable, "-m", askname.__name__, path]
+    program = f"import sys; sys.path = {[*filter(None, sys.path)]!r}; from {askname.__name__} import run; run()"
+    command = [sys.executable, "-I", "-c", program, path]  # isolated: not from the working directory
     limit_s = 5 * askname.LIMIT_S  # with the start of an interpreter
     try:
-        done = subprocess.run(
-            command, env=environ, capture_output=True, stdin=subprocess.DEVNULL, timeout=limit_s, check=False
-        )
+        done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, timeout=limit_s, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         return Reply(None, excerpt(str(error)), maybe=True)
     if done.returncode == 0:

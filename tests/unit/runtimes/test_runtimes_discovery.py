@@ -32,6 +32,7 @@ KUBELETS = Named(kubelet_flag="unix:///run/k/k.sock", kubelet_config="/run/c.soc
         ("auto", Named("unix:///var/run/crio/crio.sock"), DOCKER, [f"/var{CRIO}", *USUAL[:-2], SHIM, DOCKER]),
         ("auto", KUBELETS, DOCKER, ["/run/k/k.sock"]),
         ("auto", KUBELETS._replace(kubelet_flag=""), DOCKER, ["/run/c.sock"]),
+        ("auto", Named(kubelet_flag="unix:/run/c.sock"), DOCKER, ["/run/c.sock"]),
         ("auto", KUBELETS._replace(configured="unix:///a"), DOCKER, ["/a", "/run/k/k.sock"]),
         ("auto", KUBELETS, "/d.sock", ["/d.sock", "/run/k/k.sock"]),
         (
@@ -89,10 +90,11 @@ def test_flags_of_a_kubelet_and_values_of_a_file_are_read_in_all_their_forms() -
         ["kubelet", f"{name}=/x"],
         [name, "/x"],
         [f"{name}=/y", name, "/x", "--v=2"],
+        ["--container_runtime_endpoint=/x"],
         ["kubelet", f"{name}-x=/x"],
         [name],
     ]
-    assert [flag(line, name) for line in lines] == ["/x", "/x", "/x", "", ""]
+    assert [flag(line, name) for line in lines] == ["/x", "/x", "/x", "/x", "", ""]
     texts = [
         "a: /x",
         '{"a": "/x"}',
@@ -163,6 +165,17 @@ def test_the_kubelet_of_the_node_names_its_runtime_and_no_process_of_a_pod_does(
     assert server.calls == []  # there is no choice, so it need not answer yet
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_the_last_drop_in_of_a_kubelet_that_names_a_runtime_counts(node: Node, server: CriServer) -> None:
+    node.kubelet(7, "--config=/etc/kubelet.yaml", "--config-dir=/etc/kubelet.d")
+    node.write("etc/kubelet.yaml", "containerRuntimeEndpoint: unix:///run/other.sock\n")
+    node.write("etc/kubelet.d/00-rke2.conf", "containerRuntimeEndpoint: unix:///run/another.sock\n")
+    node.write("etc/kubelet.d/20-cli/a.conf", f"containerRuntimeEndpoint: {server.endpoint}\n")
+    node.write("etc/kubelet.d/30-more.conf", "maxPods: 5\n")
+    node.write("etc/kubelet.d/40-off.conf.bak", "containerRuntimeEndpoint: unix:///run/former.sock\n")
+    assert node.search() == Found(Kind.CRI, server.endpoint, "the kubelet's configuration")
+
+
 @pytest.mark.parametrize(
     ("answer", "kind"),
     [
@@ -178,6 +191,19 @@ def test_a_socket_that_a_hint_names_is_asked_for_its_name(
     server.answers["Version"] = answer
     found = node.search("cri")
     assert found == Found(kind, server.endpoint if kind is Kind.CRI else node.docker, "/etc/crictl.yaml", guessed=True)
+
+
+def test_the_question_for_the_name_runs_nothing_of_the_working_directory_or_of_a_variable(
+    node: Node, server: CriServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for package in ("podagent", "h2"):
+        node.write(f"evil/{package}/__init__.py", f"open({str(tmp_path / 'ran')!r}, 'w')")
+    monkeypatch.chdir(tmp_path / "evil")
+    monkeypatch.setenv("PYTHONHOME", str(tmp_path))
+    node.write("etc/crictl.yaml", f"runtime-endpoint: {server.endpoint}\n")
+    server.answers["Version"] = message(recorded("containerd-2.1.9", "version.pb"))
+    assert node.search("cri").kind is Kind.CRI
+    assert not (tmp_path / "ran").exists()
 
 
 @pytest.mark.parametrize(

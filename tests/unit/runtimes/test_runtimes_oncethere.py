@@ -198,6 +198,46 @@ def test_a_guess_is_checked_ever_less_often_and_one_that_is_named_never(node: No
     assert node.searches == searches
 
 
+def test_a_guess_with_sandboxes_of_pods_gives_way_to_a_runtime_that_is_named_but_to_no_other_guess(node: Node) -> None:
+    node.has = CRI._replace(guessed=True)
+    runtime = node.runtime()
+    end = node.follow(runtime)
+    runtime.find_sandbox(POD)
+    node.has, node.now = DOCKER._replace(guessed=True), 61
+    eventually(partial(node.has_searched, 2))
+    assert runtime.find_sandbox(POD).id == "CRI"
+    node.has, node.now = DOCKER, 182
+    eventually(lambda: runtime.find_sandbox(POD).id == "DOCKER")
+    node.has, node.now = CRI._replace(guessed=True), 1000
+    node.clients[1].fails = RuntimeUnavailable("away")
+    for node.now in (1000, 1061):
+        with suppress(RuntimeUnavailable):
+            runtime.find_sandbox(POD)
+    eventually(lambda: len(node.clients) == 3)
+    node.has, node.now = DOCKER._replace(guessed=True), 2000  # CRI has had none since the last look
+    eventually(lambda: len(node.clients) == 4)
+    end()
+
+
+def test_a_guess_that_had_sandboxes_of_pods_gives_way_once_it_has_been_away_for_a_minute(node: Node) -> None:
+    node.has = CRI._replace(guessed=True)
+    runtime = node.runtime()
+    end = node.follow(runtime)
+    runtime.find_sandbox(POD)
+    node.cni = node.clients[0].fails = RuntimeUnavailable("it hangs")
+    node.has = DOCKER._replace(guessed=True)
+    for node.now, searches in ((50, 1), (62, 2), (64, 3)):
+        with pytest.raises(RuntimeUnavailable):
+            runtime.find_sandbox(POD)
+        eventually(partial(node.has_searched, searches))
+    node.has, node.now = NOTHING, 112
+    eventually(lambda: runtime.about == str(NOTHING))
+    assert len(node.clients) == 1
+    node.has, node.cni, node.now = DOCKER._replace(guessed=True), CniDirectories(), 114
+    eventually(lambda: len(node.clients) == 2)
+    end()
+
+
 def test_a_runtime_counts_as_found_once_it_tells_where_its_cni_is_which_may_change(node: Node) -> None:
     hangs = RuntimeUnavailable("it hangs")
     node.has, node.cni = CRI, hangs

@@ -59,6 +59,16 @@ def test_a_status_is_read_as_googles_library_writes_it(
     assert crimessages.sandbox_status(written) == expected
 
 
+def test_a_sandbox_is_read_however_many_annotations_its_tenant_gives_it() -> None:
+    annotation = {"annotations": {format(each, "x"): "" for each in range(MOST_FIELDS + 1)}}
+    listed = [reference.message("PodSandbox", id="a", **annotation), reference.message("PodSandbox", id="b")]
+    response = reference.message("ListPodSandboxResponse", items=listed).SerializeToString()
+    assert [each.id for each in crimessages.listed_sandboxes(response)] == ["a", "b"]
+    status = reference.message("PodSandboxStatus", id="a", runtime_handler="kata", **annotation)
+    response = reference.message("PodSandboxStatusResponse", status=status).SerializeToString()
+    assert crimessages.sandbox_status(response).handler == "kata"
+
+
 @given(TEXTS)
 def test_requests_are_those_that_googles_library_writes(value: str) -> None:
     label = {"label_selector": {crimessages.UID_LABEL: value}} if value else {}
