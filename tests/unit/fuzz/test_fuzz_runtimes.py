@@ -75,7 +75,7 @@ def frames(answer: Answer, path: Path) -> bytes:
         server.answers["x"] = answer
         with suppress(RuntimeUnavailable):
             call(str(path), "/x", b"", time.monotonic() + 10)
-        return server.sent
+        return bytes(server.sent)
 
 
 @pytest.fixture(scope="module")

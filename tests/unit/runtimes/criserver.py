@@ -75,7 +75,7 @@ class CriServer:
         self.endpoint = f"unix://{path}"
         self.answers: dict[str, Answer] = {}
         self.calls: list[tuple[str, bytes]] = []
-        self.sent = b""
+        self.sent = bytearray()
         self.open = 0
         self._counting = threading.Lock()
         self._path = path
@@ -106,8 +106,13 @@ class CriServer:
     def _serve(self, sock: socket.socket) -> None:
         with self._counting:
             self.open += 1
-        with sock, contextlib.suppress(OSError, H2Error):
-            _Connection(self, sock).serve()
+        with sock:
+            with contextlib.suppress(OSError, H2Error):
+                _Connection(self, sock).serve()
+            with contextlib.suppress(OSError):  # what the client sends meanwhile must not take its answer away
+                sock.shutdown(socket.SHUT_WR)
+                while sock.recv(65536):
+                    pass
         with self._counting:
             self.open -= 1
 
@@ -119,7 +124,7 @@ class _Connection:
         self._http = H2Connection(H2Configuration(client_side=False, header_encoding="utf-8"))
         self._path = ""
         self._request = b""
-        server.sent = b""
+        server.sent = bytearray()
 
     def serve(self) -> None:
         self._http.initiate_connection()
