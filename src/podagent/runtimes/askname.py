@@ -1,4 +1,4 @@
-"""A program that prints the name of the runtime which serves CRI at a socket.
+"""A program that prints the name of the runtime which serves CRI at a socket; in a second line, whether it runs pods.
 
     python -m podagent.runtimes.askname /run/containerd/containerd.sock
 
@@ -13,6 +13,7 @@ import time
 LIMIT_S = 2.0
 """Of the call, in seconds."""
 OFF, NO_ANSWER = 3, 4
+PODS, NO_POD = "pods", "no pod"
 
 
 def main(path: str) -> int:
@@ -21,7 +22,9 @@ def main(path: str) -> int:
     from podagent.runtimes.criservice import CriOff, CriService  # noqa: PLC0415
 
     try:
-        sys.stdout.write(CriService(f"unix://{path}").runtime_name(time.monotonic() + LIMIT_S))
+        service, deadline = CriService(f"unix://{path}"), time.monotonic() + LIMIT_S
+        name, pods = service.runtime_name(deadline), service.ready_sandboxes(deadline)
+        sys.stdout.write(f"{name}\n{PODS if pods else NO_POD}")
     except RuntimeUnavailable as error:
         sys.stderr.write(str(error))
         return OFF if isinstance(error, CriOff) else NO_ANSWER

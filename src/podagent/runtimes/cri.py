@@ -79,14 +79,16 @@ class CriRuntime:
         """Reports sandboxes of pods that wait for one until `stop`. It polls: see decision 33."""
         polling = Polling()
         hints.reconnected()
-        while not stop.wait(self._tick_s):
-            now = time.monotonic()
+        pause_s = self._tick_s
+        while not stop.wait(pause_s):
+            now, pause_s = time.monotonic(), self._tick_s
             waiting = polling.due(hints.waiting(), now)
             if not waiting:
                 continue
             try:
                 uid = waiting[0].uid if len(waiting) == 1 else ""
                 found = polling.news(self._service.ready_sandboxes(now + self._timeout_s, uid))
+                pause_s = max(pause_s, 4 * (time.monotonic() - now))  # one that is slow has enough to do
             except RuntimeUnavailable as error:
                 if not self._lost:
                     message = "%s does not answer, trying again: %s"

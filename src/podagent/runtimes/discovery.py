@@ -79,11 +79,13 @@ class Reply(NamedTuple):
         kind: of the runtime; None if it is none, or has not answered.
         fault: then the reason.
         maybe: something is there, and may be a runtime as soon as it answers.
+        idle: it runs no pod, and may serve something else than Kubernetes.
     """
 
     kind: Kind | None
     fault: str = ""
     maybe: bool = False
+    idle: bool = False
 
 
 class Named(NamedTuple):
@@ -125,7 +127,7 @@ def candidates(container_type: str, named: Named, docker: str) -> list[Candidate
 
 
 def choose(container_type: str, offered: Sequence[Candidate], docker: str, ask: Callable[[Candidate], Reply]) -> Found:
-    """The first of the candidates that is a runtime.
+    """The first of the candidates that is a runtime, and runs pods; if none runs any, the first that is a runtime.
 
     A socket that something listens at, and that may be a runtime still starting, is waited for: another one would be
     taken for the node's.
@@ -140,15 +142,21 @@ def choose(container_type: str, offered: Sequence[Candidate], docker: str, ask: 
         RuntimeUnavailable: there is none; the text names what was tried.
     """
     faults: dict[str, list[str]] = {}
+    idle: list[Found] = []
     for candidate in offered:
         reply = ask(candidate)
-        if reply.kind is Kind.DOCKER:
-            return Found(Kind.DOCKER, f"unix://{docker}", candidate.origin, not candidate.named)
-        if reply.kind is Kind.CRI:
-            return Found(Kind.CRI, f"unix://{candidate.path}", candidate.origin, not candidate.named)
+        if reply.kind:
+            path = docker if reply.kind is Kind.DOCKER else candidate.path
+            found = Found(reply.kind, f"unix://{path}", candidate.origin, not candidate.named)
+            if not reply.idle:
+                return found
+            idle.append(found)
+            continue
         faults.setdefault(reply.fault, []).append(candidate.path)
         if reply.maybe:
             break
+    if idle:
+        return idle[0]
     tried = "; ".join(f"{', '.join(paths)}: {fault}" for fault, paths in faults.items())
     setting = "" if container_type == "auto" else f" of container-type {container_type}"
     raise RuntimeUnavailable(f"no container runtime{setting} answers: {tried}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,6 +19,8 @@ _log = logging.getLogger(__name__)
 
 _POLL_S = 1.0
 _KEPT_S = 60.0
+_LONGEST_PAUSE_S = 10.0
+_MOST_DOUBLINGS = 5  # up to 16 minutes
 
 Search = Callable[[], Found]
 
@@ -95,7 +96,7 @@ class OnceThere:
             if client := self._client:
                 client.follow(hints, _Either(stop, partial(self._has_replaced, client)))
             elif not self._look():
-                stop.wait(self._poll_s)
+                stop.wait(self._look_again - self._clock())
 
     def _has_replaced(self, client: Client) -> bool:
         """Looks again if there is a doubt. One that is found again is followed without a break."""
@@ -111,6 +112,7 @@ class OnceThere:
         return since is not None and now - since > self._kept_s
 
     def _look(self) -> bool:
+        began = self._clock()
         try:
             found = self._better_than_present(self._search())
             client = self._client if self._client and found == self._found else self._load(found)
@@ -121,15 +123,17 @@ class OnceThere:
             self.about, now = str(error), self._clock()
             if self._is_away(now):
                 self._away_since, self._has_pods = None, False
-            self._look_again = now + self._poll_s
+            # A search starts processes: it may take a fiftieth of the processor.
+            self._look_again = now + min(_LONGEST_PAUSE_S, max(self._poll_s, 50 * (now - began)))
             return False
         self.cni, self._found, self._client = cni, found, client  # in this order: lookups lead to calls of plugins
         self._ask_again = self._clock() + self._kept_s
         if (about := f"container runtime: {found}") != self.about:
             _log.info("%s", about)
         self._away_since, self.about, self._has_pods = None, about, False
-        self._guessed = self._guessed + 1 if found.guessed else 0  # ever less often: most kubelets start soon
-        self._look_again = self._clock() + self._kept_s * 2**self._guessed / 2 if found.guessed else math.inf
+        self._guessed = min(self._guessed + 1, _MOST_DOUBLINGS) if found.guessed else 0
+        # Ever less often: most kubelets start soon. A kubelet may get another runtime, too.
+        self._look_again = self._clock() + self._kept_s * 2 ** (self._guessed or _MOST_DOUBLINGS) / 2
         return True
 
     def _better_than_present(self, found: Found) -> Found:

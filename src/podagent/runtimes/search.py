@@ -103,7 +103,7 @@ def _ask_docker(candidate: Candidate) -> Reply:
     if not path.exists():
         return Reply(None, _ABSENT[errno.ENOENT])
     if candidate.named or (path.parent / "docker.pid").exists():
-        return Reply(Kind.DOCKER)
+        return Reply(Kind.DOCKER, idle=not candidate.named and not is_shim(candidate.path))
     return Reply(None, "Docker does not run")
 
 
@@ -117,7 +117,8 @@ def _ask_name(path: str) -> Reply:
     except (OSError, subprocess.TimeoutExpired) as error:
         return Reply(None, excerpt(str(error)), maybe=True)
     if done.returncode == 0:
-        return Reply(Kind.DOCKER if done.stdout.strip() == b"docker" else Kind.CRI)
+        name, _, pods = done.stdout.decode(errors="replace").partition("\n")
+        return Reply(Kind.DOCKER if name == "docker" else Kind.CRI, idle=pods == askname.NO_POD)
     return Reply(None, excerpt(done.stderr), maybe=done.returncode != askname.OFF)
 
 

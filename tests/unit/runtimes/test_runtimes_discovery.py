@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from podagent.errors import RuntimeUnavailable
+from podagent.runtimes import discovery
 from podagent.runtimes.discovery import Candidate, Found, Kind, Named, Reply, candidates, choose, flag, yaml_value
 from podagent.runtimes.search import Search
 from unit.runtimes.criserver import SILENCE, Answer, CriServer, message, recorded, status
@@ -55,6 +56,7 @@ def test_the_sockets_to_try_and_their_order(container_type: str, named: Named, d
 
 
 ABSENT, OFF = Reply(None, "there is no such socket"), Reply(None, "its CRI plugin is off")
+IDLE = Reply(Kind.CRI, idle=True)
 OFFERED = [Candidate("/a", "first"), Candidate("/b", "second"), Candidate("/c", "third")]
 
 
@@ -62,6 +64,9 @@ OFFERED = [Candidate("/a", "first"), Candidate("/b", "second"), Candidate("/c", 
     ("replies", "found"),
     [
         ({"/b": Reply(Kind.CRI), "/c": Reply(Kind.CRI)}, Found(Kind.CRI, "unix:///b", "second", guessed=True)),
+        ({"/a": IDLE, "/b": IDLE, "/c": Reply(Kind.CRI)}, Found(Kind.CRI, "unix:///c", "third", guessed=True)),
+        ({"/b": IDLE, "/c": Reply(Kind.DOCKER, idle=True)}, Found(Kind.CRI, "unix:///b", "second", guessed=True)),
+        ({"/a": IDLE, "/b": Reply(None, "starting", maybe=True)}, Found(Kind.CRI, "unix:///a", "first", guessed=True)),
         ({"/a": OFF, "/c": Reply(Kind.DOCKER)}, Found(Kind.DOCKER, f"unix://{DOCKER}", "third", guessed=True)),
         ({"/b": OFF}, "no container runtime answers: /a, /c: there is no such socket; /b: its CRI plugin is off"),
         (
@@ -70,7 +75,7 @@ OFFERED = [Candidate("/a", "first"), Candidate("/b", "second"), Candidate("/c", 
         ),
     ],
 )
-def test_the_first_that_answers_is_chosen_unless_one_before_it_may_be_starting(
+def test_the_first_that_runs_pods_is_chosen_else_the_first_that_answers_unless_one_before_it_may_be_starting(
     replies: Mapping[str, Reply], found: Found | str
 ) -> None:
     def chosen() -> Found:
@@ -150,6 +155,7 @@ def node(tmp_path: Path) -> Node:
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[CriServer]:
     with CriServer(tmp_path / "cri.sock") as server:
+        server.answers["ListPodSandbox"] = message(recorded("containerd-2.1.9", "list.pb"))
         yield server
 
 
@@ -204,6 +210,17 @@ def test_the_question_for_the_name_runs_nothing_of_the_working_directory_or_of_a
     server.answers["Version"] = message(recorded("containerd-2.1.9", "version.pb"))
     assert node.search("cri").kind is Kind.CRI
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_runtime_that_runs_no_pod_yields_to_docker_behind_a_shim(node: Node, server: CriServer) -> None:
+    node.write("etc/crictl.yaml", f"runtime-endpoint: {server.endpoint}\n")
+    server.answers |= {"Version": message(recorded("crio-1.36.3", "version.pb")), "ListPodSandbox": message(b"")}
+    with CriServer(node.root / "dockershim.sock"):
+        usual = {"dockershim": (str(node.root / "dockershim.sock"),)}
+        assert node.search("cri").endpoint == server.endpoint
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(discovery, "_USUAL", usual)
+            assert node.search("cri").kind is Kind.DOCKER
 
 
 @pytest.mark.parametrize(

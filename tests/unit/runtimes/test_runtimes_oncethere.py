@@ -181,7 +181,7 @@ def test_a_runtime_that_comes_back_after_minutes_is_reported_once_as_its_absence
     assert (len(node.clients), len(node.reconnected)) == (1, 1)
 
 
-def test_a_guess_is_checked_ever_less_often_and_one_that_is_named_never(node: Node) -> None:
+def test_a_guess_is_checked_ever_less_often_and_one_that_is_named_every_quarter_of_an_hour(node: Node) -> None:
     node.has = CRI._replace(guessed=True)
     end = node.follow(node.runtime())
     for at, searches in ((59, 1), (61, 2), (180, 2), (182, 3), (421, 3), (423, 4)):
@@ -191,11 +191,13 @@ def test_a_guess_is_checked_ever_less_often_and_one_that_is_named_never(node: No
     node.has = DOCKER
     node.now = 10_000
     eventually(lambda: len(node.reconnected) == 2)
-    searches, node.now = node.searches, 10**9
+    searches, node.now = node.searches, 10_900
     looks = node.clients[1].looks
     eventually(lambda: node.clients[1].looks > looks + 3)
-    end()
     assert node.searches == searches
+    node.now = 11_000
+    eventually(partial(node.has_searched, searches + 1))
+    end()
 
 
 def test_a_guess_with_sandboxes_of_pods_gives_way_to_a_runtime_that_is_named_but_to_no_other_guess(node: Node) -> None:
