@@ -138,7 +138,7 @@ def test_a_mounted_namespace_is_gone_with_its_mount_and_another_one_is_not_taken
 
 LAST_PID = Path("/proc/sys/kernel/ns_last_pid")
 TRIES = 200
-"""Until the kernel gives a number again. Others may take it, or free a lower one, at the same time."""
+"""Until the kernel gives a number again. Others may take it, and keep it, or free a lower one."""
 
 
 @contextmanager
@@ -161,14 +161,14 @@ def all_taken_below(number: int) -> Iterator[None]:
 )
 @pytest.mark.skipif(not LAST_PID.exists(), reason="this kernel does not let PIDs be chosen")
 def test_a_process_with_pid_and_inode_of_an_earlier_one_is_not_taken_for_it(process: Process) -> None:
-    ref = identify(process.path)
     later = process
     for _ in range(TRIES):
+        pid, ref = later.pid, identify(later.path)
         later.reap()
         with all_taken_below(ref.inode):
-            LAST_PID.write_text(str(process.pid - 1))
+            LAST_PID.write_text(str(pid - 1))
             later = Process()
-        if (later.pid, inode(later.path)) == (process.pid, ref.inode):
+        if (later.pid, inode(later.path)) == (pid, ref.inode):
             break
     try:
         assert identify(later.path)[:2] == ref[:2]
@@ -182,8 +182,9 @@ def test_a_process_with_pid_and_inode_of_an_earlier_one_is_not_taken_for_it(proc
     "the other pod is not entered",
 )
 def test_a_mounted_namespace_with_the_inode_of_an_earlier_one_is_not_taken_for_it(named: Path, pins: Pins) -> None:
-    ref, later = identify(str(named)), named
+    later = named
     for _ in range(TRIES):
+        ref = identify(str(later))
         remove_named(later)
         with all_taken_below(ref.inode):
             later = make_named()
