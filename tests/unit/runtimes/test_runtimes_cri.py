@@ -289,7 +289,7 @@ def test_lookups_leave_neither_objects_nor_connections_behind(cri: Cri) -> None:
         eventually(lambda: cri.server.open == 0)
         cri.server.calls.clear()
         gc.collect()
-        kept.append(sum(type(each).__module__.partition(".")[0] in OF_A_LOOKUP for each in gc.get_objects()))
+        kept.append(sum(str(type(each).__module__).partition(".")[0] in OF_A_LOOKUP for each in gc.get_objects()))
     assert kept[1] < kept[0] + 100
 
 
