@@ -5,12 +5,16 @@ Lowering the OOM score and raising limits needs CAP_SYS_RESOURCE, which root in 
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 _CAP_SYS_RESOURCE = 24
+# Only a bundle has limits: other calls, which are most, start no interpreter.
 _WITHOUT_LIMITS = """\
-#!{python} -IS
-import json, os, sys
+#!/bin/sh
+case " $* " in
+*" --bundle "* | *" -b "*) {python} -IS - "$@" <<'END' || exit ;;
+import json, sys
 for option, value in zip(sys.argv, sys.argv[1:]):
     if option in ("--bundle", "-b"):
         with open(value + "/config.json") as file:
@@ -19,7 +23,9 @@ for option, value in zip(sys.argv, sys.argv[1:]):
             config["process"].pop(key, None)
         with open(value + "/config.json", "w") as file:
             json.dump(config, file)
-os.execv("{runc}", ["runc", *sys.argv[1:]])
+END
+esac
+exec {runc} "$@"
 """
 
 
@@ -30,5 +36,5 @@ def may_raise_limits() -> bool:
 
 def write_without_limits(path: Path, python: str, runc: str) -> None:
     """Writes a program to use in place of `runc`, run by `python`: it asks for neither score nor limits."""
-    path.write_text(_WITHOUT_LIMITS.format(python=python, runc=runc))
+    path.write_text(_WITHOUT_LIMITS.format(python=shlex.quote(python), runc=shlex.quote(runc)))
     path.chmod(0o755)
