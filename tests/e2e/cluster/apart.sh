@@ -25,7 +25,7 @@ case $project in
     /etc/* | /opt/* | /run/* | /var/lib/* | /var/log/*) mount --rbind "$directory/project" "$project" ;;
 esac
 # Containers' layers cannot lie on layers.
-mkdir -p -m 700 "$state" # an earlier one may be below
+[ -d "$state" ] || mkdir -m 700 "$state"
 mount --bind "$directory/state" "$state"
 
 "$@" &
