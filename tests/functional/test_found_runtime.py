@@ -1,4 +1,4 @@
-"""The agent finds the container runtime of its node by itself, and what that costs."""
+"""How the agent detects the container runtime of its node, and what that costs."""
 
 from __future__ import annotations
 

@@ -58,16 +58,14 @@ def _path(text: str) -> Path:
 
 
 def _directories(text: str) -> tuple[str, ...]:
-    """Directories for CNI_PATH, which separates them by colons and has no escaping."""
+    """Directories for CNI_PATH, which separates them by colons and has no escaping; none if the text is empty."""
+    if not text:
+        return ()
     directories = tuple(item.strip() for item in re.split("[,:]", text))
     for item in directories:
         if not item.startswith("/") or not item.isprintable():
             raise ValueError(f"{item[:80]!r} is not an absolute path")
     return directories
-
-
-def _optional_directories(text: str) -> tuple[str, ...]:
-    return _directories(text) if text else ()
 
 
 def _state_directory(text: str) -> Path:
@@ -167,7 +165,6 @@ _IN_TOML = "separated by commas (in TOML also a list of strings)"
 DIRECTORIES = Kind(
     _directories, "absolute paths separated by commas or colons (in TOML also a list of strings)", "PATHS", (list,)
 )
-OPTIONAL_DIRECTORIES = Kind(_optional_directories, DIRECTORIES.accepts, DIRECTORIES.metavar, DIRECTORIES.natives)
 NAMESPACES = Kind(_list_of("a namespace", is_dns1123_label), f"namespaces {_IN_TOML}", "NAMES", (list,))
 PLUGINS = Kind(_list_of("a CNI plugin", _FILE_NAME.fullmatch), f"names of CNI plugins {_IN_TOML}", "NAMES", (list,))
 LINK_PATTERNS = Kind(

@@ -141,7 +141,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "cni-bin-path",
-        kinds.OPTIONAL_DIRECTORIES,
+        kinds.DIRECTORIES,
         "",
         "Directories of the CNI plugins. The first one that has a plugin is used.",
         "containerd tells its own, so the plugins of k3s and microk8s are found. Set it if Docker or CRI-O looks for"
@@ -150,7 +150,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "cni-conf-path",
-        kinds.OPTIONAL_DIRECTORIES,
+        kinds.DIRECTORIES,
         "",
         "Directories of the CNI configuration. In the first one that has any, the first valid file in lexical order is"
         " the system plugin's.",

@@ -20,10 +20,9 @@ from podagent.kactus.log import log
 from podagent.kactus.networks import Wanted, delegate_for, read_wanted
 from podagent.kactus.pods import Cluster
 from podagent.kactus.policy import definition_policy, mac_rule
-from podagent.kactus.state import IFNAME, MAC, NAMESPACE, UID, SavedDelegates, identity
+from podagent.kactus.state import IFNAME, MAC, NAMESPACE, UID, SavedDelegates, identity, pod_uid
 from podagent.model import Attachment
 from podagent.netconf import parse
-from podagent.validate import is_cni_name
 
 
 class _Planned(NamedTuple):
@@ -97,8 +96,8 @@ class Attaching:
         return _Planned(delegate, ifname_of(delegate, self._call.ifname), network.mac)
 
     def _uid(self) -> Json:
-        uids = (self._call.arg("K8S_POD_UID"), *(lenient(each, UID, str) for each in self._saved.delegates))
-        uid = next(filter(is_cni_name, uids), "")
+        uids = (self._call.arg("K8S_POD_UID"), *map(pod_uid, self._saved.delegates))
+        uid = next(filter(None, uids), "")
         return {UID: uid} if uid else {}
 
     def _is_attached(self, planned: _Planned, links: Collection[str]) -> bool:

@@ -10,12 +10,12 @@ from podagent.cni.delegatefile import ADDING
 from podagent.cni.runtime import CniRuntime
 from podagent.decide.dialects.kaloom_names import interface_name, mac_args
 from podagent.errors import CallRefused, CniError, NetConfError
-from podagent.foreign import Json, lenient
+from podagent.foreign import Json
 from podagent.kactus.call import Call
 from podagent.kactus.failure import INVALID_CONFIG, Failure
 from podagent.kactus.lock import MARK
 from podagent.kactus.log import log
-from podagent.kactus.state import OWN_PREFIX, UID, identity
+from podagent.kactus.state import OWN_PREFIX, identity, pod_uid
 from podagent.model import Invocation, Target, Unreleased
 from podagent.netconf import NetConf, parse
 
@@ -130,8 +130,9 @@ class Delegates:
     def _args(self, delegate: Json, mac: str | None) -> tuple[tuple[str, str], ...]:
         one_of_many = identity(delegate) and not self._call.arg("K8S_POD_NETWORK")
         left_out = (*_DYNAMIC, *_OF_DEFAULT_INTERFACE) if one_of_many else _DYNAMIC
-        known = {"K8S_POD_UID": lenient(delegate, UID, str)} if delegate.get(UID) else {}
-        kept = [(key, value) for key, value in {**known, **dict(self._call.args)}.items() if key not in left_out]
+        uid = pod_uid(delegate)
+        known = {**({"K8S_POD_UID": uid} if uid else {}), **dict(self._call.args)}
+        kept = [(key, value) for key, value in known.items() if key not in left_out]
         return (("IgnoreUnknown", "1"), *kept, *mac_args(mac))
 
 

@@ -46,6 +46,12 @@ def identity(delegate: Json) -> str:
     return "" if is_master(delegate) or not isinstance(name, str) else name
 
 
+def pod_uid(delegate: Json) -> str:
+    """The UID of the pod that a delegate is for, "" if it is not known."""
+    uid = delegate.get(UID)
+    return uid if isinstance(uid, str) and is_cni_name(uid) else ""
+
+
 def containers(cni_dir: str) -> list[str]:
     """The containers that have a file. Raises Failure."""
     try:

@@ -56,10 +56,10 @@ class ChosenNetworks:
         """
         recorded, attached = record.invocation, record.result is not None or record.adopted
         corrected = instead_of(recorded.netconf, lambda: self._today(record), attached=attached)
-        path = tuple(dict.fromkeys((*recorded.path, *self._bin_dirs())))
-        if corrected is None and path == recorded.path:
+        moved_to = [each for each in self._bin_dirs() if each not in recorded.path]
+        if corrected is None and not moved_to:
             return None
-        return recorded._replace(netconf=corrected or recorded.netconf, path=path)
+        return recorded._replace(netconf=corrected or recorded.netconf, path=(*recorded.path, *moved_to))
 
     def _of_pod_start(self, pod: Pod, attachment: Attachment, sandbox: Sandbox) -> NetConf | None:
         """The node's configuration if its plugin has attached the network: then only that can detach it completely."""

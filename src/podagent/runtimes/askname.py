@@ -1,4 +1,4 @@
-"""A program that prints the name of the runtime which serves CRI at a socket; in a second line, whether it runs pods.
+"""A program that prints the name of the runtime which serves CRI at a socket, and in a second line if it has no pod.
 
     python -m podagent.runtimes.askname /run/containerd/containerd.sock
 
@@ -11,9 +11,9 @@ import sys
 import time
 
 LIMIT_S = 2.0
-"""Of the call, in seconds."""
+"""Of all calls together, in seconds."""
 OFF, NO_ANSWER = 3, 4
-PODS, NO_POD = "pods", "no pod"
+NO_POD = "no pod"
 
 
 def main(path: str) -> int:
@@ -24,7 +24,7 @@ def main(path: str) -> int:
     try:
         service, deadline = CriService(f"unix://{path}"), time.monotonic() + LIMIT_S
         name, pods = service.runtime_name(deadline), service.ready_sandboxes(deadline)
-        sys.stdout.write(f"{name}\n{PODS if pods else NO_POD}")
+        sys.stdout.write(f"{name}\n{'' if pods else NO_POD}")
     except RuntimeUnavailable as error:
         sys.stderr.write(str(error))
         return OFF if isinstance(error, CriOff) else NO_ANSWER

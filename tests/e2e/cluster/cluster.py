@@ -79,7 +79,7 @@ class Cluster:
         )  # fmt: skip
 
     def agent_arguments(self) -> dict[str, Any]:
-        """Arguments of `lab.agent.Agent` for the agent of this node, which finds containerd and its CNI by itself."""
+        """Arguments of `lab.agent.Agent` for the agent of this node, which detects containerd and its CNI."""
         arguments = {
             "kubeconfig": layout.AGENT_KUBECONFIG,
             "cni_bin_path": layout.CNI_BIN,
@@ -87,9 +87,10 @@ class Cluster:
             "node": layout.NODE_NAME,
             "attach_via": "auto",
             "kactus_dir": layout.KACTUS if self.system_plugin == "kactus" else None,
+            "options": {},
         }
         if self._kind.runtime == "docker":
-            return arguments | self.runtime.of_agent() | {"options": {}}
+            return arguments | self.runtime.of_agent()
         return arguments | {"options": {"cni-bin-path": "", "cni-conf-path": ""}}
 
     def _made_runtime(self) -> PrivateDockerd | PrivateContainerd:

@@ -74,6 +74,7 @@ def test_a_delegate_that_kaloom_kept_without_a_name_gets_one(
         (f"IP=10.1.0.9;MAC={MAC}", DATA, None, ""),
         (f"IP=10.1.0.9;MAC={MAC};K8S_POD_NETWORK=red", DATA, None, f"IP=10.1.0.9;MAC={MAC}"),
         ("K8S_POD_NAME=web", {**DATA, UID: "8f5e"}, None, "K8S_POD_UID=8f5e;K8S_POD_NAME=web"),
+        ("K8S_POD_NAME=web", {**DATA, UID: 7}, None, "K8S_POD_NAME=web"),
     ],
 )  # fmt: skip
 def test_the_arguments_of_a_delegate(node: PodNode, args: str, delegate: Json, mac: str | None, passed_on: str) -> None:

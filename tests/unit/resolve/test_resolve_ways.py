@@ -303,6 +303,8 @@ def test_plugins_that_have_moved_since_are_found_for_what_was_attached_too() -> 
     left = half_attached(Via.DELEGATE, result={})
     moved = networks(bins=("/moved", "/recorded")).corrected(left)
     assert moved == left.invocation._replace(path=("/recorded", "/moved"))
+    twice = left._replace(invocation=left.invocation._replace(path=("/recorded", "/recorded")))
+    assert networks().corrected(twice) is None
 
 
 @pytest.mark.parametrize(

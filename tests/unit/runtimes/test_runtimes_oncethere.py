@@ -200,11 +200,17 @@ def test_a_guess_is_checked_ever_less_often_and_one_that_is_named_every_quarter_
     end()
 
 
-def test_a_guess_with_sandboxes_of_pods_gives_way_to_a_runtime_that_is_named_but_to_no_other_guess(node: Node) -> None:
+def guess_with_a_pod(node: Node) -> tuple[OnceThere, Callable[[], None]]:
+    """CRI, which nothing names; and what ends following it."""
     node.has = CRI._replace(guessed=True)
     runtime = node.runtime()
     end = node.follow(runtime)
     runtime.find_sandbox(POD)
+    return runtime, end
+
+
+def test_a_guess_with_sandboxes_of_pods_gives_way_to_a_runtime_that_is_named_but_to_no_other_guess(node: Node) -> None:
+    runtime, end = guess_with_a_pod(node)
     node.has, node.now = DOCKER._replace(guessed=True), 61
     eventually(partial(node.has_searched, 2))
     assert runtime.find_sandbox(POD).id == "CRI"
@@ -222,10 +228,7 @@ def test_a_guess_with_sandboxes_of_pods_gives_way_to_a_runtime_that_is_named_but
 
 
 def test_a_guess_that_had_sandboxes_of_pods_gives_way_once_it_has_been_away_for_a_minute(node: Node) -> None:
-    node.has = CRI._replace(guessed=True)
-    runtime = node.runtime()
-    end = node.follow(runtime)
-    runtime.find_sandbox(POD)
+    runtime, end = guess_with_a_pod(node)
     node.cni = node.clients[0].fails = RuntimeUnavailable("it hangs")
     node.has = DOCKER._replace(guessed=True)
     for node.now, searches in ((50, 1), (62, 2), (64, 3)):
